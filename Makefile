@@ -1,0 +1,52 @@
+# Thin names for `cxr …`; the work is in the package. See README.md.
+
+STUDY ?= demo
+PYTHON ?= python3
+CORES ?=
+SNAKEMAKE ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.complete
+
+ifdef DATA
+export CXR_DATA := $(abspath $(DATA))
+endif
+
+.PHONY: report test lab review lint lock setup moved
+
+report: setup
+	@$(BIN)/cxr report $(STUDY) $(if $(CORES),--cores $(CORES)) $(SNAKEMAKE)
+
+test: setup
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
+lab: setup
+	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" notebooks
+
+review: setup
+	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" notebooks/03_synthesis_review.ipynb
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+# Exact versions for every system, from pyproject.toml.
+lock: setup
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+		--no-emit-index-url --extra dev --output-file requirements.lock pyproject.toml
+
+setup: $(READY)
+
+# The stamp holds the folder's own address, since a virtual environment breaks when it is moved.
+ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
+$(READY): moved
+endif
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Found $$($(PYTHON) --version), but Python 3.11 or later is needed; try: make PYTHON=python3.12"; exit 2; }
+	@echo "Setting up $(VENV): about 5 GB, a few minutes, once."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@printf '%s' "$(CURDIR)" > $(READY)

@@ -1,0 +1,177 @@
+# The stages as a graph. Started by `cxr report STUDY`, which adds locks, progress and the closing lines.
+# Every rule calls one `cxr` command; every command is idempotent and resumes by itself.
+
+import shlex
+import sys
+
+from cxrlib.artifacts import CHAPTERS
+from cxrlib.data.settings import LABELS, ROLES
+from cxrlib.study import REPOSITORY, load_study
+
+study = load_study(config["study"])
+results = study.results
+where = str(results.root)
+stage = f"{shlex.quote(sys.executable)} -m cxrlib.cli"
+given = shlex.quote(config["study"])
+
+shell.prefix(f"export OMP_NUM_THREADS={study.threads_per_job} MKL_NUM_THREADS={study.threads_per_job}; ")
+
+
+wildcard_constraints:
+    role="|".join(ROLES),
+    label="|".join(LABELS),
+    fold=r"all|public|fold\d+",
+    arm="|".join(study.classifier.arms),
+    seed=r"\d+",
+    chapter="|".join(CHAPTERS),
+
+
+def films(*roles):
+    return [str(results.data_record(role)) for role in roles]
+
+
+def generator_inputs(wildcards):
+    """A generator needs its films and, where training starts from the public films, the generator trained on those."""
+    if wildcards.fold == "public":
+        return films("training")
+    start = [str(results.generator_record(wildcards.label, "public"))] if study.gan.initialise_from == "public" else []
+    return films("hospital") + start
+
+
+def synthetic_sets(fold):
+    return [str(results.synthetic_record(label, fold)) for label in LABELS]
+
+
+def classifier_inputs(wildcards):
+    """All arms are judged on validation and hospital films; only some are trained on synthetic ones."""
+    if wildcards.arm == "baseline":
+        return films(*ROLES)
+    return films(*ROLES) + synthetic_sets("all" if wildcards.arm == "oversampled" else wildcards.fold)
+
+
+def finished_classifiers(arms):
+    return [
+        str(results.classifier_record(arm, seed, fold))
+        for arm in arms
+        for seed in range(study.classifier.seeds)
+        for fold in study.classifier_folds(arm)
+    ]
+
+
+all_generators = [
+    str(results.generator_record(label, fold)) for fold in study.generator_folds for label in LABELS
+]
+all_synthetic = [
+    record for fold in study.generator_folds if fold != "public" for record in synthetic_sets(fold)
+]
+chapter_needs = {
+    "01_data": films(*ROLES),
+    "02_gan_training": [*all_generators, *all_synthetic, str(results.quality_record)],
+    "03_synthesis_review": [*all_synthetic, str(results.quality_record)],
+    "04_classifier_training": finished_classifiers(study.classifier.arms),
+    "05_results": [str(results.tables_record)],
+}
+
+
+rule book:
+    input:
+        [str(results.chapter(chapter)) for chapter in CHAPTERS],
+        sorted(str(page) for page in (REPOSITORY / "book").rglob("*") if page.is_file() and "__pycache__" not in page.parts),
+        str(REPOSITORY / "_config.yml"),
+        str(results.study_file),
+    output:
+        str(study.build_folder / "html" / "index.html"),
+    log:
+        f"{where}/logs/book.log",
+    shell:
+        "{stage} build-book {given} > {log:q} 2>&1"
+
+
+rule data:
+    output:
+        f"{where}/data/{{role}}/audit.json",
+    log:
+        f"{where}/logs/data-{{role}}.log",
+    shell:
+        "{stage} prepare {given} --role {wildcards.role} > {log:q} 2>&1"
+
+
+rule generator:
+    input:
+        generator_inputs,
+    output:
+        f"{where}/gan/{{label}}/{{fold}}/config.json",
+    log:
+        f"{where}/logs/gan-{{label}}-{{fold}}.log",
+    priority: 10
+    threads: study.threads_per_job
+    shell:
+        "{stage} train-gan {given} --label {wildcards.label} --fold {wildcards.fold} > {log:q} 2>&1"
+
+
+rule synthetic:
+    input:
+        f"{where}/gan/{{label}}/{{fold}}/config.json",
+        films("hospital"),
+    output:
+        f"{where}/synthetic/{{label}}/{{fold}}/audit.json",
+    log:
+        f"{where}/logs/synthetic-{{label}}-{{fold}}.log",
+    priority: 20
+    threads: study.threads_per_job
+    shell:
+        "{stage} synthesise {given} --label {wildcards.label} --fold {wildcards.fold} > {log:q} 2>&1"
+
+
+rule classifier:
+    input:
+        classifier_inputs,
+    output:
+        f"{where}/classifier/{{arm}}/seed{{seed}}/{{fold}}/config.json",
+        f"{where}/classifier/{{arm}}/seed{{seed}}/{{fold}}/predictions.csv",
+    log:
+        f"{where}/logs/classifier-{{arm}}-seed{{seed}}-{{fold}}.log",
+    threads: study.threads_per_job
+    shell:
+        "{stage} train-classifier {given} --arm {wildcards.arm} --seed {wildcards.seed} --fold {wildcards.fold} "
+        "> {log:q} 2>&1"
+
+
+rule quality:
+    input:
+        films("training", "hospital"),
+        all_synthetic,
+    output:
+        str(results.quality_record),
+    log:
+        f"{where}/logs/quality.log",
+    threads: study.threads_per_job
+    shell:
+        "{stage} measure-quality {given} > {log:q} 2>&1"
+
+
+rule tables:
+    input:
+        finished_classifiers(study.classifier.arms),
+        films(*ROLES),
+        all_synthetic,
+        str(results.quality_record),
+    output:
+        str(results.tables_record),
+    log:
+        f"{where}/logs/tables.log",
+    shell:
+        "{stage} tables {given} > {log:q} 2>&1"
+
+
+rule chapter:
+    input:
+        str(REPOSITORY / "notebooks" / "{chapter}.ipynb"),
+        lambda wildcards: chapter_needs[wildcards.chapter],
+        str(results.study_file),
+    output:
+        f"{where}/chapters/{{chapter}}.ipynb",
+    log:
+        f"{where}/logs/chapter-{{chapter}}.log",
+    shell:
+        "{stage} chapter {given} {wildcards.chapter} > {log:q} 2>&1"

@@ -1,0 +1,1 @@
+"""A reproducible study of synthetic chest X-rays for classifiers trained on few films."""

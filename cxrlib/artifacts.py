@@ -1,0 +1,225 @@
+"""Where every result lies, how it is written, and whether it is done.
+
+This is the only place that knows the names of the files under `results/<study>/`. A stage writes each file under a
+temporary name and renames it; last of all it writes its record (settings, inputs, seconds). A folder with a record is
+finished; a folder without one can be gone on with.
+"""
+
+import csv
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cxrlib.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+CHAPTERS = ("01_data", "02_gan_training", "03_synthesis_review", "04_classifier_training", "05_results")
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tree `results/<study>/`."""
+
+    root: Path
+
+    @property
+    def study_file(self) -> Path:
+        return self.root / "study.yaml"
+
+    @property
+    def provenance(self) -> Path:
+        return self.root / "provenance.json"
+
+    def data(self, role: str) -> Path:
+        return self.root / "data" / role
+
+    def manifest(self, role: str) -> Path:
+        return self.data(role) / "manifest.csv"
+
+    def images(self, role: str, size: int) -> Path:
+        """uint8 array (images, size, size), row i belonging to row i of the manifest."""
+        return self.data(role) / f"images-{size}.npy"
+
+    def data_record(self, role: str) -> Path:
+        return self.data(role) / "audit.json"
+
+    def generator(self, label: str, fold: str) -> Path:
+        """Folder with generator.safetensors, config.json (the record), log.csv, samples.png, checkpoint/."""
+        return self.root / "gan" / label / fold
+
+    def generator_record(self, label: str, fold: str) -> Path:
+        return self.generator(label, fold) / "config.json"
+
+    def synthetic(self, label: str, fold: str) -> Path:
+        """Folder with images.npy, manifest.csv and audit.json (the record)."""
+        return self.root / "synthetic" / label / fold
+
+    def synthetic_record(self, label: str, fold: str) -> Path:
+        return self.synthetic(label, fold) / "audit.json"
+
+    def classifier(self, arm: str, seed: int, fold: str) -> Path:
+        """Folder with model.safetensors, log.csv, predictions.csv, checkpoint/ and config.json (the record)."""
+        return self.root / "classifier" / arm / f"seed{seed}" / fold
+
+    def classifier_record(self, arm: str, seed: int, fold: str) -> Path:
+        return self.classifier(arm, seed, fold) / "config.json"
+
+    def predictions(self, arm: str, seed: int, fold: str) -> Path:
+        return self.classifier(arm, seed, fold) / "predictions.csv"
+
+    def review(self, protocol: str) -> Path:
+        """Folder with protocol.yaml, worklist.csv and events/<reader>-<session>.jsonl."""
+        return self.root / "review" / protocol
+
+    def table(self, name: str) -> Path:
+        return self.root / "tables" / f"{name}.csv"
+
+    @property
+    def tables_record(self) -> Path:
+        return self.root / "tables" / "tables.json"
+
+    @property
+    def quality_record(self) -> Path:
+        return self.root / "tables" / "quality.json"
+
+    def figure(self, name: str) -> Path:
+        return self.root / "figures" / f"{name}.png"
+
+    def chapter(self, name: str) -> Path:
+        return self.root / "chapters" / f"{name}.ipynb"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`; renamed to it when the block ends well, removed when it does not.
+
+    A full disk or a read-only folder becomes an `InputError`, and the file that was there stays as it was.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path}: can't be written: {error.strerror or error}; nothing there was changed") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Raises `InputError` if the file is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: can't be read: {error}; remove its folder and run the stage again") from None
+
+
+def write_csv(path: Path, table: Any) -> None:
+    """Write a pandas DataFrame without its index."""
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def append_log(path: Path, row: Mapping[str, Any]) -> None:
+    """Add one line to a CSV log, with the header before the first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists() or path.stat().st_size == 0
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def trim_log(path: Path, keep: Callable[[dict[str, str]], bool]) -> None:
+    """Drop the log's lines that a resumed run will write again (and a torn last one)."""
+    if not path.exists():
+        return
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        names: Sequence[str] = reader.fieldnames or ()
+        rows = [row for row in reader if None not in row.values() and None not in row and keep(row)]
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=names)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(settings: Any, inputs: Any) -> str:
+    """Short hash of what determines a result; a checkpoint with another fingerprint is not gone on with."""
+    text = json.dumps({"settings": settings, "inputs": inputs}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def is_finished(record: Path, settings: Mapping[str, Any], inputs: Mapping[str, Any], force: bool = False) -> bool:
+    """Whether the stage that owns `record` is done with exactly these settings and inputs.
+
+    With `force`, or where there is no record, False. A record with other settings or inputs raises `InputError` that
+    names what differs. `settings` and `inputs` are JSON-like; `inputs` are hashes of what the stage reads.
+    """
+    if force or not record.exists():
+        return False
+    stored = read_json(record)
+    wanted = json.loads(json.dumps({"settings": settings, "inputs": inputs}, default=str))
+    found = {key: stored.get(key) for key in wanted}
+    differences = list(_differences(found, wanted, ""))
+    if differences:
+        listed = "\n  ".join(differences)
+        raise InputError(
+            f"{record.parent}: finished with other settings:\n  {listed}\n"
+            "Use --force to make it afresh, or another study name to keep both."
+        )
+    return True
+
+
+def _differences(found: Any, wanted: Any, key: str) -> Iterator[str]:
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for name in sorted(found.keys() | wanted.keys()):
+            yield from _differences(found.get(name), wanted.get(name), f"{key}.{name}".lstrip("."))
+    elif found != wanted:
+        yield f"{key}: there {found!r}, now {wanted!r}"
+
+
+def write_record(
+    record: Path, settings: Mapping[str, Any], inputs: Mapping[str, Any], seconds: float, **facts: Any
+) -> None:
+    """Mark a stage as finished; `facts` are what a reader of the record should know besides."""
+    write_json(record, {"settings": settings, "inputs": inputs, "seconds": round(seconds, 3), **facts})
+
+
+def start_afresh(folder: Path) -> None:
+    """Remove what a stage made, before making it again with `--force`."""
+    if folder.exists():
+        logger.info("%s: removed, to be made afresh", folder)
+        shutil.rmtree(folder)

@@ -1,0 +1,54 @@
+"""Training state on disk: nested dictionaries of tensors and plain values, in one safetensors file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from cxrlib.artifacts import atomic_path
+from cxrlib.errors import InputError
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write nested dictionaries and lists of tensors, numbers, strings and None, atomically and without pickle."""
+    tensors: dict[str, torch.Tensor] = {}
+    skeleton = _pack(state, tensors)
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"skeleton": json.dumps(skeleton)})
+
+
+def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read what `save_state` wrote; raises `InputError` if the file is damaged."""
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            skeleton = json.loads((file.metadata() or {})["skeleton"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: not a readable checkpoint ({error}); remove it to start afresh") from None
+    return _unpack(skeleton, tensors)
+
+
+def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """Replace tensors by references; keep integer keys apart from strings (optimisers number their parameters)."""
+    if isinstance(value, torch.Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().contiguous().clone()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"items": [[key, _pack(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return {"list": [_pack(item, tensors) for item in value]}
+    return {"value": value}
+
+
+def _unpack(skeleton: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if "tensor" in skeleton:
+        return tensors[skeleton["tensor"]]
+    if "items" in skeleton:
+        return {key: _unpack(item, tensors) for key, item in skeleton["items"]}
+    if "list" in skeleton:
+        return [_unpack(item, tensors) for item in skeleton["list"]]
+    return skeleton["value"]

@@ -1,0 +1,223 @@
+"""`cxr`: one command per stage, and `cxr report` for all of them.
+
+Everything heavy is imported inside the command that needs it.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from cxrlib.errors import InputError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A study of synthetic chest X-rays: from images to a published book.",
+)
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study (studies/NAME.yaml) or a YAML file.")]
+Force = Annotated[bool, typer.Option("--force", help="Make it afresh, even if it is finished.")]
+Label = Annotated[str, typer.Option(help="negative or positive")]
+Fold = Annotated[str, typer.Option(help="all, public, or fold0, fold1, …")]
+
+
+def main() -> None:
+    """Run a command; an `InputError` becomes one message on standard error and exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        app()
+    except InputError as error:
+        sys.stderr.write(f"cxr: {error}\n")
+        raise SystemExit(2) from None
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _progress(what: str) -> Callable[[int, int, dict[str, Any]], None]:
+    """Log how far a stage is and the time left, at most every ten seconds."""
+    state = {"first": None, "started": time.monotonic(), "said": time.monotonic()}
+
+    def report(done: int, total: int, facts: dict[str, Any] | None = None) -> None:
+        now = time.monotonic()
+        if state["first"] is None:
+            state["first"], state["started"] = done, now
+        if now - state["said"] < 10 and done < total:
+            return
+        state["said"] = now
+        worked = done - state["first"]
+        left = f", {(now - state['started']) / worked * (total - done):.0f} s left" if worked > 0 else ""
+        details = "".join(f", {name} {value}" for name, value in (facts or {}).items())
+        logging.getLogger("cxr").info("%s: %d of %d%s%s", what, done, total, left, details)
+
+    return report
+
+
+@app.command()
+def show(study: StudyName) -> None:
+    """Print the settings of a study, defaults included; then say what is wrong with its data, if anything."""
+    import yaml
+
+    from cxrlib.data.preparation import check_sources
+    from cxrlib.study import load_study
+
+    loaded = load_study(study)
+    _say(yaml.safe_dump(loaded.resolved(), sort_keys=False, allow_unicode=True).rstrip())
+    check_sources(loaded)
+
+
+@app.command()
+def prepare(
+    study: StudyName,
+    role: Annotated[str, typer.Option(help="training, validation or hospital")],
+    force: Force = False,
+) -> None:
+    """Read, check and resize the films of one role."""
+    from cxrlib.data.preparation import prepare_role
+    from cxrlib.study import load_study
+
+    loaded = load_study(study)
+    _one_of(role, ("training", "validation", "hospital"), "--role")
+    prepare_role(loaded, role, force=force, progress=_progress(f"films of {role}"))
+
+
+@app.command()
+def train_gan(study: StudyName, label: Label, fold: Fold = "all", force: Force = False) -> None:
+    """Train the generator of one label and fold."""
+    from cxrlib.gan.training import train_generator
+    from cxrlib.study import load_study
+
+    loaded = load_study(study)
+    _one_of(label, ("negative", "positive"), "--label")
+    _one_of(fold, loaded.generator_folds, "--fold")
+    train_generator(loaded, label, fold, force=force, progress=_progress(f"generator {label} {fold}"))
+
+
+@app.command()
+def synthesise(study: StudyName, label: Label, fold: Fold = "all", force: Force = False) -> None:
+    """Make the synthetic films of one label and fold."""
+    from cxrlib.gan.synthesis import synthesise as make_films
+    from cxrlib.study import load_study
+
+    loaded = load_study(study)
+    _one_of(label, ("negative", "positive"), "--label")
+    _one_of(fold, [name for name in loaded.generator_folds if name != "public"], "--fold")
+    make_films(loaded, label, fold, force=force, progress=_progress(f"synthetic films {label} {fold}"))
+
+
+@app.command()
+def train_classifier(
+    study: StudyName,
+    arm: Annotated[str, typer.Option(help="one of the study's arms")],
+    seed: Annotated[int, typer.Option(help="0, 1, …")] = 0,
+    fold: Fold = "all",
+    force: Force = False,
+) -> None:
+    """Train one classifier and predict validation and hospital films."""
+    from cxrlib.classifier.training import train_classifier as train
+    from cxrlib.study import load_study
+
+    loaded = load_study(study)
+    _one_of(arm, loaded.classifier.arms, "--arm")
+    _one_of(fold, loaded.classifier_folds(arm), "--fold")
+    _one_of(str(seed), [str(number) for number in range(loaded.classifier.seeds)], "--seed")
+    train(loaded, arm, seed, fold, force=force, progress=_progress(f"classifier {arm} seed {seed} {fold}"))
+
+
+@app.command()
+def measure_quality(study: StudyName, force: Force = False) -> None:
+    """Measure how near synthetic films are to real ones, beside real against real."""
+    from cxrlib.study import load_study
+    from cxrlib.tables import measure_quality as measure
+
+    measure(load_study(study), force=force)
+
+
+@app.command()
+def tables(study: StudyName, force: Force = False) -> None:
+    """Compute every table of the results from the predictions."""
+    from cxrlib.study import load_study
+    from cxrlib.tables import make_tables
+
+    make_tables(load_study(study), force=force)
+
+
+@app.command()
+def chapter(
+    study: StudyName,
+    name: Annotated[str, typer.Argument(help="01_data … 05_results")],
+    parameter: Annotated[list[str], typer.Option("--parameter", "-p", help="name=value, repeatable")] = (),
+) -> None:
+    """Run one notebook headless and keep the executed copy."""
+    import yaml
+
+    from cxrlib.book import run_chapter
+    from cxrlib.study import load_study
+
+    given = {}
+    for text in parameter:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"--parameter: found `{text}`, expected name=value")
+        given[key] = yaml.safe_load(value)
+    run_chapter(load_study(study), name, parameters=given, force=True)
+
+
+@app.command()
+def build_book(study: StudyName) -> None:
+    """Build the Jupyter Book from the executed chapters."""
+    from cxrlib.book import build_book as build
+    from cxrlib.study import load_study
+
+    _say(str(build(load_study(study), force=True)))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def report(
+    context: typer.Context,
+    study: StudyName,
+    cores: Annotated[int, typer.Option(help="Jobs at a time; by default all processors.")] = 0,
+    force: Force = False,
+) -> None:
+    """Make whatever is missing of a study, up to the book. Further options go to Snakemake (e.g. --executor slurm)."""
+    from cxrlib import workflow
+    from cxrlib.data.preparation import check_sources
+    from cxrlib.study import load_study
+
+    started = time.monotonic()
+    loaded = load_study(study)
+    check_sources(loaded)
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with workflow.only_one_report(loaded):
+        workflow.save_settings(loaded, force=force)
+        done = sum(job.output.exists() for job in workflow.jobs_of(loaded))
+        _say(f"{loaded.name}: {len(workflow.jobs_of(loaded)) - done} jobs to do, {done} done")
+        workflow.run_snakemake(loaded, cores or available, context.args, _say)
+    _closing_lines(loaded, time.monotonic() - started)
+
+
+def _closing_lines(study: Any, seconds: float) -> None:
+    from cxrlib import workflow
+
+    _say("\nwork per stage (jobs may run side by side):")
+    for stage, worked in workflow.stage_seconds(study).items():
+        _say(f"  {stage:<16} {int(worked) // 60:3d} min {int(worked) % 60:2d} s")
+    _say(f"this run took {int(seconds) // 60} min {int(seconds) % 60} s\n")
+    _say(f"The book: {(study.build_folder / 'html' / 'index.html').as_uri()}")
+
+
+def _one_of(value: str, allowed: Any, option: str) -> None:
+    if value not in allowed:
+        raise InputError(f"{option}: found `{value}`, expected one of: {', '.join(allowed)}")
+
+
+if __name__ == "__main__":
+    main()

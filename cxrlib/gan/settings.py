@@ -1,0 +1,48 @@
+"""Settings of the generators and of the films they make."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+
+from cxrlib.settings import Settings
+
+Augmentation = Literal["brightness", "contrast", "translation", "cutout"]
+
+
+class GanSettings(Settings):
+    """One generator per label and fold: a style-based network trained with differentiable augmentation.
+
+    Lengths of training are counted in images shown to the discriminator. Sources: Karras et al. 2020 (networks, lazy
+    R1, moving average), Zhao et al. 2020 (augmentation, batch 8, learning rate 0.002, R1 weight 10, 300,000 images).
+    """
+
+    resolution: PositiveInt = 256
+    latent_dim: PositiveInt = 512
+    mapping_layers: PositiveInt = 8
+    channel_base: PositiveInt = 16384
+    channel_max: PositiveInt = 512
+    batch_size: PositiveInt = Field(default=8, ge=4)
+    learning_rate: PositiveFloat = 0.002
+    r1_weight: PositiveFloat = 10.0
+    r1_interval_steps: PositiveInt = 16
+    ema_half_life_images: PositiveInt = 10_000
+    augmentations: tuple[Augmentation, ...] = ("brightness", "contrast", "translation", "cutout")
+    total_images: PositiveInt = 300_000
+    initialise_from: Literal["random", "public"] = "random"
+    public_images: NonNegativeInt = 0
+    checkpoint_images: PositiveInt = 10_000
+
+    @field_validator("resolution")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        if value not in (32, 64, 128, 256, 512):
+            raise ValueError(f"found {value}; a generator's resolution is 32, 64, 128, 256 or 512 pixels")
+        return value
+
+
+class SynthesisSettings(Settings):
+    """How many synthetic films each generator makes, and how typical they are (truncation 1.0 draws from all)."""
+
+    images_per_label: PositiveInt = 10_000
+    truncation: float = Field(default=1.0, gt=0, le=1)
+    batch_size: PositiveInt = 16

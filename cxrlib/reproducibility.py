@@ -1,0 +1,102 @@
+"""Seeds, device, and the facts that a reader needs to repeat a run."""
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+REPORTED_PACKAGES = (
+    "cxrlib", "torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "torchmetrics", "jupyter-book",
+    "papermill", "snakemake",
+)  # fmt: skip
+
+
+def seed_for(*parts: Any) -> int:
+    """A seed in [0, 2**63) for this purpose; equal parts give equal seeds, on every machine."""
+    text = "/".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def random_generator(device: "torch.device | str", *parts: Any) -> "torch.Generator":
+    """A torch generator seeded by its purpose.
+
+    Training draws from a fresh one per step, named by the step, so that a resumed run needs no saved random state.
+    """
+    import torch
+
+    return torch.Generator(device=device).manual_seed(seed_for(*parts))
+
+
+def pick_device() -> "torch.device":
+    """The first GPU where there is one, else the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def deterministic(threads: int) -> Iterator[None]:
+    """Inside, a CPU gives the same bits every time: fixed number of threads, deterministic algorithms."""
+    import torch
+
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(not torch.cuda.is_available())
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.set_num_threads(threads_before)
+
+
+def provenance(repository: Path) -> dict[str, Any]:
+    """Commit, versions and hardware, as printed on the book's last page."""
+    return {
+        "commit": _git(repository, "rev-parse", "HEAD") or "not a git checkout",
+        "uncommitted_changes": bool(_git(repository, "status", "--porcelain")),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in REPORTED_PACKAGES},
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "processor_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "gpu": _gpu(),
+    }
+
+
+def _git(repository: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(repository), *arguments], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _gpu() -> str:
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"

@@ -1,0 +1,196 @@
+"""A study file, validated: one YAML file in, one frozen `Study` out."""
+
+import difflib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, PositiveInt, PrivateAttr, ValidationError, model_validator
+
+from cxrlib.artifacts import Results
+from cxrlib.classifier.settings import ClassifierSettings
+from cxrlib.data.settings import ROLES, DataSettings
+from cxrlib.errors import InputError
+from cxrlib.gan.settings import GanSettings, SynthesisSettings
+from cxrlib.review.settings import ReviewSettings
+from cxrlib.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class Study(Settings):
+    """Everything a study is, from the images' whereabouts to the number of seeds. Made by `load_study`."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    summary: str = ""
+    seed: int = Field(default=2021, ge=0)
+    threads_per_job: PositiveInt = 1
+    data: DataSettings
+    gan: GanSettings = GanSettings()
+    synthesis: SynthesisSettings = SynthesisSettings()
+    classifier: ClassifierSettings = ClassifierSettings()
+    review: ReviewSettings = ReviewSettings()
+
+    _root: Path = PrivateAttr(default_factory=Path.cwd)
+    _file: Path | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _public_start_has_a_budget(self) -> "Study":
+        if (self.gan.initialise_from == "public") != (self.gan.public_images > 0):
+            raise ValueError(
+                f"gan.public_images: found {self.gan.public_images} with initialise_from: {self.gan.initialise_from}; "
+                "a start from the public films needs public_images above 0, a random start needs 0"
+            )
+        return self
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds `studies/`, `results/` and `_build/`."""
+        return self._root
+
+    @property
+    def file(self) -> Path | None:
+        """The study file, as found."""
+        return self._file
+
+    @property
+    def results(self) -> Results:
+        return Results(self._root / "results" / self.name)
+
+    @property
+    def build_folder(self) -> Path:
+        return self._root / "_build" / self.name
+
+    @property
+    def simulated(self) -> bool:
+        """True if any role's films are simulated; every figure then says so."""
+        return any(self.data.source(role).reader == "phantom" for role in ROLES)
+
+    @property
+    def fold_names(self) -> tuple[str, ...]:
+        """`fold0`, `fold1`, …: parts of the hospital's patients, each a test set of the cross-fitted arm."""
+        return tuple(f"fold{k}" for k in range(self.data.folds))
+
+    @property
+    def generator_folds(self) -> tuple[str, ...]:
+        """Folds for which each label has a generator: `all`, `fold0`, … and `public` where training starts there.
+
+        The generator of `fold0` is trained on the hospital's patients *outside* fold 0.
+        """
+        crossfit = self.fold_names if "synthetic-crossfit" in self.classifier.arms else ()
+        start = ("public",) if self.gan.initialise_from == "public" else ()
+        return (*start, "all", *crossfit)
+
+    def classifier_folds(self, arm: str) -> tuple[str, ...]:
+        """Folds for which an arm has a model of its own: those of the hospital if cross-fitted, else `all`."""
+        return self.fold_names if arm == "synthetic-crossfit" else ("all",)
+
+    @property
+    def image_sizes(self) -> tuple[int, ...]:
+        """Sizes in pixels at which films are kept."""
+        return tuple(sorted({self.gan.resolution, self.classifier.image_size}))
+
+    def resolved(self) -> dict[str, Any]:
+        """All settings as plain values, defaults included."""
+        return self.model_dump(mode="json")
+
+
+def load_study(study: str | Path, root: Path | None = None) -> Study:
+    """Read and validate a study.
+
+    `study` is a name (`demo` means `studies/demo.yaml`) or the path of a YAML file. `root` is the folder for
+    `results/` and `_build/`; by default the folder that holds `studies/`. Raises `InputError`.
+    """
+    path, root = _locate(study, root)
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: the study file can't be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: found {type(values).__name__}, expected keys and values such as `name: demo`")
+    values = _expand(values, path, "")
+    try:
+        loaded = Study.model_validate_json(json.dumps(values, default=str), strict=True)
+    except ValidationError as error:
+        raise InputError(_explain(error, path)) from None
+    if loaded.name != path.stem:
+        raise InputError(f"{path}: name: found `{loaded.name}`, expected `{path.stem}`, the name of the file")
+    loaded._root, loaded._file = root, path
+    return loaded
+
+
+def _locate(study: str | Path, root: Path | None) -> tuple[Path, Path]:
+    text = str(study)
+    if text.endswith((".yaml", ".yml")):
+        path = Path(text).resolve()
+        if not path.is_file():
+            raise InputError(f"{text}: no such study file")
+        return path, root or (path.parent.parent if path.parent.name == "studies" else Path.cwd())
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", text):
+        raise InputError(f"study `{text}`: expected a name such as `demo` or the path of a .yaml file")
+    here = Path.cwd().resolve()
+    homes = [folder for folder in (here, *here.parents, REPOSITORY) if (folder / "studies").is_dir()]
+    for home in homes:
+        if (home / "studies" / f"{text}.yaml").is_file():
+            return home / "studies" / f"{text}.yaml", root or home
+    known = sorted(file.stem for home in homes[:1] for file in (home / "studies").glob("*.yaml"))
+    raise InputError(f"study `{text}`: no studies/{text}.yaml here; known studies: {', '.join(known) or 'none'}")
+
+
+def _expand(value: Any, path: Path, key: str) -> Any:
+    """Replace `${NAME}` in strings by environment variables; a relative folder counts from the working directory."""
+    if isinstance(value, dict):
+        return {name: _expand(item, path, f"{key}.{name}".lstrip(".")) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, path, key) for item in value]
+    if isinstance(value, str) and "${" in value:
+        for name in re.findall(r"\$\{(\w+)\}", value):
+            if name not in os.environ:
+                raise InputError(
+                    f"{path}: {key}: found `{value}`, but the environment variable {name} is not set; "
+                    f"set it to the folder meant, e.g. `make report DATA=…` or `export {name}=…`"
+                )
+            value = value.replace("${" + name + "}", os.environ[name])
+    return value
+
+
+def _explain(error: ValidationError, path: Path) -> str:
+    """All problems of a study file, one line each."""
+    return "\n".join(f"{path}: {_explain_one(problem)}" for problem in error.errors(include_url=False))
+
+
+def _explain_one(problem: dict[str, Any]) -> str:
+    readers = ("phantom", "folder", "covidx")
+    location = [str(part) for part in problem["loc"] if part not in readers or problem["loc"][-1] == part]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1], problem["loc"])
+        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+        return f"{key}: unknown key; {hint}"
+    if problem["type"] == "missing":
+        return f"{key}: missing; it has no default"
+    if problem["type"] == "value_error":
+        return ": ".join(part for part in (key, problem["msg"].removeprefix("Value error, ")) if part)
+    return f"{key}: found {problem['input']!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _known_keys(parents: list[str], location: tuple) -> list[str]:
+    """Keys that the model at this place has."""
+    model: Any = Study
+    for name in parents:
+        annotation = model.model_fields[name].annotation
+        if not isinstance(annotation, type):
+            reader = location[list(location).index(name) + 1]
+            annotation = next(
+                kind for kind in annotation.__args__ if reader in kind.model_fields["reader"].annotation.__args__
+            )
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,62 @@
+"""Shared by the tests: tiny studies, and the folder of real films where there is one."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+TINY = {
+    "name": "tiny",
+    "title": "A tiny study",
+    "summary": "Simulated films, far too few.",
+    "seed": 7,
+    "data": {
+        "training": {"reader": "phantom", "scanner": "public", "negative_patients": 20, "positive_patients": 12},
+        "validation": {"reader": "phantom", "scanner": "public", "negative_patients": 8, "positive_patients": 8},
+        "hospital": {"reader": "phantom", "scanner": "hospital", "negative_patients": 16, "positive_patients": 16},
+        "folds": 2,
+    },
+    "gan": {
+        "resolution": 32, "latent_dim": 16, "mapping_layers": 2, "channel_base": 128, "channel_max": 16,
+        "batch_size": 8, "ema_half_life_images": 100, "total_images": 96, "checkpoint_images": 32,
+    },
+    "synthesis": {"images_per_label": 16},
+    "classifier": {
+        "network": "resnet18", "weights": "none", "image_size": 32, "batch_size": 8, "frozen_epochs": 1, "epochs": 1,
+        "seeds": 1, "arms": ["baseline", "synthetic", "synthetic-crossfit"],
+    },
+    "review": {"films_per_label": 3},
+}  # fmt: skip
+
+
+def write_study(folder: Path, **changes) -> Path:
+    """Write `folder/studies/<name>.yaml`: the tiny study with some top-level keys replaced or, if mappings, merged."""
+    values = {key: dict(value) if isinstance(value, dict) else value for key, value in TINY.items()}
+    for key, value in changes.items():
+        values[key] = {**values[key], **value} if isinstance(value, dict) and key in values else value
+    file = folder / "studies" / f"{values['name']}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def tiny_study_file(tmp_path: Path) -> Path:
+    return write_study(tmp_path)
+
+
+@pytest.fixture
+def write_tiny_study(tmp_path: Path):
+    """`write_tiny_study(gan={"resolution": 65})` gives the path of a changed study file."""
+    return lambda **changes: write_study(tmp_path, **changes)
+
+
+@pytest.fixture(scope="session")
+def real_films() -> Path:
+    """The folder of real films; a test that needs it is skipped where CXR_DATA is not set, and fails if it is wrong."""
+    if "CXR_DATA" not in os.environ:
+        pytest.skip("CXR_DATA is not set: no real films here")
+    folder = Path(os.environ["CXR_DATA"])
+    assert (folder / "case_reports" / "labels.csv").is_file(), f"CXR_DATA={folder} holds no case_reports/labels.csv"
+    return folder

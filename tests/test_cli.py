@@ -1,0 +1,73 @@
+"""What a user types, and what he or she is told."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from cxrlib.study import load_study
+
+
+def cxr(*arguments, cwd=None):
+    command = [sys.executable, "-m", "cxrlib.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, check=False)
+
+
+def test_help_names_every_stage():
+    done = cxr("--help")
+    assert done.returncode == 0
+    for command in ("report", "show", "prepare", "train-gan", "synthesise", "train-classifier", "build-book"):
+        assert command in done.stdout
+
+
+def test_show_prints_the_resolved_settings(tiny_study_file):
+    done = cxr("show", tiny_study_file)
+    assert done.returncode == 0, done.stderr
+    settings = yaml.safe_load(done.stdout)
+    assert settings == load_study(tiny_study_file).resolved()
+    assert settings["classifier"]["maximum_learning_rate"] == 0.006
+
+
+@pytest.mark.parametrize("command", ["show", "report"])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"gan": {"batch_sise": 8}}, "gan.batch_sise: unknown key; did you mean `batch_size`?"),
+        ({"data": {"hospital": {"reader": "folder", "folder": "no/such/folder"}}}, "no/such/folder"),
+    ],
+)
+def test_bad_studies_end_with_a_message_and_write_nothing(write_tiny_study, command, changes, said):
+    file = write_tiny_study(**changes)
+    done = cxr(command, file, cwd=file.parent.parent)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in file.parent.parent.iterdir()) == ["studies"]
+
+
+def test_an_empty_folder_of_films_is_refused(write_tiny_study, tmp_path):
+    films = tmp_path / "films"
+    films.mkdir()
+    (films / "labels.csv").write_text("file,patient_id,label\n")
+    file = write_tiny_study(data={"hospital": {"reader": "folder", "folder": str(films)}})
+    done = cxr("report", file)
+    assert done.returncode == 2
+    assert "hospital" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("train-gan", "--label", "maybe"), "--label: found `maybe`, expected one of: negative, positive"),
+        (("train-gan", "--label", "positive", "--fold", "fold9"), "--fold: found `fold9`"),
+        (("train-classifier", "--arm", "magic"), "--arm: found `magic`, expected one of: baseline"),
+        (("prepare", "--role", "test"), "--role: found `test`"),
+    ],
+)
+def test_wrong_arguments_are_named(tiny_study_file, arguments, said):
+    done = cxr(arguments[0], tiny_study_file, *arguments[1:])
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
