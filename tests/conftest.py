@@ -53,6 +53,12 @@ def write_tiny_study(tmp_path: Path):
 
 
 @pytest.fixture(scope="session")
+def write_study_in():
+    """`write_study_in(folder, **changes)` gives the path of a changed study file in a folder of the test's choice."""
+    return write_study
+
+
+@pytest.fixture(scope="session")
 def real_films() -> Path:
     """The folder of real films; a test that needs it is skipped where CXR_DATA is not set, and fails if it is wrong."""
     if "CXR_DATA" not in os.environ:

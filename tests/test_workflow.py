@@ -1,0 +1,135 @@
+"""A whole tiny study through Snakemake: killed and gone on with, it ends with the same predictions."""
+
+import random
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from cxrlib import workflow
+from cxrlib.errors import InputError
+from cxrlib.study import load_study
+
+
+def start_report(file):
+    """`cxr report FILE tables`: every stage up to the tables, no chapters."""
+    command = [sys.executable, "-m", "cxrlib.cli", "report", str(file), "--cores", "2", "tables"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def kill_tree(process):
+    """`kill -9` for a process and all below it."""
+    top = psutil.Process(process.pid)
+    for victim in [*top.children(recursive=True), top]:
+        try:
+            victim.kill()
+        except psutil.NoSuchProcess:
+            continue
+    process.communicate()
+
+
+def predictions(file):
+    root = load_study(file).results.root
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.glob("classifier/**/predictions.csv"))}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, write_study_in):
+    """A tiny study, run without interruption: its file, its predictions, the seconds it took and what it printed."""
+    file = write_study_in(tmp_path_factory.mktemp("whole"))
+    started = time.monotonic()
+    process = start_report(file)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    return file, predictions(file), time.monotonic() - started, output
+
+
+@pytest.mark.xdist_group("workflow")
+def test_every_model_has_predictions(finished):
+    file, found, _, output = finished
+    assert len(found) == 4, sorted(found)
+    assert "classifiers" in output
+    assert "this run took" in output
+    assert load_study(file).results.table("table2").is_file()
+
+
+@pytest.mark.xdist_group("workflow")
+def test_a_second_run_has_nothing_to_do(finished):
+    file, before, _, _ = finished
+    process = start_report(file)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert "] " not in output, "a job ran again"
+    assert predictions(file) == before
+
+
+@pytest.mark.xdist_group("workflow")
+def test_three_kills_change_nothing(finished, tmp_path_factory, write_study_in):
+    _, expected, seconds, _ = finished
+    file = write_study_in(tmp_path_factory.mktemp("killed"))
+    moments = random.Random(2021)
+    for _ in range(3):
+        process = start_report(file)
+        time.sleep(moments.uniform(0.1, 0.4) * seconds)
+        assert process.poll() is None, f"ended before it was killed: {process.communicate()[0]}"
+        kill_tree(process)
+    process = start_report(file)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    assert predictions(file) == expected
+
+
+@pytest.mark.xdist_group("workflow")
+def test_other_settings_are_named_and_nothing_is_touched(finished):
+    file, before, _, _ = finished
+    text = file.read_text()
+    file.write_text(text.replace("total_images: 96", "total_images: 128"))
+    try:
+        process = start_report(file)
+        output, _ = process.communicate(timeout=120)
+    finally:
+        file.write_text(text)
+    assert process.returncode == 2
+    assert "gan.total_images: there 96, now 128" in output
+    assert "Traceback" not in output
+    assert predictions(file) == before
+
+
+def test_new_titles_arms_and_seeds_keep_what_is_finished(write_tiny_study):
+    workflow.save_settings(load_study(write_tiny_study()))
+    workflow.save_settings(load_study(write_tiny_study(title="Another title", classifier={"seeds": 2})))
+    with pytest.raises(InputError, match=r"seed: there 7, now 8"):
+        workflow.save_settings(load_study(write_tiny_study(seed=8)))
+
+
+def test_force_keeps_the_readers_answers(tiny_study_file):
+    study = load_study(tiny_study_file)
+    workflow.save_settings(study)
+    answers = study.results.review("single-films") / "events" / "anna-1.jsonl"
+    model = study.results.classifier("baseline", 0, "all") / "model.safetensors"
+    for file in (answers, model):
+        file.parent.mkdir(parents=True)
+        file.write_text("x")
+    workflow.save_settings(study, force=True)
+    assert answers.exists()
+    assert not model.exists()
+
+
+def test_one_report_at_a_time(tiny_study_file):
+    study = load_study(tiny_study_file)
+    with (
+        workflow.only_one_report(study),
+        pytest.raises(InputError, match="another report"),
+        workflow.only_one_report(study),
+    ):
+        pass
+
+
+def test_jobs_cover_every_arm_seed_and_fold(write_tiny_study):
+    study = load_study(write_tiny_study(classifier={"seeds": 2}))
+    names = [job.name for job in workflow.jobs_of(study)]
+    assert len(names) == len(set(names))
+    assert sum(name.startswith("classifier") for name in names) == 2 * (1 + 1 + 2)
+    assert sum(name.startswith("generator") for name in names) == 2 * 3
