@@ -64,6 +64,12 @@ all_generators = [
 all_synthetic = [
     record for fold in study.generator_folds if fold != "public" for record in synthetic_sets(fold)
 ]
+def code(*patterns):
+    """Source files whose change makes tables, chapters or pages obsolete; trained networks stay."""
+    found = {path for pattern in patterns for path in REPOSITORY.glob(pattern)}
+    return sorted(str(path) for path in found if path.is_file() and "__pycache__" not in path.parts)
+
+
 chapter_needs = {
     "01_data": films(*ROLES),
     "02_gan_training": [*all_generators, *all_synthetic, str(results.quality_record)],
@@ -76,8 +82,7 @@ chapter_needs = {
 rule book:
     input:
         [str(results.chapter(chapter)) for chapter in CHAPTERS],
-        sorted(str(page) for page in (REPOSITORY / "book").rglob("*") if page.is_file() and "__pycache__" not in page.parts),
-        str(REPOSITORY / "_config.yml"),
+        code("book/**/*", "_config.yml", "cxrlib/book.py", "cxrlib/provenance.py"),
         str(results.study_file),
     output:
         str(study.build_folder / "html" / "index.html"),
@@ -156,6 +161,7 @@ rule tables:
         films(*ROLES),
         all_synthetic,
         str(results.quality_record),
+        code("cxrlib/evaluation/*.py", "cxrlib/tables.py"),
     output:
         str(results.tables_record),
     log:
@@ -168,6 +174,7 @@ rule chapter:
     input:
         str(REPOSITORY / "notebooks" / "{chapter}.ipynb"),
         lambda wildcards: chapter_needs[wildcards.chapter],
+        code("cxrlib/*.py", "cxrlib/*/*.py"),
         str(results.study_file),
     output:
         f"{where}/chapters/{{chapter}}.ipynb",

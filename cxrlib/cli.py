@@ -159,7 +159,7 @@ def chapter(
     """Run one notebook headless and keep the executed copy."""
     import yaml
 
-    from cxrlib.book import run_chapter
+    from cxrlib.chapters import run_chapter
     from cxrlib.study import load_study
 
     given = {}
@@ -198,6 +198,7 @@ def report(
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with workflow.only_one_report(loaded):
         workflow.save_settings(loaded, force=force)
+        workflow.save_provenance(loaded)
         done = sum(job.output.exists() for job in workflow.jobs_of(loaded))
         _say(f"{loaded.name}: {len(workflow.jobs_of(loaded)) - done} jobs to do, {done} done")
         workflow.run_snakemake(loaded, cores or available, context.args, _say)

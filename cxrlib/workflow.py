@@ -16,9 +16,10 @@ from pathlib import Path
 
 import yaml
 
-from cxrlib.artifacts import CHAPTERS, read_json, write_text
+from cxrlib.artifacts import CHAPTERS, read_json, write_json, write_text
 from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.errors import InputError
+from cxrlib.reproducibility import provenance
 from cxrlib.study import REPOSITORY, Study
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,9 @@ def _film_jobs(study: Study) -> Iterator[Job]:
             yield Job("generators", name, record, 4 + images * pixels / 60, folder / "log.csv", "images", images)
             if fold != "public":
                 effort = 4 + study.synthesis.images_per_label * pixels / 500
-                yield Job("synthetic films", f"synthesis · {label} · {fold}", results.synthetic_record(label, fold), effort)
+                yield Job(
+                    "synthetic films", f"synthesis · {label} · {fold}", results.synthetic_record(label, fold), effort
+                )
 
 
 def _classifier_jobs(study: Study) -> Iterator[Job]:
@@ -102,11 +105,18 @@ def stage_seconds(study: Study) -> dict[str, float]:
     """Seconds of work per stage, added up over jobs (which may have run side by side), from the records."""
     seconds = dict.fromkeys(STAGES, 0.0)
     for job in jobs_of(study):
-        if job.output.suffix == ".json" and job.output.exists():
-            seconds[job.stage] += read_json(job.output).get("seconds", 0.0)
-        elif job.output.suffix == ".ipynb" and job.output.exists():
-            seconds[job.stage] += read_json(job.output)["metadata"].get("cxr", {}).get("seconds", 0.0)
+        if job.output.exists():
+            seconds[job.stage] += _seconds_of(study, job)
     return seconds
+
+
+def _seconds_of(study: Study, job: Job) -> float:
+    if job.stage == "book":
+        record = study.build_folder / "book.json"
+        return read_json(record)["seconds"] if record.exists() else 0.0
+    if job.stage == "chapters":
+        return read_json(job.output)["metadata"]["cxr"]["seconds"]
+    return read_json(job.output)["seconds"]
 
 
 def save_settings(study: Study, force: bool = False) -> None:
@@ -117,6 +127,7 @@ def save_settings(study: Study, force: bool = False) -> None:
     file = study.results.study_file
     text = yaml.safe_dump(study.resolved(), sort_keys=False, allow_unicode=True)
     if force:
+        study.results.provenance.unlink(missing_ok=True)
         for name in MADE_FOLDERS:
             shutil.rmtree(study.results.root / name, ignore_errors=True)
         shutil.rmtree(study.build_folder, ignore_errors=True)
@@ -132,6 +143,12 @@ def save_settings(study: Study, force: bool = False) -> None:
                 "Use --force to make the study afresh (readers' answers are kept), or give the study another name."
             )
     write_text(file, text)
+
+
+def save_provenance(study: Study) -> None:
+    """Write where and with what the study's first work is done; a later machine is named beside it in the book."""
+    if not study.results.provenance.exists():
+        write_json(study.results.provenance, provenance(REPOSITORY))
 
 
 def _other_settings(found: object, wanted: object, key: str) -> Iterator[str]:

@@ -32,7 +32,9 @@ def kill_tree(process):
 
 def predictions(file):
     root = load_study(file).results.root
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.glob("classifier/**/predictions.csv"))}
+    return {
+        str(path.relative_to(root)): path.read_bytes() for path in sorted(root.glob("classifier/**/predictions.csv"))
+    }
 
 
 @pytest.fixture(scope="module")

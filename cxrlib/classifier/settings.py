@@ -1,12 +1,27 @@
 """Settings of the classifiers: by default the paper's recipe (Schaudt et al. 2021)."""
 
+import difflib
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from cxrlib.settings import Settings
 
 Arm = Literal["baseline", "synthetic", "synthetic-crossfit", "oversampled"]
+
+# torchvision's convolutional networks that take films of any size and end in one linear layer.
+NETWORKS = (
+    "convnext_base", "convnext_large", "convnext_small", "convnext_tiny",
+    "densenet121", "densenet161", "densenet169", "densenet201",
+    "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3", "efficientnet_b4",
+    "efficientnet_v2_s", "efficientnet_v2_m",
+    "mnasnet0_5", "mnasnet1_0", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small",
+    "regnet_x_400mf", "regnet_x_800mf", "regnet_x_1_6gf", "regnet_x_3_2gf",
+    "regnet_y_400mf", "regnet_y_800mf", "regnet_y_1_6gf", "regnet_y_3_2gf",
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d",
+    "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "wide_resnet50_2",
+)  # fmt: skip
 
 
 class ClassifierSettings(Settings):
@@ -27,3 +42,30 @@ class ClassifierSettings(Settings):
     horizontal_flip: bool = True
     arms: tuple[Arm, ...] = ("baseline", "synthetic", "synthetic-crossfit", "oversampled")
     seeds: PositiveInt = 5
+
+    @field_validator("network")
+    @classmethod
+    def _network_is_known(cls, value: str) -> str:
+        if value not in NETWORKS:
+            near = difflib.get_close_matches(value, NETWORKS, n=1, cutoff=0.5)
+            hint = f"did you mean `{near[0]}`?" if near else f"known networks: {', '.join(NETWORKS)}"
+            raise ValueError(f"found `{value}`, which is no network known here; {hint}")
+        return value
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_can_be_had(cls, value: str) -> str:
+        if value in ("imagenet", "none"):
+            return value
+        if not value.endswith(".safetensors"):
+            raise ValueError(f"found `{value}`; expected `imagenet`, `none`, or the path of a .safetensors file")
+        if not Path(value).is_file():
+            raise ValueError(f"found `{value}`, but there is no such file; relative paths count from {Path.cwd()}")
+        return value
+
+    @field_validator("arms")
+    @classmethod
+    def _arms_start_with_baseline(cls, value: tuple[Arm, ...]) -> tuple[Arm, ...]:
+        if "baseline" not in value or len(set(value)) != len(value):
+            raise ValueError(f"found {list(value)}; expected each arm once, `baseline` among them")
+        return value

@@ -21,6 +21,7 @@ class GanSettings(Settings):
     mapping_layers: PositiveInt = 8
     channel_base: PositiveInt = 16384
     channel_max: PositiveInt = 512
+    eigenfilms: bool = False
     batch_size: PositiveInt = Field(default=8, ge=4)
     learning_rate: PositiveFloat = 0.002
     r1_weight: PositiveFloat = 10.0

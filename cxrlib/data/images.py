@@ -1,0 +1,158 @@
+"""Image sets: a manifest and one uint8 array of films, mapped from disk by every stage."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from cxrlib.artifacts import atomic_path
+from cxrlib.data.manifest import read_manifest_csv, read_text_table
+from cxrlib.errors import InputError
+
+if TYPE_CHECKING:
+    from cxrlib.study import Study
+
+MASK_KINDS = ("lungs", "opacities")
+ITEMS_IN_FLIGHT = 256
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Films and their table: `images` is uint8 (N, size, size), row i belonging to row i of `manifest`.
+
+    `images` may be mapped from disk and is then read-only.
+    """
+
+    manifest: pd.DataFrame
+    images: np.ndarray
+
+    def __post_init__(self) -> None:
+        if len(self.manifest) != len(self.images):
+            raise InputError(
+                f"image set: {len(self.manifest)} rows but {len(self.images)} images; make it again with --force"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 (N,): 0 negative, 1 positive."""
+        return (self.manifest["label"] == "positive").to_numpy(np.int64)
+
+    def select(self, chosen: np.ndarray | pd.Series | Sequence[int]) -> "ImageSet":
+        """The rows of a boolean mask or of indices, as a new set (its images are copied into memory)."""
+        chosen = np.asarray(chosen)
+        indices = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
+        return ImageSet(self.manifest.iloc[indices].reset_index(drop=True), np.asarray(self.images[indices]))
+
+
+def load_image_set(study: "Study", role: str, size: int) -> ImageSet:
+    """The prepared films of a role at one of `study.image_sizes`; raises `InputError` if they were not prepared."""
+    if not study.results.data_record(role).exists():
+        raise InputError(f"{study.results.data(role)}: the {role} films are not prepared; prepare the data first")
+    return ImageSet(read_manifest_csv(study.results.manifest(role)), _map_array(study.results.images(role, size)))
+
+
+def load_synthetic(study: "Study", label: str, fold: str, size: int) -> ImageSet:
+    """The synthetic films of a label and fold, resized to `size` if made at another resolution.
+
+    The manifest has the columns image_id, label, seed, truncation, generator_sha256, nearest_image_id,
+    nearest_distance. Raises `InputError` if they were not made.
+    """
+    if not study.results.synthetic_record(label, fold).exists():
+        raise InputError(f"{study.results.synthetic(label, fold)}: no synthetic films; make them first")
+    folder = study.results.synthetic(label, fold)
+    manifest = read_text_table(folder / "manifest.csv")
+    for column in ("truncation", "nearest_distance"):
+        manifest[column] = pd.to_numeric(manifest[column])
+    images = _map_array(folder / "images.npy")
+    return ImageSet(manifest, images if images.shape[1] == size else resize_images(images, size))
+
+
+def masks_path(study: "Study", role: str, size: int, kind: str) -> Path:
+    return study.results.data(role) / f"{kind}-{size}.npy"
+
+
+def load_masks(study: "Study", role: str, size: int, kind: str) -> np.ndarray | None:
+    """Masks of a role's films: uint8 0/1 (N, size, size), rows as in the manifest; None where none is known.
+
+    `kind` is "lungs" (all 0 where a film has no mask) or "opacities" (simulated films only).
+    """
+    if kind not in MASK_KINDS:
+        raise ValueError(f"kind: found {kind!r}, expected one of {', '.join(MASK_KINDS)}")
+    path = masks_path(study, role, size, kind)
+    return _map_array(path) if path.exists() else None
+
+
+def resize_images(images: np.ndarray, size: int) -> np.ndarray:
+    """Resize uint8 (N, S, S) to (N, size, size), with PIL's bilinear filter (which averages when it shrinks)."""
+    resized = np.empty((len(images), size, size), np.uint8)
+    for index, image in enumerate(images):
+        resized[index] = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
+    return resized
+
+
+class GrowingArray:
+    """A uint8 .npy file of shape (items, *item_shape) that is written one item at a time."""
+
+    def __init__(self, file: BinaryIO, item_shape: tuple[int, ...]) -> None:
+        self._file, self._item_shape, self._items = file, item_shape, 0
+        self._write_header()
+
+    def append(self, item: np.ndarray) -> None:
+        if item.shape != self._item_shape or item.dtype != np.uint8:
+            raise ValueError(f"found {item.dtype} {item.shape}, expected uint8 {self._item_shape}")
+        self._file.write(np.ascontiguousarray(item).tobytes())
+        self._items += 1
+
+    def finish(self) -> None:
+        """Put the final number of items in the header, which numpy pads so that its first axis can grow."""
+        self._file.seek(0)
+        self._write_header()
+
+    def _write_header(self) -> None:
+        shape = (self._items, *self._item_shape)
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+@contextmanager
+def growing_array(path: Path, item_shape: tuple[int, ...]) -> Iterator[GrowingArray]:
+    """Stream an array to `path`: nothing appears there unless the block ends well."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        array = GrowingArray(file, item_shape)
+        yield array
+        array.finish()
+
+
+def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """Results in the order of the items, from one thread a core; memory holds at most a few hundred results.
+
+    PIL decodes and resizes outside the interpreter's lock, so threads are enough. Its warnings about odd files are
+    silenced, except that an image of suspiciously many pixels becomes an error.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for start in range(0, len(items), ITEMS_IN_FLIGHT):
+            yield from pool.map(function, items[start : start + ITEMS_IN_FLIGHT])
+
+
+def _map_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: can't be read: {error}; make it again with --force") from None

@@ -1,0 +1,228 @@
+"""Preparing a role: from its source to a manifest, arrays of films, and a record of what was found."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.artifacts import is_finished, read_json, sha256_of, start_afresh, write_csv, write_record
+from cxrlib.data.covidx import read_covidx
+from cxrlib.data.decoding import UnreadableImage, decode, decode_mask
+from cxrlib.data.folder import read_folder
+from cxrlib.data.images import GrowingArray, growing_array, in_parallel, masks_path
+from cxrlib.data.listing import Listing
+from cxrlib.data.manifest import assign_folds, fold_problem, validate_manifest
+from cxrlib.data.phantom import PHANTOM_VERSION, phantom_film, phantom_manifest
+from cxrlib.data.settings import LABELS, ROLES, CovidxSource, FolderSource, PhantomSource
+from cxrlib.errors import InputError
+
+if TYPE_CHECKING:
+    from cxrlib.study import Study
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+Arrays = dict[tuple[str, int], np.ndarray]
+
+
+def prepare_role(study: "Study", role: str, *, force: bool = False, progress: Progress | None = None) -> dict[str, Any]:
+    """Decode or simulate the films of a role, once, at every size that the study uses.
+
+    Writes manifest.csv, images-<size>.npy and, where known, lungs-<size>.npy and opacities-<size>.npy, and last the
+    record audit.json, which is returned: images_found, images_used, unreadable [{file, reason}], by_label, patients,
+    lung_masks (films that have one), simulated, images_sha256 {size: hash}, manifest_sha256. Finished with the same
+    settings and files, it returns the record at once. `progress(done, total)` is called after each image.
+
+    Raises `InputError` for a source that can't be read, a role without usable images of a label, a full disk, or
+    results that were made with other settings.
+    """
+    started = time.perf_counter()
+    source, record = study.data.source(role), study.results.data_record(role)
+    listing = None if isinstance(source, PhantomSource) else read_listing(source)
+    settings, inputs = _settings(study, role), _inputs(listing)
+    if is_finished(record, settings, inputs, force):
+        return read_json(record)
+    start_afresh(study.results.data(role))
+    if listing is None:
+        manifest, unreadable = _prepare_phantom(study, role, source, progress), []
+        found = len(manifest)
+    else:
+        manifest, unreadable = _prepare_files(study, role, listing, progress)
+        found = len(manifest) + len(unreadable)
+    facts = _finish_manifest(study, role, manifest, unreadable)
+    seconds = time.perf_counter() - started
+    write_record(record, settings, inputs, seconds, images_found=found, **facts)
+    logger.info("%s: %d of %d images prepared in %.1f s", role, len(manifest), found, seconds)
+    return read_json(record)
+
+
+def read_listing(source: FolderSource | CovidxSource) -> Listing:
+    """What a folder or a COVIDx tree holds, by its label file; raises `InputError`."""
+    return read_covidx(source) if isinstance(source, CovidxSource) else read_folder(source)
+
+
+def check_sources(study: "Study") -> None:
+    """Raise one `InputError` that lists everything wrong with a study's sources; no pixel is read, nothing written."""
+    problems = []
+    for role in ROLES:
+        problems += [f"data.{role}: {problem}" for problem in _role_problems(study, role)]
+    for first, second in (("training", "validation"), ("training", "hospital"), ("validation", "hospital")):
+        if _same_images(study.data.source(first), study.data.source(second)):
+            problems.append(f"data.{second}: the same images as data.{first}; a model is tested on images of its own")
+    if problems:
+        raise InputError("\n".join(f"{study.file or study.name}: {problem}" for problem in problems))
+
+
+def _role_problems(study: "Study", role: str) -> list[str]:
+    source = study.data.source(role)
+    if isinstance(source, PhantomSource):
+        return []
+    try:
+        listing = read_listing(source)
+    except InputError as error:
+        return [str(error)]
+    problem = _label_problem(listing.manifest, len(listing.unreadable), str(listing.labels_file))
+    if not problem and role == "hospital":
+        problem = fold_problem(listing.manifest, study.data.folds)
+    return [problem] if problem else []
+
+
+def _label_problem(manifest: pd.DataFrame, unreadable: int, where: str) -> str:
+    if manifest.empty:
+        return f"{where}: no usable image ({unreadable} listed); expected images of both labels"
+    absent = [label for label in LABELS if label not in set(manifest["label"])]
+    if absent:
+        return f"{where}: {len(manifest)} usable images, but none is {absent[0]}; expected images of both labels"
+    return ""
+
+
+def _same_images(first: Any, second: Any) -> bool:
+    if isinstance(first, PhantomSource) or type(first) is not type(second):
+        return False
+    part = "split" if isinstance(first, CovidxSource) else "labels_file"
+    return first.folder.resolve() == second.folder.resolve() and getattr(first, part) == getattr(second, part)
+
+
+def _settings(study: "Study", role: str) -> dict[str, Any]:
+    """What determines the prepared films, apart from the files: a folder may be moved, so only its name counts."""
+    source = study.data.source(role)
+    settings = source.model_dump(mode="json", exclude={"publishable", "folder", "allow_missing"})
+    settings["image_sizes"] = list(study.image_sizes)
+    if isinstance(source, PhantomSource):
+        settings |= {"phantom_version": PHANTOM_VERSION, "seed": study.seed}
+    else:
+        settings["folder_name"] = Path(source.folder).resolve().name
+    if role == "hospital":
+        settings |= {"folds": study.data.folds, "seed": study.seed}
+    return settings
+
+
+def _inputs(listing: Listing | None) -> dict[str, str]:
+    """Hashes of the label file and of the images' names and sizes in bytes."""
+    if listing is None:
+        return {}
+    digest = hashlib.sha256()
+    for file in (*listing.manifest["file"], *filter(None, listing.manifest["lung_mask"])):
+        digest.update(f"{file}\0{(listing.root / file).stat().st_size}\n".encode())
+    return {"labels_sha256": sha256_of(listing.labels_file), "files_sha256": digest.hexdigest()}
+
+
+def _prepare_phantom(study: "Study", role: str, source: PhantomSource, progress: Progress | None) -> pd.DataFrame:
+    manifest = phantom_manifest(source, role, study.seed)
+    rows = manifest.to_dict("records")
+    with ExitStack() as files:
+        writers = _writers(study, role, ("images", "lungs", "opacities"), files)
+        for done, row in enumerate(rows, start=1):
+            films = {size: phantom_film(source, study.seed, row, size) for size in study.image_sizes}
+            for (kind, size), writer in writers.items():
+                writer.append(films[size].image if kind == "images" else getattr(films[size], kind))
+            if progress:
+                progress(done, len(rows))
+    return manifest
+
+
+def _prepare_files(
+    study: "Study", role: str, listing: Listing, progress: Progress | None
+) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    rows, unreadable, kept = listing.manifest, list(listing.unreadable), []
+    has_masks = bool((rows["lung_mask"] != "").any())
+    work = list(zip(rows["file"], rows["lung_mask"], strict=True))
+    read = partial(_read_row, root=listing.root, sizes=study.image_sizes, has_masks=has_masks)
+    with ExitStack() as files:
+        writers = _writers(study, role, ("images", "lungs") if has_masks else ("images",), files)
+        for index, (arrays, reason) in enumerate(in_parallel(read, work)):
+            if reason:
+                unreadable.append({"file": work[index][0], "reason": reason})
+            else:
+                kept.append(index)
+                for key, writer in writers.items():
+                    writer.append(arrays[key])
+            if progress:
+                progress(index + 1, len(work))
+    return rows.iloc[kept].reset_index(drop=True), unreadable
+
+
+def _read_row(files: tuple[str, str], root: Path, sizes: tuple[int, ...], has_masks: bool) -> tuple[Arrays, str]:
+    """One film and its lung mask at every size, or the reason why the film can't be used."""
+    file, mask_file = files
+    try:
+        arrays = {("images", size): image for size, image in zip(sizes, decode(root / file, sizes), strict=True)}
+    except UnreadableImage as error:
+        return {}, str(error)
+    if has_masks:
+        masks = _read_mask(root, mask_file, sizes)
+        arrays |= {("lungs", size): mask for size, mask in zip(sizes, masks, strict=True)}
+    return arrays, ""
+
+
+def _read_mask(root: Path, mask_file: str, sizes: tuple[int, ...]) -> list[np.ndarray]:
+    """All 0 where there is no mask."""
+    if mask_file:
+        try:
+            return decode_mask(root / mask_file, sizes)
+        except UnreadableImage as error:
+            logger.warning("%s: lung mask left out: %s", mask_file, error)
+    return [np.zeros((size, size), np.uint8) for size in sizes]
+
+
+def _writers(
+    study: "Study", role: str, kinds: tuple[str, ...], files: ExitStack
+) -> dict[tuple[str, int], GrowingArray]:
+    writers = {}
+    for kind in kinds:
+        for size in study.image_sizes:
+            path = study.results.images(role, size) if kind == "images" else masks_path(study, role, size, kind)
+            writers[kind, size] = files.enter_context(growing_array(path, (size, size)))
+    return writers
+
+
+def _finish_manifest(
+    study: "Study", role: str, manifest: pd.DataFrame, unreadable: list[dict[str, str]]
+) -> dict[str, Any]:
+    """Fold, validate and write the manifest; the facts of the record."""
+    path = study.results.manifest(role)
+    problem = _label_problem(manifest, len(unreadable), f"data.{role}")
+    if problem:
+        raise InputError(problem)
+    if role == "hospital":
+        manifest = assign_folds(manifest, study.data.folds, study.seed)
+    write_csv(path, validate_manifest(manifest, str(path)))
+    simulated = isinstance(study.data.source(role), PhantomSource)
+    by_label = manifest["label"].value_counts()
+    return {
+        "images_used": len(manifest),
+        "unreadable": unreadable,
+        "by_label": {label: int(by_label[label]) for label in LABELS},
+        "patients": int(manifest["patient_id"].nunique()),
+        "lung_masks": len(manifest) if simulated else int((manifest["lung_mask"] != "").sum()),
+        "simulated": simulated,
+        "images_sha256": {str(size): sha256_of(study.results.images(role, size)) for size in study.image_sizes},
+        "manifest_sha256": sha256_of(path),
+    }

@@ -1,0 +1,151 @@
+"""The book's figures that show films: sheets, outlines, nearest pairs, grey levels.
+
+Each says beside its films where they come from: real, synthetic or simulated. Films that may not be published come in
+as None and leave a note in their place.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from PIL import Image
+
+from cxrlib.errors import InputError
+from cxrlib.figures import DOTS_PER_INCH, LINE_LOOKS, MUTED, SKY, VERMILION, WIDTH_INCHES, mark_origin, panels, style
+
+
+@dataclass(frozen=True)
+class FilmRow:
+    """One row of films under a heading.
+
+    `films` is a uint8 array (n, S, S), or None where the films may not be shown; `origin` is "real", "synthetic" or
+    "simulated" (or says more). `captions` stand under the films, if given.
+    """
+
+    title: str
+    films: np.ndarray | None
+    origin: str
+    captions: Sequence[str] = ()
+
+
+def film_sheet(rows: Sequence[FilmRow], films_per_row: int = 8) -> Figure:
+    """Films in rows, each row under a heading that names it and says where its films come from.
+
+    A row longer than `films_per_row` runs on over several lines. Raises `InputError` if there is no row.
+    """
+    if not rows:
+        raise InputError("a sheet of films: found no row, expected at least one; give it films to show")
+    lines = [1 if row.films is None or not len(row.films) else -(-len(row.films) // films_per_row) for row in rows]
+    extra = [0.36 + (0.2 if row.captions else 0.0) for row in rows]
+    film_inches = WIDTH_INCHES / films_per_row
+    heights = [
+        (film_inches * count if row.films is not None and len(row.films) else 0.5) + more
+        for row, count, more in zip(rows, lines, extra, strict=True)
+    ]
+    figure, axes = panels(len(rows), 1, sum(heights), height_ratios=heights)
+    with style():
+        for row, ax in zip(rows, axes[:, 0], strict=True):
+            _draw_films(row, films_per_row, ax)
+    return figure
+
+
+def _draw_films(row: FilmRow, films_per_row: int, ax: Axes) -> None:
+    ax.set_axis_off()
+    ax.set_title(row.title, fontsize=9)
+    ax.set_title(row.origin, loc="right", fontsize=8, color=MUTED, style="italic", fontweight="normal")
+    if row.films is None or not len(row.films):
+        text = "these films may not be shown in a published book" if row.films is None else "there are no such films"
+        ax.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, transform=ax.transAxes)
+        return
+    films = _enlarged(row.films, round(WIDTH_INCHES / films_per_row * DOTS_PER_INCH))
+    mosaic, step = _mosaic(films, films_per_row)
+    ax.imshow(mosaic, cmap="gray", vmin=0, vmax=255)
+    size = films.shape[1]
+    for index, text in enumerate(row.captions):
+        line, column = divmod(index, films_per_row)
+        ax.text(column * step + size / 2, line * step + size * 1.03, text, ha="center", va="top", fontsize=7.5)
+
+
+def _enlarged(films: np.ndarray, pixels: int) -> np.ndarray:
+    """Films at the size at which they are printed, each by itself, so that no film bleeds into its neighbour."""
+    resized = [Image.fromarray(film).resize((pixels, pixels), Image.Resampling.BICUBIC) for film in films]
+    return np.stack([np.asarray(film) for film in resized])
+
+
+def _mosaic(films: np.ndarray, columns: int) -> tuple[np.ndarray, int]:
+    """Films side by side, (lines·step, columns·step) float, white between them, and the step in pixels."""
+    size = films.shape[1]
+    step = size + max(1, size // 24)
+    lines = -(-len(films) // columns)
+    mosaic = np.full((lines * step - (step - size), columns * step - (step - size)), 255.0)
+    for index, film in enumerate(films):
+        line, column = divmod(index, columns)
+        mosaic[line * step : line * step + size, column * step : column * step + size] = film
+    return mosaic, step
+
+
+def annotated_films(
+    films: np.ndarray, lungs: np.ndarray | None, opacities: np.ndarray | None, titles: Sequence[str], origin: str
+) -> Figure:
+    """Films with outlines: lungs in red, solid; opacities in blue, dashed.
+
+    `films` uint8 (n, S, S); masks bool (n, S, S), or None where they are not known (an empty mask draws nothing).
+    """
+    figure, axes = panels(1, len(films), WIDTH_INCHES / max(len(films), 2) + 0.75)
+    with style():
+        for index, ax in enumerate(axes[0]):
+            ax.imshow(films[index], cmap="gray", vmin=0, vmax=255, interpolation="bicubic")
+            ax.set_title(titles[index])
+            ax.set_axis_off()
+            _outline(ax, None if lungs is None else lungs[index], VERMILION, "solid")
+            _outline(ax, None if opacities is None else opacities[index], SKY, (0, (3, 1)))
+        known = [
+            (Line2D([], [], color=VERMILION, linewidth=2), "lungs", lungs),
+            (Line2D([], [], color=SKY, linewidth=2, linestyle=(0, (3, 1))), "ground-glass opacity", opacities),
+        ]
+        drawn = [(handle, text) for handle, text, masks in known if masks is not None and np.any(masks)]
+        if drawn:
+            handles, texts = zip(*drawn, strict=True)
+            figure.legend(handles, texts, loc="outside lower left", ncols=2)
+        mark_origin(figure, origin)
+    return figure
+
+
+def _outline(ax: Axes, mask: np.ndarray | None, colour: str, line: Any) -> None:
+    if mask is not None and np.any(mask):
+        ax.contour(np.asarray(mask, dtype=float), [0.5], colors=[colour], linewidths=1.8, linestyles=[line])
+
+
+def intensity_histograms(films: Mapping[str, np.ndarray], origin: str) -> Figure:
+    """How often each grey level occurs, one line per set of films (uint8, any shape), in a legend.
+
+    Borders of pure black or white can tower over everything else: peaks at either end are cut off.
+    """
+    figure, axes = panels(1, 1, 2.9)
+    ax = axes[0, 0]
+    with style():
+        for (name, pixels), (colour, line, _) in zip(films.items(), LINE_LOOKS, strict=False):
+            counts = np.bincount(np.asarray(pixels).ravel(), minlength=256).reshape(64, 4).sum(axis=1)
+            percent = 100 * counts / max(counts.sum(), 1)
+            ax.plot(np.arange(64) * 4 + 1.5, percent, color=colour, linestyle=line, label=name)
+        ax.set(xlabel="grey level (0 black, 255 white)", ylabel="share of pixels (%)", xlim=(0, 255))
+        inner = max(line.get_ydata()[4:-4].max() for line in ax.get_lines())
+        ax.set_ylim(0, min(1.6 * inner, 1.05 * max(line.get_ydata().max() for line in ax.get_lines())))
+        ax.legend()
+        mark_origin(figure, origin)
+    return figure
+
+
+def film_pairs(films: np.ndarray, nearest: np.ndarray | None, distances: Sequence[float], titles: tuple[str, str],
+               origins: tuple[str, str]) -> Figure:  # fmt: skip
+    """Films uint8 (n, S, S) above the nearest ones of another set (same shape), with the distance under each pair."""
+    captions = [f"distance {distance:.3g}" for distance in distances]
+    rows = [
+        FilmRow(titles[0], films, origins[0]),
+        FilmRow(titles[1], nearest, origins[1], captions if nearest is not None else ()),
+    ]
+    return film_sheet(rows, films_per_row=max(len(films), 4))

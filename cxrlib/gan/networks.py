@@ -1,0 +1,388 @@
+"""Style-based generator and residual discriminator for films of one grey channel.
+
+Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN": mapping network, constant 4×4 start,
+modulated and demodulated convolutions, noise per layer, skip outputs; residual discriminator with minibatch standard
+deviation; equalised learning rate throughout. Stock PyTorch operations only.
+
+Weights are float32. The blocks compute in the `dtype` asked for; styles, sums of skip outputs and logits stay float32.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from cxrlib.artifacts import read_json
+from cxrlib.errors import InputError
+from cxrlib.gan.settings import GanSettings
+
+SLOPE = 0.2
+GAIN = math.sqrt(2)
+MAPPING_LEARNING_RATE = 0.01
+EIGENFILM_SIDE = 64
+DETAIL_BANDS = 3
+ARCHITECTURE = ("resolution", "latent_dim", "mapping_layers", "channel_base", "channel_max", "eigenfilms")
+
+
+def resolutions(resolution: int) -> tuple[int, ...]:
+    """4, 8, …, `resolution`."""
+    return tuple(2**power for power in range(2, resolution.bit_length()))
+
+
+def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
+    """Number of feature maps at a resolution: halved as it doubles, at most `channel_max`."""
+    return max(1, min(channel_base // resolution, channel_max))
+
+
+def pixel_norm(latents: Tensor) -> Tensor:
+    """Scale each row of (N, D) to unit mean square (Karras et al. 2018, section 4.2)."""
+    return latents * torch.rsqrt(latents.square().mean(1, keepdim=True) + 1e-8)
+
+
+class EqualisedLinear(nn.Module):
+    """Linear layer whose weights are kept at unit variance and scaled when used (Karras et al. 2018, section 4.1).
+
+    `learning_rate` multiplies the step size of this layer's parameters without changing its output at the start.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, bias: float = 0.0, learning_rate: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / learning_rate)
+        self.bias = nn.Parameter(torch.full((outputs,), bias / learning_rate))
+        self.gain = learning_rate / math.sqrt(inputs)
+        self.learning_rate = learning_rate
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return functional.linear(inputs, self.weight * self.gain, self.bias * self.learning_rate)
+
+
+class MappingNetwork(nn.Module):
+    """Latents (N, D) to styles (N, D)."""
+
+    def __init__(self, latent_dim: int, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            EqualisedLinear(latent_dim, latent_dim, learning_rate=MAPPING_LEARNING_RATE) for _ in range(layers)
+        )
+
+    def forward(self, latents: Tensor) -> Tensor:
+        styles = pixel_norm(latents)
+        for layer in self.layers:
+            styles = functional.leaky_relu(layer(styles), SLOPE) * GAIN
+        return styles
+
+
+def modulated_convolution(images: Tensor, weight: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
+    """Convolve as if each sample had its own weights `weight · scales`; the demodulation is returned, not applied.
+
+    `images` (N, C, H, W), `weight` (K, C, 3, 3), `scales` (N, C). Returns (N, K, H, W) and the factors (N, K) that
+    bring the outputs to unit variance. Scaling the inputs before and the outputs after an ordinary convolution equals
+    the grouped convolution of Karras et al. 2020, equations 1 and 3, and is faster.
+    """
+    demodulation = torch.rsqrt(scales.square() @ weight.square().sum((2, 3)).T + 1e-8)
+    images = images * scales.to(images.dtype)[:, :, None, None]
+    weight = weight.to(images.dtype).contiguous(memory_format=torch.channels_last)
+    return functional.conv2d(images, weight, padding=1), demodulation
+
+
+class StyledConvolution(nn.Module):
+    """Modulated 3×3 convolution, doubling of the resolution where asked, noise, bias, leaky ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, latent_dim: int, *, doubles: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.style = EqualisedLinear(latent_dim, inputs, bias=1.0)
+        self.gain = 1 / math.sqrt(9 * inputs)
+        self.doubles = doubles
+
+    def forward(self, images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
+        images, demodulation = modulated_convolution(images, self.weight * self.gain, self.style(styles))
+        if self.doubles:
+            images = functional.interpolate(images, scale_factor=2, mode="nearest")
+        # Leaky ReLU is positively homogeneous, so its gain goes into factors that are small tensors.
+        factors = (demodulation * GAIN).to(images.dtype)[:, :, None, None]
+        bias = (self.bias * GAIN).to(images.dtype)[:, None, None]
+        images = torch.addcmul(bias, images, factors)
+        images = images + (noise * (self.noise_strength * GAIN)).to(images.dtype)
+        return functional.leaky_relu_(images, SLOPE)
+
+
+class FilmOutput(nn.Module):
+    """Modulated 1×1 convolution to one grey channel, without demodulation, in float32."""
+
+    def __init__(self, inputs: int, latent_dim: int, *, start: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(inputs) * start)
+        self.bias = nn.Parameter(torch.zeros(()))
+        self.style = EqualisedLinear(latent_dim, inputs, bias=1.0)
+        self.gain = 1 / math.sqrt(inputs)
+
+    def forward(self, images: Tensor, styles: Tensor) -> Tensor:
+        count, channels, height, width = images.shape
+        weight = self.style(styles) * (self.weight * self.gain)
+        pixels = images.permute(0, 2, 3, 1).reshape(count, height * width, channels)
+        films = torch.bmm(pixels, weight.to(images.dtype)[:, :, None])
+        return films.reshape(count, 1, height, width).float() + self.bias
+
+
+class Eigenfilms(nn.Module):
+    """A coarse film that is linear in the latent: the mean film plus principal components of the training films.
+
+    Fitted once, then fixed. With it a generator begins at probabilistic principal components, not at noise, and learns
+    what those lack. `forward` takes normalised latents (N, D) and gives films (N, 1, side, side).
+    """
+
+    def __init__(self, resolution: int, latent_dim: int) -> None:
+        super().__init__()
+        self.side = min(EIGENFILM_SIDE, resolution)
+        self.register_buffer("mean", torch.zeros(self.side, self.side))
+        self.register_buffer("components", torch.zeros(latent_dim, self.side, self.side))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return (self.mean + torch.tensordot(latents, self.components, 1)).unsqueeze(1)
+
+    @torch.no_grad()
+    def fit(self, films: Tensor) -> None:
+        """Fit to uint8 films (M, R, R). Latent numbers keep their meaning as far as an earlier fit gave them one."""
+        scaled = films.cpu().double().unsqueeze(1) / 127.5 - 1
+        coarse = functional.adaptive_avg_pool2d(scaled, self.side).flatten(1)
+        centred = coarse - coarse.mean(0)
+        latent_dim = len(self.components)
+        _, lengths, directions = torch.linalg.svd(centred, full_matrices=False)
+        kept = min(latent_dim, len(films) - 1, len(lengths))
+        components = torch.zeros(latent_dim, coarse.shape[1], dtype=torch.float64)
+        components[:kept] = directions[:kept] * lengths[:kept, None] / math.sqrt(len(films) - 1)
+        earlier = self.components.cpu().double().flatten(1)
+        if earlier.any():
+            # Orthogonal Procrustes: the rotation of the latents that brings the new components nearest to the old.
+            left, _, right = torch.linalg.svd(earlier @ components.T)
+            components = left @ right @ components
+        self.mean.copy_(coarse.mean(0).view_as(self.mean))
+        self.components.copy_(components.view_as(self.components))
+
+
+class Generator(nn.Module):
+    """Latents and noise to films (N, 1, R, R), float32, about [-1, 1] (black to white).
+
+    With `eigenfilms`, a coarse film (see `Eigenfilms`) is added to the skip outputs and shown to every layer.
+    """
+
+    def __init__(
+        self, resolution: int, latent_dim: int, mapping_layers: int, channel_base: int, channel_max: int,
+        eigenfilms: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.resolution, self.latent_dim = resolution, latent_dim
+        self.eigenfilms = Eigenfilms(resolution, latent_dim) if eigenfilms else None
+        self.hints = nn.ParameterList()
+        self.mapping = MappingNetwork(latent_dim, mapping_layers)
+        self.convolutions, self.outputs = nn.ModuleList(), nn.ModuleList()
+        inputs = channels_at(4, channel_base, channel_max)
+        self.constant = nn.Parameter(torch.randn(inputs, 4, 4))
+        for size in resolutions(resolution):
+            channels = channels_at(size, channel_base, channel_max)
+            if size > 4:
+                self.convolutions.append(StyledConvolution(inputs, channels, latent_dim, doubles=True))
+            self.convolutions.append(StyledConvolution(channels, channels, latent_dim, doubles=False))
+            self.outputs.append(FilmOutput(channels, latent_dim, start=0.0 if eigenfilms else 1.0))
+            if eigenfilms:
+                self.hints.append(nn.Parameter(torch.randn(channels)))
+            inputs = channels
+        self.noise_sizes = tuple(size for size in resolutions(resolution) for _ in range(1 if size == 4 else 2))
+
+    def draw(self, count: int, random: torch.Generator) -> tuple[Tensor, list[Tensor]]:
+        """Latents (count, D) and one noise image (count, 1, s, s) per layer, on the random generator's device."""
+        latents = torch.randn(count, self.latent_dim, generator=random, device=random.device)
+        pixels = [size * size for size in self.noise_sizes]
+        noise = torch.randn(count, sum(pixels), generator=random, device=random.device).split(pixels, dim=1)
+        shaped = [part.view(count, 1, size, size) for part, size in zip(noise, self.noise_sizes, strict=True)]
+        return latents, shaped
+
+    def styles(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Styles (N, D) and normalised latents (N, D), the two things that `synthesise` makes a film of."""
+        return self.mapping(latents), pixel_norm(latents)
+
+    def synthesise(
+        self, styles: Tensor, latents: Tensor, noise: list[Tensor], dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """Films from styles (N, D), normalised latents (N, D) and one noise image per layer."""
+        images = self.constant.to(dtype).expand(len(styles), -1, -1, -1)
+        images = images.contiguous(memory_format=torch.channels_last)
+        coarse = None if self.eigenfilms is None else self.eigenfilms(latents)
+        films: Tensor | None = None
+        layers = iter(zip(self.convolutions, noise, strict=True))
+        for level, output in enumerate(self.outputs):
+            if level > 0:
+                convolution, layer_noise = next(layers)
+                images = convolution(images, styles, layer_noise)
+            if coarse is not None:
+                images = add_hint(images, coarse, self.hints[level])
+            convolution, layer_noise = next(layers)
+            images = convolution(images, styles, layer_noise)
+            film = output(images, styles)
+            films = film if films is None else resize_films(films, film.shape[-1]) + film
+        return films if coarse is None else films + resize_films(coarse, self.resolution)
+
+    def forward(self, latents: Tensor, noise: list[Tensor], dtype: torch.dtype = torch.float32) -> Tensor:
+        return self.synthesise(*self.styles(latents), noise, dtype)
+
+
+def resize_films(films: Tensor, side: int) -> Tensor:
+    """Films (N, 1, S, S) to (N, 1, side, side): averaged over areas, or bilinear where they grow."""
+    if side < films.shape[-1]:
+        return functional.avg_pool2d(films, films.shape[-1] // side)
+    if side == films.shape[-1]:
+        return films
+    return functional.interpolate(films, size=(side, side), mode="bilinear", align_corners=False)
+
+
+def add_hint(images: Tensor, coarse: Tensor, weights: Tensor) -> Tensor:
+    """Add the coarse film (N, 1, S, S), resized and weighted per channel, to feature maps (N, C, H, W)."""
+    hint = resize_films(coarse, images.shape[-1]).to(images.dtype)
+    return torch.addcmul(images, hint, weights.to(images.dtype)[:, None, None])
+
+
+class Convolution(nn.Module):
+    """Convolution with equalised learning rate; `activate` adds a bias and a leaky ReLU of gain √2."""
+
+    def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, activate: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if activate else None
+        self.gain = (GAIN if activate else 1.0) / math.sqrt(inputs * size * size)
+        self.stride, self.padding = stride, size // 2
+
+    def forward(self, images: Tensor) -> Tensor:
+        weight = (self.weight * self.gain).to(images.dtype).contiguous(memory_format=torch.channels_last)
+        bias = None if self.bias is None else (self.bias * GAIN).to(images.dtype)
+        images = functional.conv2d(images, weight, bias, stride=self.stride, padding=self.padding)
+        return images if bias is None else functional.leaky_relu_(images, SLOPE)
+
+
+class DetailBands(nn.Module):
+    """Films (N, 1, R, R) to (N, 1 + bands, R, R): beside each film its finest details, one octave per band.
+
+    Grey levels of X-ray films fall off with spatial frequency, so that the finest octaves have a tenth of the spread of
+    the coarse ones, and a discriminator is slow to notice that they are missing. Each band is brought to the spread of
+    the whole film, with factors fitted to the training films once.
+    """
+
+    def __init__(self, bands: int) -> None:
+        super().__init__()
+        self.register_buffer("gains", torch.ones(bands))
+
+    def forward(self, films: Tensor) -> Tensor:
+        parts = [films[:, 0]]
+        for gain, band in zip(self.gains, self.split(films), strict=True):
+            parts.append((band * gain)[:, 0])
+        return torch.stack(parts, dim=-1).permute(0, 3, 1, 2)
+
+    def split(self, films: Tensor) -> list[Tensor]:
+        """The bands, finest first, each (N, 1, R, R)."""
+        bands, coarse, side = [], films, films.shape[-1]
+        for level in range(len(self.gains)):
+            coarser = resize_films(films, side >> (level + 1))
+            coarser = resize_films(coarser, side)
+            bands.append(coarse - coarser)
+            coarse = coarser
+        return bands
+
+    @torch.no_grad()
+    def fit(self, films: Tensor) -> None:
+        """Fit the factors to films (N, 1, R, R) in [-1, 1]."""
+        for level, band in enumerate(self.split(films)):
+            self.gains[level] = films.std() / band.std().clamp_min(1e-3)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions, the second halving the resolution, beside a 1×1 convolution of the halved input."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = Convolution(inputs, inputs, 3)
+        self.second = Convolution(inputs, outputs, 3, stride=2)
+        self.skip = Convolution(inputs, outputs, 1, activate=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        skipped = self.skip(functional.avg_pool2d(images, 2))
+        return (self.second(self.first(images)) + skipped) * math.sqrt(0.5)
+
+
+def minibatch_deviation(images: Tensor, group_size: int = 4) -> Tensor:
+    """Add one feature map: the standard deviation over groups of samples, averaged over features and pixels.
+
+    `images` (N, C, H, W) to (N, C + 1, H, W). Groups are of `group_size` consecutive samples, or of the largest smaller
+    number that divides N. Source: Karras et al. 2018, section 3.
+    """
+    count, _, height, width = images.shape
+    group = next(size for size in range(min(group_size, count), 0, -1) if count % size == 0)
+    grouped = images.reshape(count // group, group, -1)
+    deviation = (grouped.var(1, correction=0) + 1e-8).sqrt().mean(1)
+    maps = deviation.repeat_interleave(group)[:, None, None, None].expand(-1, 1, height, width)
+    return torch.cat([images, maps], dim=1)
+
+
+class Discriminator(nn.Module):
+    """Films (N, 1, R, R) in [-1, 1] to logits (N,), float32; positive means taken for real."""
+
+    def __init__(self, resolution: int, channel_base: int, channel_max: int) -> None:
+        super().__init__()
+        sizes = resolutions(resolution)
+        channels = [channels_at(size, channel_base, channel_max) for size in sizes]
+        self.bands = DetailBands(DETAIL_BANDS)
+        self.input = Convolution(1 + DETAIL_BANDS, channels[-1], 1)
+        self.blocks = nn.ModuleList(
+            ResidualBlock(channels[level], channels[level - 1]) for level in range(len(sizes) - 1, 0, -1)
+        )
+        self.last = Convolution(channels[0] + 1, channels[0], 3)
+        self.hidden = EqualisedLinear(channels[0] * 16, channels[0])
+        self.logit = EqualisedLinear(channels[0], 1)
+
+    def forward(self, films: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        images = self.input(self.bands(films).to(dtype))
+        for block in self.blocks:
+            images = block(images)
+        images = self.last(minibatch_deviation(images.float()))
+        hidden = functional.leaky_relu(self.hidden(images.flatten(1)), SLOPE) * GAIN
+        return self.logit(hidden).squeeze(1)
+
+
+def make_generator(settings: GanSettings | Mapping[str, Any]) -> Generator:
+    """A generator of the architecture that the settings name, with random weights from torch's default generator."""
+    values = settings.model_dump() if isinstance(settings, GanSettings) else settings
+    return Generator(**{name: values[name] for name in ARCHITECTURE})
+
+
+def make_discriminator(settings: GanSettings) -> Discriminator:
+    return Discriminator(settings.resolution, settings.channel_base, settings.channel_max)
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Fill a network from a safetensors file; raises `InputError` if it is missing, damaged or of another shape."""
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{path}: these weights don't fit the network of this study ({reason}); "
+            "make the generator afresh with --force, or set the gan settings it was made with"
+        ) from None
+
+
+def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
+    """The finished generator of a folder `gan/<label>/<fold>` (averaged weights, on the CPU), and its record."""
+    record = folder / "config.json"
+    if not record.exists():
+        raise InputError(f"{folder}: no finished generator there; train it first (chapter 2)")
+    config = read_json(record)
+    generator = make_generator(config["settings"]["gan"])
+    load_weights(generator, folder / "generator.safetensors")
+    return generator.eval().requires_grad_(False), config

@@ -1,0 +1,151 @@
+"""Synthetic films from a finished generator: one array and its manifest; any film can be made again from its row."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cxrlib.artifacts import (
+    atomic_path,
+    is_finished,
+    read_json,
+    sha256_of,
+    start_afresh,
+    write_csv,
+    write_record,
+)  # fmt: skip
+from cxrlib.errors import InputError
+from cxrlib.gan.networks import Generator, load_generator
+from cxrlib.gan.quality import nearest_images
+from cxrlib.gan.training import to_uint8, training_films
+from cxrlib.reproducibility import deterministic, pick_device, random_generator, seed_for
+
+if TYPE_CHECKING:
+    from cxrlib.study import Study
+
+logger = logging.getLogger(__name__)
+
+MANIFEST_COLUMNS = (
+    "image_id", "label", "seed", "truncation", "generator_sha256", "nearest_image_id", "nearest_distance",
+)  # fmt: skip
+MEAN_STYLE_LATENTS = 4096
+SEED_BITS = 48
+
+Progress = Callable[[int, int, dict[str, Any]], None]
+
+
+def synthesise(
+    study: "Study", label: str, fold: str, *, force: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Make the synthetic films of a label and fold, or load their record if that is done.
+
+    Writes `images.npy` (uint8, one film per row of the manifest) and `manifest.csv`, which names each film's seed and
+    the nearest film that its generator was trained on. `progress(films, total_films, facts)` is called after each batch.
+    Returns the record; raises `InputError` if the generator is not finished.
+    """
+    if fold == "public":
+        raise InputError("fold `public`: no synthetic films are made from the generator that serves as a start")
+    training = training_films(study, label, fold)
+    generator, config = load_generator(study.results.generator(label, fold))
+    folder, record = study.results.synthetic(label, fold), study.results.synthetic_record(label, fold)
+    settings = {"seed": study.seed, "label": label, "fold": fold, "synthesis": study.synthesis.model_dump(mode="json")}
+    inputs = {"generator_sha256": config["generator_sha256"]}
+    if is_finished(record, settings, inputs, force):
+        return read_json(record)
+    if force:
+        start_afresh(folder)
+
+    began = time.monotonic()
+    count, side = study.synthesis.images_per_label, study.gan.resolution
+    seeds = [seed_for(study.seed, "synthesis", label, fold, index) >> (63 - SEED_BITS) for index in range(count)]
+    nearest_index, nearest_distance = np.empty(count, np.int64), np.empty(count)
+    with deterministic(study.threads_per_job), atomic_path(folder / "images.npy") as temporary:
+        images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(count, side, side))
+        done = 0
+        for films in make_films(generator, seeds, study.synthesis.truncation, study.synthesis.batch_size):
+            images[done : done + len(films)] = films
+            done += len(films)
+            if progress is not None:
+                progress(done, count, {"seconds": time.monotonic() - began})
+        images.flush()
+        nearest_index, nearest_distance = nearest_images(images, training.images)
+        del images
+    manifest = pd.DataFrame(
+        {
+            "image_id": [f"{label}-{fold}-{index:06d}" for index in range(count)],
+            "label": label,
+            "seed": seeds,
+            "truncation": study.synthesis.truncation,
+            "generator_sha256": config["generator_sha256"],
+            "nearest_image_id": training.manifest["image_id"].to_numpy()[nearest_index],
+            "nearest_distance": nearest_distance.round(3),
+        },
+        columns=list(MANIFEST_COLUMNS),
+    )
+    write_csv(folder / "manifest.csv", manifest)
+    write_record(
+        record, settings, inputs, time.monotonic() - began, images=count,
+        images_sha256=sha256_of(folder / "images.npy"), manifest_sha256=sha256_of(folder / "manifest.csv"),
+        generator_sha256=config["generator_sha256"],
+    )  # fmt: skip
+    return read_json(record)
+
+
+def remake(study: "Study", label: str, fold: str, row: Mapping[str, Any]) -> np.ndarray:
+    """Make one synthetic film again from its row of the manifest: uint8 (S, S), the same bits on the same hardware.
+
+    Raises `InputError` if the generator that is there is not the one that made the film.
+    """
+    generator, config = load_generator(study.results.generator(label, fold))
+    if row["generator_sha256"] != config["generator_sha256"]:
+        raise InputError(
+            f"film {row['image_id']}: made by generator {str(row['generator_sha256'])[:12]}…, but {label}/{fold} now "
+            f"holds {config['generator_sha256'][:12]}…; make the synthetic films again"
+        )
+    # A batch of the usual size, all of this film: the arithmetic of a batch may depend on its size.
+    seeds = [int(row["seed"])] * study.synthesis.batch_size
+    position = int(str(row["image_id"]).rsplit("-", 1)[-1]) % study.synthesis.batch_size
+    with deterministic(study.threads_per_job):
+        films = next(make_films(generator, seeds, float(row["truncation"]), study.synthesis.batch_size))
+    return films[position]
+
+
+def make_films(generator: Generator, seeds: list[int], truncation: float, batch_size: int) -> Iterator[np.ndarray]:
+    """Films of these seeds in batches, uint8 (n, R, R); the last batch is filled up, then cut.
+
+    Latent and noise of a film come from its own seed, so that it does not depend on its neighbours. Truncation moves its
+    style towards the mean style (Karras et al. 2019, equation 1 of appendix B).
+    """
+    device = pick_device()
+    generator = generator.to(device)
+    with torch.inference_mode(), _repeatable_convolutions():
+        centre = mean_style(generator) if truncation < 1 else None
+        for start in range(0, len(seeds), batch_size):
+            wanted = seeds[start : start + batch_size]
+            filled = wanted + wanted[-1:] * (batch_size - len(wanted))
+            drawn = [generator.draw(1, random_generator("cpu", "film", seed)) for seed in filled]
+            latents = torch.cat([latent for latent, _ in drawn]).to(device)
+            noise = [torch.cat(layer).to(device) for layer in zip(*(noise for _, noise in drawn), strict=True)]
+            styles, latents = generator.styles(latents)
+            if centre is not None:
+                styles, latents = centre + truncation * (styles - centre), truncation * latents
+            yield to_uint8(generator.synthesise(styles, latents, noise))[: len(wanted)]
+
+
+def mean_style(generator: Generator) -> torch.Tensor:
+    """Mean style (1, D) over latents that are always the same."""
+    random = random_generator("cpu", "mean style")
+    latents = torch.randn(MEAN_STYLE_LATENTS, generator.latent_dim, generator=random)
+    return generator.mapping(latents.to(generator.constant.device)).mean(0, keepdim=True)
+
+
+@contextmanager
+def _repeatable_convolutions() -> Iterator[None]:
+    """Keep a GPU from choosing its algorithms by timing them."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        yield

@@ -1,0 +1,79 @@
+"""What the book's last page says: code, machine, versions, seeds, and how long each stage took."""
+
+from collections import Counter
+from typing import Any
+
+from cxrlib.artifacts import read_json, write_json
+from cxrlib.reproducibility import provenance
+from cxrlib.study import REPOSITORY, Study
+from cxrlib.workflow import jobs_of, stage_seconds
+
+MACHINE = {
+    "commit": "commit",
+    "uncommitted_changes": "changes not committed",
+    "system": "system",
+    "processor": "processor",
+    "processor_cores": "processor cores",
+    "gpu": "GPU",
+}
+
+
+def provenance_sentences(study: Study) -> dict[str, str]:
+    """Values and Markdown tables for the page `provenance.md`, from the study's settings and records.
+
+    `provenance.json`, written when the results were made or else now, comes first; where this machine or its code
+    differ, a second column says with what the book was built.
+    """
+    now = provenance(REPOSITORY)
+    if not study.results.provenance.exists():
+        write_json(study.results.provenance, now)
+    then = read_json(study.results.provenance)
+    return {
+        "seed": str(study.seed),
+        "classifier_seeds": str(study.classifier.seeds),
+        "machine": _facts({MACHINE[key]: (then.get(key), now[key]) for key in MACHINE}),
+        "versions": _facts(_versions(then, now)),
+        "durations": _durations(study),
+    }
+
+
+def _versions(then: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    packages = {name: (then["packages"].get(name), version) for name, version in now["packages"].items()}
+    return {"Python": (then.get("python"), now["python"]), **packages}
+
+
+def _facts(facts: dict[str, tuple[Any, Any]]) -> str:
+    """A table of facts with one column, or with two where results and book were made in different circumstances."""
+    if all(then == now for then, now in facts.values()):
+        return _table(["fact", "value"], [[name, _said(now)] for name, (_, now) in facts.items()])
+    rows = [[name, _said(then), _said(now)] for name, (then, now) in facts.items()]
+    return _table(["fact", "when results were made", "when the book was built"], rows)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = str("unknown" if value is None else value)
+    return f"`{text}`" if len(text) == 40 and text.isalnum() else text
+
+
+def _durations(study: Study) -> str:
+    jobs = Counter(job.stage for job in jobs_of(study))
+    seconds = {stage: worked for stage, worked in stage_seconds(study).items() if stage != "book"}
+    rows = [[stage, str(jobs[stage]), duration(worked)] for stage, worked in seconds.items()]
+    return _table(["stage", "jobs", "time"], rows, align=":--- | ---: | ---:")
+
+
+def duration(seconds: float) -> str:
+    """`12 s`, `3 min 20 s` or `2 h 05 min`."""
+    total = round(seconds)
+    if total < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min {total % 60:02d} s"
+    return f"{total // 3600} h {total % 3600 // 60:02d} min"
+
+
+def _table(header: list[str], rows: list[list[str]], align: str = "") -> str:
+    rule = align or " | ".join(["---"] * len(header))
+    return "\n".join(f"| {line} |" for line in (" | ".join(header), rule, *(" | ".join(row) for row in rows)))

@@ -1,0 +1,75 @@
+import pytest
+import torch
+
+from cxrlib.gan.diffaugment import AUGMENTATIONS, augment, brightness, contrast, cutout, translation
+from cxrlib.reproducibility import random_generator
+
+
+def films(count: int = 6, side: int = 16, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.rand(count, 1, side, side, generator=random_generator("cpu", "films"), dtype=dtype) * 2 - 1
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_gradients_are_right(name):
+    inputs = films(2, 6, torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: AUGMENTATIONS[name](x, random_generator("cpu", "draw")), inputs)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_each_film_has_its_own_draw(name):
+    same = films(1).expand(8, -1, -1, -1).contiguous()
+    changed = AUGMENTATIONS[name](same, random_generator("cpu", "draw"))
+    assert changed.shape == same.shape
+    assert len({tuple(film.flatten().tolist()) for film in changed}) >= 6
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_equal_seeds_give_equal_films_and_zero_strength_changes_nothing(name):
+    inputs = films()
+    first, second = (AUGMENTATIONS[name](inputs, random_generator("cpu", "draw")) for _ in range(2))
+    assert torch.equal(first, second) and not torch.equal(first, inputs)
+    torch.testing.assert_close(AUGMENTATIONS[name](inputs, random_generator("cpu", "draw"), strength=0.0), inputs)
+
+
+def test_no_names_change_nothing():
+    inputs = films()
+    assert torch.equal(augment(inputs, (), random_generator("cpu", "draw")), inputs)
+
+
+def test_brightness_adds_a_constant_and_contrast_keeps_the_mean():
+    inputs = films(200, 4)
+    added = (brightness(inputs, random_generator("cpu", "draw")) - inputs).flatten(1)
+    assert added.std(1).max() < 1e-6 and added.abs().max() <= 0.5 and added.mean(1).std() > 0.2
+    changed = contrast(inputs, random_generator("cpu", "draw"))
+    torch.testing.assert_close(changed.mean((1, 2, 3)), inputs.mean((1, 2, 3)))
+    factors = changed.std((1, 2, 3)) / inputs.std((1, 2, 3))
+    assert 0.5 <= factors.min() < 0.6 and 1.4 < factors.max() <= 1.5
+
+
+def test_translation_moves_whole_pixels_and_fills_with_grey():
+    inputs = films(100) + 2
+    moved = translation(inputs, random_generator("cpu", "draw"))
+    shifts = set()
+    for before, after in zip(inputs[:, 0], moved[:, 0], strict=True):
+        matches = [
+            (down, right)
+            for down in range(-2, 3)
+            for right in range(-2, 3)
+            if torch.equal(
+                after[max(0, down) : 16 + min(0, down), max(0, right) : 16 + min(0, right)],
+                before[max(0, -down) : 16 + min(0, -down), max(0, -right) : 16 + min(0, -right)],
+            )
+        ]
+        assert len(matches) == 1
+        down, right = matches[0]
+        assert (after == 0).sum() == 256 - (16 - abs(down)) * (16 - abs(right))
+        shifts.add(matches[0])
+    assert {down for down, _ in shifts} == {right for _, right in shifts} == {-2, -1, 0, 1, 2}
+
+
+def test_cutout_blanks_a_quarter_at_most_and_less_at_the_border():
+    blank = (cutout(torch.ones(400, 1, 16, 16), random_generator("cpu", "draw")) == 0).float().mean((1, 2, 3))
+    assert blank.max().item() == 0.25
+    assert 0 < blank.min() < 0.1
+    # Of a cut of half a side whose centre is even over the side, 7/16 of the side lie inside on average.
+    assert blank.mean().item() == pytest.approx((7 / 16) ** 2, rel=0.1)

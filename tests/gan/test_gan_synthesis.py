@@ -1,0 +1,97 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrlib.artifacts import sha256_of
+from cxrlib.errors import InputError
+from cxrlib.gan.networks import load_generator
+from cxrlib.gan.quality import nearest_images
+from cxrlib.gan.synthesis import MANIFEST_COLUMNS, make_films, mean_style, remake, synthesise
+from cxrlib.gan.training import train_generator, training_films
+from cxrlib.reproducibility import random_generator
+from cxrlib.study import load_study
+
+
+@pytest.fixture
+def synthetic(study):
+    train_generator(study, "positive", "fold1")
+    record = synthesise(study, "positive", "fold1")
+    folder = study.results.synthetic("positive", "fold1")
+    return study, record, pd.read_csv(folder / "manifest.csv"), np.load(folder / "images.npy")
+
+
+def test_films_and_manifest_belong_together(synthetic):
+    study, record, manifest, images = synthetic
+    assert tuple(manifest.columns) == MANIFEST_COLUMNS
+    assert images.shape == (11, 32, 32) and images.dtype == np.uint8
+    assert len(manifest) == record["images"] == 11
+    assert manifest["image_id"].is_unique and manifest["seed"].is_unique
+    assert set(manifest["label"]) == {"positive"} and set(manifest["truncation"]) == {0.8}
+    generator = study.results.generator("positive", "fold1") / "generator.safetensors"
+    assert set(manifest["generator_sha256"]) == {sha256_of(generator)} == {record["generator_sha256"]}
+    folder = study.results.synthetic("positive", "fold1")
+    assert record["images_sha256"] == sha256_of(folder / "images.npy")
+    assert record["manifest_sha256"] == sha256_of(folder / "manifest.csv")
+    assert len({film.tobytes() for film in images}) == 11
+
+
+def test_nearest_film_is_one_that_the_generator_saw(synthetic):
+    study, _, manifest, images = synthetic
+    seen = training_films(study, "positive", "fold1")
+    index, distance = nearest_images(images, seen.images)
+    assert manifest["nearest_image_id"].tolist() == seen.manifest["image_id"].iloc[index].tolist()
+    np.testing.assert_allclose(manifest["nearest_distance"], distance, atol=6e-4)
+
+
+def test_any_film_can_be_made_again_from_its_row(synthetic):
+    study, _, manifest, images = synthetic
+    for place, row in manifest.iterrows():
+        assert np.array_equal(remake(study, "positive", "fold1", row), images[place]), place
+    row = json.loads(manifest.iloc[9].to_json())
+    assert np.array_equal(remake(study, "positive", "fold1", row), images[9])
+
+
+def test_a_film_of_another_generator_is_not_made_again(synthetic):
+    study, _, manifest, _ = synthetic
+    with pytest.raises(InputError, match="made by generator 000"):
+        remake(study, "positive", "fold1", manifest.iloc[0].to_dict() | {"generator_sha256": "0" * 64})
+
+
+def test_a_second_call_loads_and_other_settings_are_an_error(synthetic):
+    study, record, _, _ = synthetic
+    assert synthesise(study, "positive", "fold1") == record
+    text = study.file.read_text(encoding="utf-8")
+    study.file.write_text(text.replace("images_per_label: 11", "images_per_label: 5"), encoding="utf-8")
+    fewer = load_study(str(study.file))
+    with pytest.raises(InputError, match="images_per_label: there 11, now 5"):
+        synthesise(fewer, "positive", "fold1")
+    assert synthesise(fewer, "positive", "fold1", force=True)["images"] == 5
+
+
+def test_films_depend_on_their_seed_only_and_truncation_draws_them_together(synthetic):
+    study, _, _, _ = synthetic
+    generator, _ = load_generator(study.results.generator("positive", "fold1"))
+    whole = np.concatenate(list(make_films(generator, [1, 2, 3, 4, 5, 6], 1.0, 4)))
+    moved = np.concatenate(list(make_films(generator, [5, 6, 1], 1.0, 4)))
+    assert np.abs(whole[[4, 5, 0]].astype(int) - moved).max() <= 1
+    near = np.concatenate(list(make_films(generator, list(range(32)), 0.3, 4)))
+    far = np.concatenate(list(make_films(generator, list(range(32)), 1.0, 4)))
+    assert near.std(0).mean() < 0.8 * far.std(0).mean()
+
+
+def test_mean_style_is_the_mean_over_many_latents(synthetic):
+    study, _, _, _ = synthetic
+    generator, _ = load_generator(study.results.generator("positive", "fold1"))
+    latents, _ = generator.draw(20_000, random_generator("cpu", "others"))
+    expected = generator.mapping(latents).mean(0)
+    np.testing.assert_allclose(mean_style(generator)[0].numpy(), expected.numpy(), atol=0.06)
+
+
+def test_synthesis_needs_a_finished_generator_and_has_no_public_fold(study):
+    with pytest.raises(InputError, match="no finished generator"):
+        synthesise(study, "negative", "all")
+    with pytest.raises(InputError, match="fold `public`"):
+        synthesise(study, "negative", "public")
+    assert not study.results.synthetic("negative", "all").exists()

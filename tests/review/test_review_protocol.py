@@ -1,0 +1,175 @@
+"""A reading is balanced, blind, the same for ever, and goes on where it stopped; the widget stores what was chosen."""
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from cxrlib.data.preparation import prepare_role
+from cxrlib.data.settings import LABELS
+from cxrlib.errors import InputError
+from cxrlib.review.protocol import film_pixels, prepare_protocol, reading_fold
+from cxrlib.review.session import read_events
+from cxrlib.review.viewer import FILM_PIXELS, open_reading
+from cxrlib.study import load_study
+
+
+def write_synthetic(study, label, fold, count=8, seed=0):
+    folder = study.results.synthetic(label, fold)
+    folder.mkdir(parents=True, exist_ok=True)
+    size = study.gan.resolution
+    images = np.random.default_rng(seed).integers(0, 256, (count, size, size), dtype=np.uint8)
+    np.save(folder / "images.npy", images)
+    manifest = pd.DataFrame(
+        {
+            "image_id": [f"{label}-{fold}-{index:06d}" for index in range(count)],
+            "label": label,
+            "seed": range(seed, seed + count),
+            "truncation": 1.0,
+            "generator_sha256": "0" * 64,
+            "nearest_image_id": "",
+            "nearest_distance": 9.0,
+        }
+    )
+    manifest.to_csv(folder / "manifest.csv", index=False)
+    study.results.synthetic_record(label, fold).write_text("{}")
+
+
+@pytest.fixture(scope="module")
+def prepared_hospital(tmp_path_factory, write_study_in):
+    study = load_study(write_study_in(tmp_path_factory.mktemp("prepared")))
+    prepare_role(study, "hospital")
+    return study.results.data("hospital")
+
+
+@pytest.fixture
+def study(tiny_study_file, prepared_hospital):
+    study = load_study(tiny_study_file)
+    shutil.copytree(prepared_hospital, study.results.data("hospital"))
+    for label in LABELS:
+        write_synthetic(study, label, reading_fold(study))
+    return study
+
+
+def test_worklist_has_as_many_synthetic_as_real_films_of_each_label(study):
+    worklist = prepare_protocol(study).worklist
+    counts = worklist.groupby(["label", "origin"]).size()
+    assert counts.tolist() == [study.review.films_per_label] * 4
+    assert worklist["image_id"].is_unique
+
+
+def test_real_films_are_of_patients_whom_the_generator_never_saw(study):
+    worklist = prepare_protocol(study).worklist
+    hospital = pd.read_csv(study.results.manifest("hospital")).set_index("image_id")
+    real = worklist[worklist["origin"] == "real"]
+    assert reading_fold(study) == "fold0"
+    assert set(hospital.loc[real["image_id"], "fold"]) == {"fold0"}
+
+
+def test_film_ids_say_nothing_about_the_truth(study):
+    worklist = prepare_protocol(study).worklist
+    assert worklist["film_id"].str.fullmatch(r"film\d{4}").all()
+    assert worklist["origin"].tolist() != sorted(worklist["origin"])
+
+
+def test_the_protocol_is_frozen_and_each_reader_has_an_order_of_their_own(study):
+    first, again = prepare_protocol(study), prepare_protocol(study)
+    assert first.sha256 == again.sha256
+    assert first.order("anna") == again.order("anna")
+    assert first.order("anna") != first.order("berta")
+    assert sorted(first.order("anna")) == sorted(first.worklist["film_id"])
+
+
+def test_other_films_are_drawn_before_the_first_answer_but_not_after(study):
+    first = prepare_protocol(study)
+    write_synthetic(study, "positive", "fold0", seed=100)
+    second = prepare_protocol(study)
+    assert first.sha256 != second.sha256
+    viewer = open_reading(study, "anna")
+    answer(viewer)
+    write_synthetic(study, "positive", "fold0", seed=200)
+    with pytest.raises(InputError, match="another name"):
+        prepare_protocol(study)
+
+
+def test_without_synthetic_films_the_message_says_what_to_do(tiny_study_file):
+    with pytest.raises(InputError, match="make the synthetic films first"):
+        prepare_protocol(load_study(tiny_study_file))
+
+
+def answer(viewer, diagnosis="positive", origin="perhaps real", realism="4"):
+    for name, choice in (("diagnosis", diagnosis), ("origin", origin), ("realism", realism)):
+        viewer.questions[name].value = choice
+    viewer.submit.click()
+
+
+def test_the_film_on_the_screen_is_the_one_whose_answer_is_stored(study):
+    protocol = prepare_protocol(study)
+    films = film_pixels(study, protocol.worklist)
+    viewer = open_reading(study, "anna")
+    first = viewer.session.current
+    shown = Image.open(io.BytesIO(viewer.film.value))
+    assert shown.size == (FILM_PIXELS, FILM_PIXELS)
+    expected = Image.fromarray(films[first]).resize(shown.size, Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(np.asarray(shown), np.asarray(expected))
+    answer(viewer)
+    (event,) = read_events(protocol.folder)
+    assert (event["film_id"], event["realism"]) == (first, "4")
+    assert viewer.session.current != first
+    assert viewer.position.value.startswith("1 of ")
+
+
+def test_the_button_waits_for_all_three_answers_and_questions_start_open_again(study):
+    viewer = open_reading(study, "anna")
+    assert viewer.submit.disabled
+    viewer.questions["diagnosis"].value = "negative"
+    viewer.questions["origin"].value = "surely real"
+    assert viewer.submit.disabled
+    viewer.questions["realism"].value = "1"
+    assert not viewer.submit.disabled
+    viewer.submit.click()
+    assert viewer.submit.disabled
+    assert all(question.value is None for question in viewer.questions.values())
+
+
+def test_a_reading_is_taken_up_again_and_comes_to_an_end(study):
+    total = open_reading(study, "anna").session.total
+    for _ in range(total):
+        viewer = open_reading(study, "anna")
+        answer(viewer)
+    assert viewer.session.current is None
+    assert "Thank you" in viewer.message.value
+    assert viewer.submit.disabled
+
+
+def test_an_answer_that_can_not_be_stored_stays_on_the_screen(study):
+    viewer = open_reading(study, "anna")
+    events = viewer.session.folder / "events"
+    events.write_text("a file where the folder should be")
+    answer(viewer)
+    assert "Not stored" in viewer.message.value
+    assert viewer.questions["realism"].value == "4"
+    events.unlink()
+    viewer.submit.click()
+    assert viewer.session.done == 1
+
+
+def test_nothing_but_pixels_and_choices_reaches_the_browser(study):
+    viewer = open_reading(study, "anna")
+    answer(viewer)
+    sent = []
+    stack = [viewer.box]
+    while stack:
+        widget = stack.pop()
+        sent.append(
+            json.dumps(widget.get_state(), default=lambda value: "" if isinstance(value, bytes) else repr(value))
+        )
+        stack += getattr(widget, "children", ())
+    text = " ".join(sent)
+    worklist = prepare_protocol(study).worklist
+    assert not any(secret in text for secret in [*worklist["image_id"], *worklist["film_id"], "fold0", "sha256"])
+    assert b"tEXt" not in viewer.film.value

@@ -1,0 +1,104 @@
+"""A study with made-up results and chapters, small enough to build its book in a test."""
+
+import atexit
+import functools
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from cxrlib.artifacts import CHAPTERS, write_json, write_text
+from cxrlib.book import build_book
+from cxrlib.chapters import run_chapter
+from cxrlib.study import Study, load_study
+
+ANSWER = "Synthetic films changed recall on the hospital's films by 12.5 points (95 % interval 3.0 to 22.0)."
+CAPTION = "Recall per arm; simulated films."
+
+PLOT = """\
+import matplotlib.pyplot as plt
+from cxrlib.study import load_study
+
+figure, axes = plt.subplots(figsize=(4, 2))
+axes.plot([0, 1], [0, load_study(study).classifier.seeds])
+plt.show()
+"""
+GLUE = """\
+from myst_nb import glue
+
+glue("doubled_films", 2 * films, display=False)
+"""
+PROSE = r"""Twice the films are {glue:text}`doubled_films`, as in {cite}`schaudt2021`.
+The intensity is $I = I_0 e^{-\mu \ell}$, summed along the ray:
+
+$$\log \frac{I_0}{I} = \sum_k \mu_k \ell_k$$ (beer-lambert)
+
+Equation {eq}`beer-lambert` is the law of Beer and Lambert.
+
+```{math}
+\begin{aligned}
+a &= b \\
+c &< d
+\end{aligned}
+```
+"""
+
+
+def chapter(*cells: object, parameters: str = 'study = "demo"\nfilms = 3') -> nbformat.NotebookNode:
+    """A notebook with a title and a `parameters` cell, followed by the given cells (a string means code)."""
+    made = [cell if isinstance(cell, dict) else new_code_cell(cell) for cell in cells]
+    first = new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    return new_notebook(cells=[new_markdown_cell("# A chapter\n\nAbout films."), first, *made])
+
+
+def plotting_chapter() -> nbformat.NotebookNode:
+    """A chapter with one captioned figure, one glued number, and formulas."""
+    figure = {"figure": {"caption": CAPTION, "name": "fig-recall"}, "image": {"alt": "Bars of recall per arm"}}
+    plot = new_code_cell(PLOT, metadata={"mystnb": figure, "tags": ["hide-input"]})
+    return chapter(plot, new_code_cell(GLUE, metadata={"tags": ["remove-input"]}), new_markdown_cell(PROSE))
+
+
+def write_chapter(root: Path, name: str, notebook: nbformat.NotebookNode) -> Path:
+    path = root / "notebooks" / f"{name}.ipynb"
+    write_text(path, nbformat.writes(notebook))
+    return path
+
+
+def write_results(study: Study, executed: Path) -> None:
+    """Give every chapter the executed notebook, under a title of its own, and the study its answer."""
+    template = executed.read_text(encoding="utf-8")
+    for number, name in enumerate(CHAPTERS, start=1):
+        notebook = json.loads(template)
+        notebook["cells"][0]["source"] = f"# Chapter {number}\n\nAbout films."
+        text = json.dumps(notebook).replace("beer-lambert", f"law-{number}").replace("fig-recall", f"fig-{number}")
+        write_text(study.results.chapter(name), text)
+    write_json(study.results.table("statements").with_suffix(".json"), {"answer": ANSWER})
+
+
+def small_study(root: Path, write_study_in) -> Study:
+    """The tiny study in a folder of its own, which stands for a repository with its notebooks."""
+    return load_study(write_study_in(root))
+
+
+@functools.cache
+def built(write_study_in) -> tuple[Study, Path]:
+    """The small book, built once for all tests of a process, on a machine set up to lead it astray.
+
+    Its environment asks for a plotting backend without pictures, and names a `python3` kernel that can't start.
+    """
+    root = Path(tempfile.mkdtemp(prefix="cxr-small-book-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    study = small_study(root, write_study_in)
+    write_chapter(root, "01_data", plotting_chapter())
+    wrong = {"argv": ["no-such-python"], "display_name": "wrong", "language": "python"}
+    write_json(root / "elsewhere" / "kernels" / "python3" / "kernel.json", wrong)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MPLBACKEND", "Agg")
+        environment.setenv("JUPYTER_PATH", str(root / "elsewhere"))
+        executed = run_chapter(study, "01_data", parameters={"films": 4})
+    write_results(study, executed)
+    return study, build_book(study)

@@ -1,0 +1,82 @@
+"""Tables as people read them: every figure is the one of the file it comes from, rounded, with its interval."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrlib import narration, reading_tables
+from cxrlib.evaluation.paper import paper_table2
+from cxrlib.study import load_study
+
+
+def table2():
+    row = {"role": "hospital", "arm": "baseline", "seeds": 3}
+    for index, metric in enumerate(reading_tables.RESULT_METRICS):
+        value = 0.70 + 0.01 * index
+        row |= {metric: value, f"{metric}_low": value - 0.052, f"{metric}_high": value + 0.049, f"{metric}_sd": 0.01}
+    return pd.DataFrame([row, {**row, "role": "validation", "accuracy": 0.9}])
+
+
+def test_table_two_has_a_row_per_class_and_the_paper_s_beside_it():
+    table = reading_tables.table_two(table2(), "hospital", paper_table2())
+    ours = table.loc[("baseline", "positive")]
+    assert ours["accuracy (%)"] == "70.0 (65–75)"
+    assert ours["recall (%)"] == "75.0 (70–80)"
+    assert table.loc[("baseline", "negative"), "recall (%)"].startswith("76.0")
+    paper = table.loc[("COVIDx+Synth (the paper)", "positive")]
+    assert paper["recall (%)"].startswith("95.5 (")
+    assert paper["F1 (%)"].startswith("89.4")
+
+
+def test_roles_are_kept_apart():
+    table = reading_tables.table_two(table2(), "validation")
+    assert table["accuracy (%)"].iloc[0].startswith("90.0")
+    assert len(table) == 2
+
+
+def test_oversampled_and_synthetic_films_are_counted_apart():
+    record = {"training_images": {"negative": 92, "positive": 52}, "synthetic_images": {"negative": 32, "positive": 32}}
+    table = reading_tables.composition({"synthetic": record})
+    assert table.loc["synthetic"].tolist() == [60, 32, 20, 32]
+
+
+def test_confusion_counts_are_means_over_seeds():
+    counts = {"true_positive": [8, 10], "false_negative": [2, 0], "false_positive": [1, 3], "true_negative": [9, 7]}
+    table = pd.DataFrame({"role": "hospital", "arm": "baseline", "seed": [0, 1], **counts})
+    np.testing.assert_array_equal(reading_tables.confusion_counts(table, "hospital")["baseline"], [[9, 1], [2, 8]])
+
+
+def test_differences_are_in_points_and_leave_out_the_baseline():
+    table = pd.DataFrame(
+        [("hospital", "synthetic", "accuracy", 0.021, -0.004, 0.05), ("hospital", "baseline", "accuracy", 0, 0, 0)],
+        columns=["role", "arm", "metric", "difference", "low", "high"],
+    )
+    shown = reading_tables.differences(table, "hospital", ["accuracy"])
+    assert shown.to_dict() == {"accuracy (points)": {"synthetic": "+2.1 (-0 to +5)"}}
+
+
+def test_every_arm_of_a_study_has_its_question(tiny_study_file):
+    table = reading_tables.arms(load_study(tiny_study_file).classifier.arms)
+    assert (table["answers"].str.len() > 20).all()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [((0.9534, 0.9, 0.99), "95.3 (90–99)"), ((0.5, np.nan, np.nan), "50.0"), ((np.nan, 0, 1), "–")],
+)
+def test_intervals_stand_beside_estimates(numbers, text):
+    assert narration.with_interval(*numbers) == text
+
+
+def test_simulated_films_are_called_simulated(tiny_study_file):
+    study = load_study(tiny_study_file)
+    assert narration.origin(study, "hospital") == "simulated films"
+    assert "no patient stands behind any of them" in narration.origin_sentence(study)
+
+
+def test_films_that_are_not_publishable_are_not_shown(write_tiny_study):
+    secret = {"reader": "phantom", "scanner": "hospital", "negative_patients": 16, "positive_patients": 16}
+    study = load_study(write_tiny_study(data={"hospital": {**secret, "publishable": False}}))
+    row = narration.film_row(study, "hospital", "positive")
+    assert row.films is None
+    assert row.origin == "simulated films"

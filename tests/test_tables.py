@@ -1,0 +1,184 @@
+"""The tables of a study against its predictions, recomputed."""
+
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as reference
+
+from cxrlib.artifacts import write_record
+from cxrlib.data.images import ImageSet
+from cxrlib.data.preparation import prepare_role
+from cxrlib.data.settings import LABELS, ROLES
+from cxrlib.errors import InputError
+from cxrlib.evaluation.metrics import METRICS
+from cxrlib.study import load_study
+from cxrlib.tables import make_tables, measure_quality, statements_path
+
+ARMS = ["baseline", "synthetic", "synthetic-crossfit", "oversampled"]
+
+
+@pytest.fixture(scope="module")
+def finished_study(tmp_path_factory, write_study_in):
+    """A tiny study with made-up predictions of every model and synthetic films that resemble the hospital's."""
+    settings = {"arms": ARMS, "seeds": 2, "network": "shufflenet_v2_x0_5"}
+    root = tmp_path_factory.mktemp("tables")
+    study = load_study(write_study_in(root, classifier=settings))
+    for role in ROLES:
+        prepare_role(study, role)
+    random = np.random.default_rng(0)
+    for arm in ARMS:
+        for seed in range(2):
+            for fold in study.classifier_folds(arm):
+                _write_predictions(study, arm, seed, fold, random)
+    hospital = np.load(study.results.images("hospital", 32))
+    labels = pd.read_csv(study.results.manifest("hospital"))["label"].to_numpy()
+    for label in LABELS:
+        _write_synthetic(study, label, hospital[labels == label][:16])
+    make_tables(study)
+    return study
+
+
+def test_table_2_agrees_with_scikit_learn_on_the_predictions(finished_study):
+    table = pd.read_csv(finished_study.results.table("table2")).set_index(["role", "arm"])
+    functions = {
+        "accuracy": lambda labels, predicted: reference.accuracy_score(labels, predicted),
+        **{
+            f"{name}_{label}": lambda labels, predicted, function=function, side=side: function(
+                labels, predicted, pos_label=side
+            )
+            for name, function in (
+                ("f1", reference.f1_score),
+                ("precision", reference.precision_score),
+                ("recall", reference.recall_score),
+            )
+            for label, side in (("positive", 1), ("negative", 0))
+        },
+    }
+    for role in ("validation", "hospital"):
+        for arm in ARMS:
+            for metric in METRICS:
+                values = []
+                for seed in range(2):
+                    rows = _pooled(finished_study, arm, seed).query("role == @role")
+                    labels = (rows["label"] == "positive").astype(int)
+                    values.append(functions[metric](labels, (rows["p_positive"] >= 0.5).astype(int)))
+                assert table.loc[(role, arm), metric] == pytest.approx(np.mean(values), abs=1e-9)
+
+
+def test_every_arm_is_judged_on_all_hospital_films(finished_study):
+    table = pd.read_csv(finished_study.results.table("table2_seeds")).query("role == 'hospital'")
+    counts = table[["true_positive", "false_negative", "false_positive", "true_negative"]].sum(axis=1)
+    assert len(table) == 8
+    assert set(counts) == {len(pd.read_csv(finished_study.results.manifest("hospital")))}
+
+
+def test_table_1_counts_the_manifests(finished_study):
+    table = pd.read_csv(finished_study.results.table("table1")).set_index("role")
+    assert table.index.tolist() == ["training", "training + synthetic", "validation", "hospital"]
+    assert table.loc["training", ["positive_images", "negative_images"]].tolist() == [12, 20]
+    assert table.loc["training + synthetic", ["positive_images", "negative_images"]].tolist() == [28, 36]
+    hospital = pd.read_csv(finished_study.results.manifest("hospital"))
+    assert table.loc["hospital", "patients"] == hospital["patient_id"].nunique()
+    assert table["simulated"].all()
+    assert (table["unreadable_files"] == 0).all()
+
+
+def test_differences_are_those_of_table_2(finished_study):
+    table = pd.read_csv(finished_study.results.table("table2")).set_index(["role", "arm"])
+    differences = pd.read_csv(finished_study.results.table("differences"))
+    assert differences.columns.tolist() == ["role", "arm", "metric", "difference", "low", "high"]
+    assert set(differences["arm"]) == set(ARMS) - {"baseline"}
+    for row in differences.itertuples():
+        expected = table.loc[(row.role, row.arm), row.metric] - table.loc[(row.role, "baseline"), row.metric]
+        assert row.difference == pytest.approx(expected, abs=1e-9)
+
+
+def test_all_tables_and_statements_are_there(finished_study):
+    for name in ("curves", "contrasts", "shift", "paper_table1", "paper_table2"):
+        assert len(pd.read_csv(finished_study.results.table(name)))
+    statements = json.loads(statements_path(finished_study).read_text())
+    assert {"answer", "answer_long", "shift", "gain", "leakage", "rebalancing", "price"} == set(statements)
+    assert "simulated" in statements["answer"]
+
+
+def test_finished_tables_are_not_made_again_and_changed_predictions_are_noticed(finished_study):
+    stamp = finished_study.results.table("table2").stat().st_mtime_ns
+    make_tables(finished_study)
+    assert finished_study.results.table("table2").stat().st_mtime_ns == stamp
+    path = finished_study.results.predictions("baseline", 0, "all")
+    before = path.read_text()
+    path.write_text(before.replace("0.", "0.0", 1))
+    with pytest.raises(InputError, match="baseline/seed0/all"):
+        make_tables(finished_study)
+    path.write_text(before)
+
+
+def test_missing_predictions_are_all_named(finished_study):
+    hidden = [finished_study.results.predictions(arm, 1, "all") for arm in ("baseline", "oversampled")]
+    for path in hidden:
+        path.rename(path.with_suffix(".hidden"))
+    try:
+        with pytest.raises(InputError, match=r"no finished predictions for baseline/seed1/all, oversampled/seed1/all"):
+            make_tables(finished_study)
+    finally:
+        for path in hidden:
+            path.with_suffix(".hidden").rename(path)
+
+
+def test_predictions_of_another_study_are_refused(finished_study):
+    path = finished_study.results.predictions("baseline", 0, "all")
+    before = path.read_text()
+    table = pd.read_csv(path)
+    path.write_text(table.assign(image_id="x" + table["image_id"].astype(str)).to_csv(index=False))
+    try:
+        with pytest.raises(InputError, match=r"of which 0 are among the study's"):
+            make_tables(finished_study, force=True)
+    finally:
+        path.write_text(before)
+
+
+def test_quality_finds_copies_of_hospital_films_nearer_than_public_ones(finished_study):
+    measure_quality(finished_study)
+    table = pd.read_csv(finished_study.results.table("quality"))
+    assert len(table) == 6
+    assert table.groupby("label")["images_each"].nunique().tolist() == [1, 1]
+    for _, rows in table.groupby("label"):
+        kid = rows.set_index("comparison")["kid"]
+        assert kid["synthetic-hospital"] < kid["public-hospital"]
+        assert kid["hospital-halves"] < kid["public-hospital"]
+    assert table["features"].str.contains("shufflenet_v2_x0_5, random weights").all()
+
+
+def _pooled(study, arm, seed):
+    return pd.concat([pd.read_csv(study.results.predictions(arm, seed, fold)) for fold in study.classifier_folds(arm)])
+
+
+def _write_predictions(study, arm, seed, fold, random):
+    parts = []
+    for role in ("validation", "hospital"):
+        manifest = pd.read_csv(study.results.manifest(role), dtype=str, keep_default_na=False)
+        if role == "hospital" and fold != "all":
+            manifest = manifest[manifest["fold"] == fold]
+        p_positive = np.clip(0.4 + 0.2 * (manifest["label"] == "positive") + random.normal(0, 0.2, len(manifest)), 0, 1)
+        columns = manifest[["image_id", "patient_id"]]
+        parts.append(columns.assign(role=role, label=manifest["label"], p_positive=p_positive))
+    path = study.results.predictions(arm, seed, fold)
+    path.parent.mkdir(parents=True)
+    pd.concat(parts).to_csv(path, index=False)
+    write_record(study.results.classifier_record(arm, seed, fold), {}, {}, 0.0)
+
+
+def _write_synthetic(study, label, images):
+    folder = study.results.synthetic(label, "all")
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", images)
+    columns = {"seed": range(len(images)), "truncation": 1.0, "generator_sha256": "0", "nearest_image_id": "none"}
+    names = [f"{label}{row}" for row in range(len(images))]
+    manifest = pd.DataFrame({"image_id": names, "label": label, **columns, "nearest_distance": 0.0})
+    assert len(ImageSet(manifest, images)) == len(images)
+    manifest.to_csv(folder / "manifest.csv", index=False)
+    facts = {"images": len(images), "images_sha256": hashlib.sha256(images).hexdigest(), "manifest_sha256": "0"}
+    write_record(study.results.synthetic_record(label, "all"), {}, {}, 0.0, **facts)
