@@ -242,8 +242,11 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def with_interval(estimate: float, low: float, high: float) -> str:
-    """Fractions as `95.3 (92–97)`, in per cent without the sign; a dash for NaN, no interval where it is NaN."""
+    """Fractions as `95.3 (92–97)`, in per cent without the sign; a dash for NaN, no interval where it is NaN.
+
+    A no-break space and a word joiner keep a narrow table from breaking it.
+    """
     if pd.isna(estimate):
         return "–"
-    inside = "" if pd.isna(low) else f" ({100 * low:.0f}–{100 * high:.0f})"
+    inside = "" if pd.isna(low) else f"\u00a0({100 * low:.0f}–\u2060{100 * high:.0f})"
     return f"{100 * estimate:.1f}{inside}"

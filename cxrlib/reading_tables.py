@@ -169,7 +169,8 @@ def differences(table: pd.DataFrame, role: str, metrics: Sequence[str]) -> pd.Da
     """Each arm's difference to the baseline in points of a hundred, with its 95 % interval; a column per metric."""
     chosen = table[(table["role"] == role) & table["metric"].isin(metrics) & (table["arm"] != "baseline")]
     cells = [
-        f"{100 * row.difference:+.1f} ({100 * row.low:+.0f} to {100 * row.high:+.0f})" for row in chosen.itertuples()
+        f"{100 * row.difference:+.1f} ({100 * row.low:+.0f} to {100 * row.high:+.0f})".replace(" ", "\u00a0")
+        for row in chosen.itertuples()
     ]
     wide = chosen.assign(cell=cells).pivot(index="arm", columns="metric", values="cell")
     arms_in_order = list(dict.fromkeys(chosen["arm"]))

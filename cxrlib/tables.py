@@ -27,6 +27,8 @@ from cxrlib.study import Study
 logger = logging.getLogger(__name__)
 
 KERNEL_SUBSETS = 100
+# With random weights any network is a random map of the film; this one tells scanners apart far better than slim ones.
+RANDOM_FEATURES_NETWORK = "resnet18"
 
 
 def make_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def gather_predictions(study: Study) -> pd.DataFrame:
             if found != known:
                 raise InputError(
                     f"{study.results.classifier(arm, seed, 'all').parent}: predictions of {len(found)} {role} films, "
-                    f"of which {len(found & known)} are among the study's {len(known)}; train `{arm}` again with --force"
+                    f"of which {len(found & known)} are among the study's {len(known)}; train it again with --force"
                 )
     return predictions
 
@@ -149,14 +151,17 @@ def _label_quality(study: Study, label: str) -> list[dict[str, Any]]:
         "second": second[:number],
     }
     sources = {"synthetic": synthetic, "public": public}
-    names = {"network": study.classifier.network, "weights": study.classifier.weights, "seed": study.seed}
+    network, weights = _features_network(study), study.classifier.weights
     features = {
-        name: extract_features(np.asarray(sources.get(name, hospital).images)[np.sort(rows)], **names)
+        name: extract_features(
+            np.asarray(sources.get(name, hospital).images)[np.sort(rows)],
+            network=network,
+            weights=weights,
+            seed=study.seed,
+        )
         for name, rows in drawn.items()
     }
-    description = (
-        f"{study.classifier.network}, {describe_weights(study.classifier.weights)}, penultimate layer, {size} px"
-    )
+    description = f"{network}, {describe_weights(weights)}, penultimate layer, {size} px"
     found = []
     for comparison_name, one, other in (
         ("synthetic-hospital", "synthetic", "hospital"),
@@ -170,6 +175,10 @@ def _label_quality(study: Study, label: str) -> list[dict[str, Any]]:
         row |= dict(zip(("kid", "kid_low", "kid_high"), distance, strict=True))
         found.append(row | {"images_each": number, "features": description})
     return found
+
+
+def _features_network(study: Study) -> str:
+    return study.classifier.network if study.classifier.weights != "none" else RANDOM_FEATURES_NETWORK
 
 
 def _of_label(films: ImageSet, label: str) -> ImageSet:
@@ -222,7 +231,7 @@ def _what_decides_quality(study: Study) -> tuple[dict[str, Any], dict[str, Any]]
     settings = {
         "study_seed": study.seed,
         "resolution": study.gan.resolution,
-        "network": study.classifier.network,
+        "network": _features_network(study),
         "kernel_subsets": KERNEL_SUBSETS,
     }
     size = str(study.gan.resolution)

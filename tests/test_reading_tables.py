@@ -9,6 +9,11 @@ from cxrlib.evaluation.paper import paper_table2
 from cxrlib.study import load_study
 
 
+def plain(text):
+    """Without what keeps a narrow table from breaking it."""
+    return text.replace("\u00a0", " ").replace("\u2060", "")
+
+
 def table2():
     row = {"role": "hospital", "arm": "baseline", "seeds": 3}
     for index, metric in enumerate(reading_tables.RESULT_METRICS):
@@ -20,11 +25,11 @@ def table2():
 def test_table_two_has_a_row_per_class_and_the_paper_s_beside_it():
     table = reading_tables.table_two(table2(), "hospital", paper_table2())
     ours = table.loc[("baseline", "positive")]
-    assert ours["accuracy (%)"] == "70.0 (65–75)"
-    assert ours["recall (%)"] == "75.0 (70–80)"
+    assert plain(ours["accuracy (%)"]) == "70.0 (65–75)"
+    assert plain(ours["recall (%)"]) == "75.0 (70–80)"
     assert table.loc[("baseline", "negative"), "recall (%)"].startswith("76.0")
     paper = table.loc[("COVIDx+Synth (the paper)", "positive")]
-    assert paper["recall (%)"].startswith("95.5 (")
+    assert plain(paper["recall (%)"]).startswith("95.5 (")
     assert paper["F1 (%)"].startswith("89.4")
 
 
@@ -52,7 +57,8 @@ def test_differences_are_in_points_and_leave_out_the_baseline():
         columns=["role", "arm", "metric", "difference", "low", "high"],
     )
     shown = reading_tables.differences(table, "hospital", ["accuracy"])
-    assert shown.to_dict() == {"accuracy (points)": {"synthetic": "+2.1 (-0 to +5)"}}
+    assert shown.index.tolist() == ["synthetic"]
+    assert plain(shown.loc["synthetic", "accuracy (points)"]) == "+2.1 (-0 to +5)"
 
 
 def test_every_arm_of_a_study_has_its_question(tiny_study_file):
@@ -65,7 +71,7 @@ def test_every_arm_of_a_study_has_its_question(tiny_study_file):
     [((0.9534, 0.9, 0.99), "95.3 (90–99)"), ((0.5, np.nan, np.nan), "50.0"), ((np.nan, 0, 1), "–")],
 )
 def test_intervals_stand_beside_estimates(numbers, text):
-    assert narration.with_interval(*numbers) == text
+    assert plain(narration.with_interval(*numbers)) == text
 
 
 def test_simulated_films_are_called_simulated(tiny_study_file):

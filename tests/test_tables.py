@@ -149,7 +149,7 @@ def test_quality_finds_copies_of_hospital_films_nearer_than_public_ones(finished
         kid = rows.set_index("comparison")["kid"]
         assert kid["synthetic-hospital"] < kid["public-hospital"]
         assert kid["hospital-halves"] < kid["public-hospital"]
-    assert table["features"].str.contains("shufflenet_v2_x0_5, random weights").all()
+    assert table["features"].str.contains("resnet18, random weights").all()
 
 
 def _pooled(study, arm, seed):

@@ -164,8 +164,11 @@ def _bones(random: np.random.Generator, size: float) -> tuple[tuple[Ellipsoid, f
         inner = np.array([side * 2.0, 5.5, height])
         middle = np.array([side * 8.5 * size, 4.0, height - rise * 0.5])
         outer = np.array([side * 16.0 * size, 0.5, height - rise - 0.6])
-        bones.append((between(inner + [side * -0.5, 0, 0.2], middle + [side * 1.2, 0, 0.0], 0.75), 1.1))
-        bones.append((between(middle - [side * 1.2, 0, 0.1], outer, 0.62), 1.1))
+        # Two overlapping pieces give the clavicle its curve.
+        bones.append(
+            (between(inner - np.array([side * 0.5, 0, -0.2]), middle + np.array([side * 1.2, 0, 0]), 0.75), 1.1)
+        )
+        bones.append((between(middle - np.array([side * 1.2, 0, 0.1]), outer, 0.62), 1.1))
         blade = ellipsoid((side * random.normal(12.8, 0.8), -8.5, -4.5), (3.2, 0.35, 6.8), side * 14)
         bones.append((blade, 0.8))
         bones.append((ellipsoid((side * 17.2 * size, -1, -9.6), (2.4, 2.3, 2.5)), 0.6))
@@ -178,19 +181,20 @@ def _air(random: np.random.Generator, size: float, inspiration: float) -> tuple[
     """Trachea, main bronchi, and often a bubble in the stomach."""
     shift = random.normal(0.0, 0.3)
     split = np.array([0.3 + shift, -1.5, -2.6])
-    trachea = between((shift * 0.3, 0.5, -24), split + [0, 0, 1.5], 0.95)
-    bronchi = [between(split - [0, 0, 0.6], split + [side * 3.4, 0, 2.6 + 0.4 * side], 0.6) for side in (-1, 1)]
+    trachea = between((shift * 0.3, 0.5, -24), split + np.array([0, 0, 1.5]), 0.95)
+    below = split - np.array([0, 0, 0.6])
+    bronchi = [between(below, split + np.array([side * 3.4, 0, 2.6 + 0.4 * side]), 0.6) for side in (RIGHT, LEFT)]
     stomach = ellipsoid((random.normal(6, 1), 2, 12.6 * size + inspiration), (random.uniform(1.5, 3.2), 2.5, 1.2))
     return (trachea, *bronchi, stomach) if random.random() < 0.6 else (trachea, *bronchi)
 
 
 def _opacities(random: np.random.Generator, lungs: tuple[Ellipsoid, Ellipsoid], low: float) -> tuple[Opacity, ...]:
-    """Ground glass: three to eight clusters, each of four to seven overlapping ellipsoids of denser lung."""
+    """Ground glass: three to eight clusters, each of four to six overlapping ellipsoids of denser lung."""
     severity = random.beta(1.8, 1.5)
     bilateral = random.random() < 0.85
     first_side = int(random.integers(2))
     opacities = []
-    for cluster in range(3 + int(round(5 * severity))):
+    for cluster in range(3 + round(5 * severity)):
         lung = lungs[(first_side + cluster) % 2 if bilateral else first_side]
         side = np.sign(lung.centre[0])
         height = np.clip(random.normal(4.0, 4.2), -8, 8.5) + 0.8 * low
@@ -199,10 +203,12 @@ def _opacities(random: np.random.Generator, lungs: tuple[Ellipsoid, Ellipsoid], 
         outward = np.clip(random.normal(0.55, 0.25), -0.3, 0.85) * lung.semi_axes[0] * reach
         depth = random.uniform(-0.75, 0.75) * lung.semi_axes[1] * reach
         middle = np.array([lung.centre[0] + side * outward, depth, height])
-        radius = random.uniform(1.5, 2.8) * (0.8 + 0.5 * severity)
-        fill = random.uniform(0.15, 0.27) * (0.75 + 0.9 * severity)
-        for _ in range(int(random.integers(4, 8))):
+        radius = random.uniform(1.6, 2.9) * (0.85 + 0.5 * severity)
+        parts = int(random.integers(4, 7))
+        # Where all parts of a cluster overlap, no more than all of the lung's air is replaced.
+        fill = min(random.uniform(0.65, 1.15) * (0.7 + 0.5 * severity), 1.0) / parts
+        for _ in range(parts):
             centre = middle + random.normal(0, 0.55 * radius, 3)
-            axes = radius * random.uniform(0.55, 1.15, 3) * [1.0, 1.3, 1.0]
+            axes = radius * random.uniform(0.65, 1.2, 3) * [1.0, 1.6, 1.0]
             opacities.append(Opacity(ellipsoid(centre, axes, random.uniform(-40, 40)), fill))
     return tuple(opacities)

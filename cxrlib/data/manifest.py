@@ -53,8 +53,8 @@ def validate_manifest(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         checked = manifest_schema().validate(frame, lazy=True)
     except pandera.errors.SchemaErrors as error:
         raise InputError(f"{where}: not a valid manifest:\n{_listed(error.failure_cases)}") from None
-    label_counts = checked.groupby("patient_id")["fold"].nunique()
-    straddling = list(label_counts.index[label_counts > 1])
+    folds_of_patient = checked.groupby("patient_id")["fold"].nunique()
+    straddling = list(folds_of_patient.index[folds_of_patient > 1])
     if straddling:
         raise InputError(
             f"{where}: patient {straddling[0]} has images in several folds ({len(straddling)} such patients); "

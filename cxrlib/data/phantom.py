@@ -86,7 +86,7 @@ def phantom_manifest(source: PhantomSource, role: str, seed: int) -> pd.DataFram
                     "age": float(patient.age),
                     "lung_mask": "",
                     "fold": "",
-                }  # fmt: skip
+                }
             )
     return pd.DataFrame(rows)
 

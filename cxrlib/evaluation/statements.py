@@ -172,15 +172,15 @@ def _answer(effects: dict[str, Difference | None], films: str) -> str:
     does = {"gain": "raise", "loss": "lower", "no clear difference": "do not clearly change"}[headline.verdict]
     parts = []
     if fair is not None:
-        parts.append(f"{fair} where the generators never saw the films under test")
+        parts.append(f"{fair} ({fair.verdict}) where the generators never saw the films under test")
     if leaky is not None:
-        parts.append(f"{leaky} where they did")
+        parts.append(f"{leaky} ({leaky.verdict}) where they did")
         if fair is None:
-            parts = [f"{leaky} where the generators saw the films under test"]
+            parts = [f"{leaky} ({leaky.verdict}) where the generators saw the films under test"]
     if rebalanced is not None:
-        parts.append(f"{rebalanced} by rebalancing alone")
+        parts.append(f"{rebalanced} ({rebalanced.verdict}) by rebalancing alone")
     listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return f"On the {films}, synthetic films {does} the recall of positives: {listed} ({headline.verdict})."
+    return f"On the {films}, synthetic films {does} the recall of positives: {listed}."
 
 
 def _signed(fraction: float) -> str:

@@ -34,7 +34,7 @@ def contrast(films: Tensor, random: torch.Generator, strength: float = 1.0) -> T
 
 def translation(films: Tensor, random: torch.Generator, strength: float = 0.125) -> Tensor:
     """Shift by whole pixels, at most `strength` times the side each way."""
-    count, _, height, width = films.shape
+    _, _, height, width = films.shape
     down, right = (int(side * strength + 0.5) for side in (height, width))
     shift_rows, shift_columns = _positions(films, -down, down, random), _positions(films, -right, right, random)
     # A border of one zero pixel stands for everything outside; clamped indices point to it.

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from cxrlib.artifacts import read_json
 from cxrlib.errors import InputError
+from cxrlib.gan.priors import DetailBands, Eigenfilms, resize_films
 from cxrlib.gan.settings import GanSettings
 
 SLOPE = 0.2
 GAIN = math.sqrt(2)
 MAPPING_LEARNING_RATE = 0.01
-EIGENFILM_SIDE = 64
 DETAIL_BANDS = 3
 ARCHITECTURE = ("resolution", "latent_dim", "mapping_layers", "channel_base", "channel_max", "eigenfilms")
 
@@ -133,42 +133,6 @@ class FilmOutput(nn.Module):
         return films.reshape(count, 1, height, width).float() + self.bias
 
 
-class Eigenfilms(nn.Module):
-    """A coarse film that is linear in the latent: the mean film plus principal components of the training films.
-
-    Fitted once, then fixed. With it a generator begins at probabilistic principal components, not at noise, and learns
-    what those lack. `forward` takes normalised latents (N, D) and gives films (N, 1, side, side).
-    """
-
-    def __init__(self, resolution: int, latent_dim: int) -> None:
-        super().__init__()
-        self.side = min(EIGENFILM_SIDE, resolution)
-        self.register_buffer("mean", torch.zeros(self.side, self.side))
-        self.register_buffer("components", torch.zeros(latent_dim, self.side, self.side))
-
-    def forward(self, latents: Tensor) -> Tensor:
-        return (self.mean + torch.tensordot(latents, self.components, 1)).unsqueeze(1)
-
-    @torch.no_grad()
-    def fit(self, films: Tensor) -> None:
-        """Fit to uint8 films (M, R, R). Latent numbers keep their meaning as far as an earlier fit gave them one."""
-        scaled = films.cpu().double().unsqueeze(1) / 127.5 - 1
-        coarse = functional.adaptive_avg_pool2d(scaled, self.side).flatten(1)
-        centred = coarse - coarse.mean(0)
-        latent_dim = len(self.components)
-        _, lengths, directions = torch.linalg.svd(centred, full_matrices=False)
-        kept = min(latent_dim, len(films) - 1, len(lengths))
-        components = torch.zeros(latent_dim, coarse.shape[1], dtype=torch.float64)
-        components[:kept] = directions[:kept] * lengths[:kept, None] / math.sqrt(len(films) - 1)
-        earlier = self.components.cpu().double().flatten(1)
-        if earlier.any():
-            # Orthogonal Procrustes: the rotation of the latents that brings the new components nearest to the old.
-            left, _, right = torch.linalg.svd(earlier @ components.T)
-            components = left @ right @ components
-        self.mean.copy_(coarse.mean(0).view_as(self.mean))
-        self.components.copy_(components.view_as(self.components))
-
-
 class Generator(nn.Module):
     """Latents and noise to films (N, 1, R, R), float32, about [-1, 1] (black to white).
 
@@ -235,15 +199,6 @@ class Generator(nn.Module):
         return self.synthesise(*self.styles(latents), noise, dtype)
 
 
-def resize_films(films: Tensor, side: int) -> Tensor:
-    """Films (N, 1, S, S) to (N, 1, side, side): averaged over areas, or bilinear where they grow."""
-    if side < films.shape[-1]:
-        return functional.avg_pool2d(films, films.shape[-1] // side)
-    if side == films.shape[-1]:
-        return films
-    return functional.interpolate(films, size=(side, side), mode="bilinear", align_corners=False)
-
-
 def add_hint(images: Tensor, coarse: Tensor, weights: Tensor) -> Tensor:
     """Add the coarse film (N, 1, S, S), resized and weighted per channel, to feature maps (N, C, H, W)."""
     hint = resize_films(coarse, images.shape[-1]).to(images.dtype)
@@ -265,41 +220,6 @@ class Convolution(nn.Module):
         bias = None if self.bias is None else (self.bias * GAIN).to(images.dtype)
         images = functional.conv2d(images, weight, bias, stride=self.stride, padding=self.padding)
         return images if bias is None else functional.leaky_relu_(images, SLOPE)
-
-
-class DetailBands(nn.Module):
-    """Films (N, 1, R, R) to (N, 1 + bands, R, R): beside each film its finest details, one octave per band.
-
-    Grey levels of X-ray films fall off with spatial frequency, so that the finest octaves have a tenth of the spread of
-    the coarse ones, and a discriminator is slow to notice that they are missing. Each band is brought to the spread of
-    the whole film, with factors fitted to the training films once.
-    """
-
-    def __init__(self, bands: int) -> None:
-        super().__init__()
-        self.register_buffer("gains", torch.ones(bands))
-
-    def forward(self, films: Tensor) -> Tensor:
-        parts = [films[:, 0]]
-        for gain, band in zip(self.gains, self.split(films), strict=True):
-            parts.append((band * gain)[:, 0])
-        return torch.stack(parts, dim=-1).permute(0, 3, 1, 2)
-
-    def split(self, films: Tensor) -> list[Tensor]:
-        """The bands, finest first, each (N, 1, R, R)."""
-        bands, coarse, side = [], films, films.shape[-1]
-        for level in range(len(self.gains)):
-            coarser = resize_films(films, side >> (level + 1))
-            coarser = resize_films(coarser, side)
-            bands.append(coarse - coarser)
-            coarse = coarser
-        return bands
-
-    @torch.no_grad()
-    def fit(self, films: Tensor) -> None:
-        """Fit the factors to films (N, 1, R, R) in [-1, 1]."""
-        for level, band in enumerate(self.split(films)):
-            self.gains[level] = films.std() / band.std().clamp_min(1e-3)
 
 
 class ResidualBlock(nn.Module):

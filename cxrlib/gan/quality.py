@@ -16,9 +16,9 @@ def kernel_distance(
     """Kernel inception distance between features (N, D) and (M, D): the estimate, and its 95 % interval over subsets.
 
     The squared maximum mean discrepancy with the kernel (xᵀy/D + 1)³, unbiased, averaged over `subsets` random subsets
-    of `subset_size` rows of each (Bińkowski et al. 2018); the interval is from the 2.5th to the 97.5th percentile of the
-    subsets. Near 0, and as often below as above, where both come from one distribution. Equal seeds give equal results.
-    Raises `InputError` if a set has fewer than `subset_size` rows or a value is not finite.
+    of `subset_size` rows of each (Bińkowski et al. 2018); the interval goes from the 2.5th to the 97.5th percentile of
+    the subsets. Near 0, and as often below as above, where both come from one distribution. Equal seeds give equal
+    results. Raises `InputError` if a set has fewer than `subset_size` rows or a value is not finite.
     """
     from torchmetrics.image.kid import poly_mmd
 

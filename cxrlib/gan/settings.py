@@ -14,6 +14,8 @@ class GanSettings(Settings):
 
     Lengths of training are counted in images shown to the discriminator. Sources: Karras et al. 2020 (networks, lazy
     R1, moving average), Zhao et al. 2020 (augmentation, batch 8, learning rate 0.002, R1 weight 10, 300,000 images).
+    With `eigenfilms`, which is in neither paper, a generator begins at principal components of its training films
+    (up to `latent_dim` of them, at most 64×64 pixels) instead of at noise: for budgets of minutes.
     """
 
     resolution: PositiveInt = 256
@@ -24,6 +26,7 @@ class GanSettings(Settings):
     eigenfilms: bool = False
     batch_size: PositiveInt = Field(default=8, ge=4)
     learning_rate: PositiveFloat = 0.002
+    discriminator_learning_rate: PositiveFloat = 0.002
     r1_weight: PositiveFloat = 10.0
     r1_interval_steps: PositiveInt = 16
     ema_half_life_images: PositiveInt = 10_000

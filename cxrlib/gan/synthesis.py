@@ -22,7 +22,8 @@ from cxrlib.artifacts import (
 from cxrlib.errors import InputError
 from cxrlib.gan.networks import Generator, load_generator
 from cxrlib.gan.quality import nearest_images
-from cxrlib.gan.training import to_uint8, training_films
+from cxrlib.gan.run import to_uint8
+from cxrlib.gan.training import training_films
 from cxrlib.reproducibility import deterministic, pick_device, random_generator, seed_for
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def synthesise(
     """Make the synthetic films of a label and fold, or load their record if that is done.
 
     Writes `images.npy` (uint8, one film per row of the manifest) and `manifest.csv`, which names each film's seed and
-    the nearest film that its generator was trained on. `progress(films, total_films, facts)` is called after each batch.
-    Returns the record; raises `InputError` if the generator is not finished.
+    the nearest film that its generator was trained on. `progress(films, total_films, facts)` is called after each
+    batch. Returns the record; raises `InputError` if the generator is not finished.
     """
     if fold == "public":
         raise InputError("fold `public`: no synthetic films are made from the generator that serves as a start")
@@ -118,8 +119,8 @@ def remake(study: "Study", label: str, fold: str, row: Mapping[str, Any]) -> np.
 def make_films(generator: Generator, seeds: list[int], truncation: float, batch_size: int) -> Iterator[np.ndarray]:
     """Films of these seeds in batches, uint8 (n, R, R); the last batch is filled up, then cut.
 
-    Latent and noise of a film come from its own seed, so that it does not depend on its neighbours. Truncation moves its
-    style towards the mean style (Karras et al. 2019, equation 1 of appendix B).
+    Latent and noise of a film come from its own seed, so that it does not depend on its neighbours. Truncation moves
+    its style towards the mean style (Karras et al. 2019, equation 1 of appendix B).
     """
     device = pick_device()
     generator = generator.to(device)

@@ -13,7 +13,8 @@ from cxrlib.review.protocol import QUESTIONS, film_pixels, prepare_protocol
 from cxrlib.review.session import ReadingSession
 from cxrlib.study import Study
 
-FILM_PIXELS = 560
+FILM_PIXELS = 432
+PANEL_PIXELS = 412
 QUESTION_TEXTS = {
     "diagnosis": "COVID-19 on this film?",
     "origin": "Is the film real?",
@@ -47,7 +48,7 @@ class ReadingViewer:
         self.questions = {name: self._question(name, choices) for name, choices in QUESTIONS.items()}
         self.submit = ipywidgets.Button(description="Store and go on", button_style="primary", disabled=True)
         self.submit.on_click(self._store)
-        self.progress = ipywidgets.IntProgress(min=0, max=session.total)
+        self.progress = ipywidgets.IntProgress(min=0, max=session.total, layout=ipywidgets.Layout(width="180px"))
         self.position = ipywidgets.Label()
         self.message = ipywidgets.HTML()
         rows = [
@@ -56,7 +57,8 @@ class ReadingViewer:
         ]
         notice = ipywidgets.HTML("<b>For research only, not for diagnosis.</b>")
         panel = ipywidgets.VBox(
-            [notice, *rows, self.submit, ipywidgets.HBox([self.progress, self.position]), self.message]
+            [notice, *rows, self.submit, ipywidgets.HBox([self.progress, self.position]), self.message],
+            layout=ipywidgets.Layout(width=f"{PANEL_PIXELS}px"),
         )
         self.box = ipywidgets.HBox([self.film, panel], layout=ipywidgets.Layout(flex_flow="row wrap"))
         self._show_current()

@@ -27,7 +27,8 @@ def test_each_film_has_its_own_draw(name):
 def test_equal_seeds_give_equal_films_and_zero_strength_changes_nothing(name):
     inputs = films()
     first, second = (AUGMENTATIONS[name](inputs, random_generator("cpu", "draw")) for _ in range(2))
-    assert torch.equal(first, second) and not torch.equal(first, inputs)
+    assert torch.equal(first, second)
+    assert not torch.equal(first, inputs)
     torch.testing.assert_close(AUGMENTATIONS[name](inputs, random_generator("cpu", "draw"), strength=0.0), inputs)
 
 
@@ -39,11 +40,14 @@ def test_no_names_change_nothing():
 def test_brightness_adds_a_constant_and_contrast_keeps_the_mean():
     inputs = films(200, 4)
     added = (brightness(inputs, random_generator("cpu", "draw")) - inputs).flatten(1)
-    assert added.std(1).max() < 1e-6 and added.abs().max() <= 0.5 and added.mean(1).std() > 0.2
+    assert added.std(1).max() < 1e-6
+    assert added.abs().max() <= 0.5
+    assert added.mean(1).std() > 0.2
     changed = contrast(inputs, random_generator("cpu", "draw"))
     torch.testing.assert_close(changed.mean((1, 2, 3)), inputs.mean((1, 2, 3)))
     factors = changed.std((1, 2, 3)) / inputs.std((1, 2, 3))
-    assert 0.5 <= factors.min() < 0.6 and 1.4 < factors.max() <= 1.5
+    assert 0.5 <= factors.min() < 0.6
+    assert 1.4 < factors.max() <= 1.5
 
 
 def test_translation_moves_whole_pixels_and_fills_with_grey():

@@ -7,9 +7,7 @@ from safetensors.torch import save_file
 from cxrlib.artifacts import write_json
 from cxrlib.errors import InputError
 from cxrlib.gan.networks import (
-    DetailBands,
     Discriminator,
-    Eigenfilms,
     EqualisedLinear,
     Generator,
     channels_at,
@@ -18,7 +16,8 @@ from cxrlib.gan.networks import (
     modulated_convolution,
     pixel_norm,
     resolutions,
-)  # fmt: skip
+)
+from cxrlib.gan.priors import DetailBands, Eigenfilms, principal_components
 from cxrlib.reproducibility import random_generator
 
 ARCHITECTURE = {
@@ -81,9 +80,11 @@ def test_channels_halve_as_resolution_doubles():
 def test_networks_work_at_every_resolution_and_on_one_grey_channel(resolution, eigenfilms):
     generator = Generator(resolution, 8, 2, 256, 8, eigenfilms)
     films = generator(*generator.draw(4, random_generator("cpu", "test")))
-    assert films.shape == (4, 1, resolution, resolution) and films.dtype == torch.float32
+    assert films.shape == (4, 1, resolution, resolution)
+    assert films.dtype == torch.float32
     logits = Discriminator(resolution, 256, 8)(films)
-    assert logits.shape == (4,) and logits.dtype == torch.float32
+    assert logits.shape == (4,)
+    assert logits.dtype == torch.float32
     logits.sum().backward()
     assert all(parameter.grad is not None for parameter in generator.parameters())
 
@@ -153,3 +154,13 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
 def test_a_folder_without_generator_is_refused(tmp_path):
     with pytest.raises(InputError, match="no finished generator"):
         load_generator(tmp_path)
+
+
+def test_principal_components_are_those_of_a_singular_value_decomposition():
+    rows = np.random.default_rng(5).normal(0, 1, (12, 40)) * np.linspace(0.2, 3, 40)
+    centred = rows - rows.mean(0)
+    found = principal_components(torch.from_numpy(centred), 20).numpy()
+    _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
+    np.testing.assert_allclose(np.abs((found[:11] * directions[:11]).sum(1)), lengths[:11] / np.sqrt(11), rtol=1e-9)
+    np.testing.assert_allclose(found.T @ found, np.cov(rows.T), atol=1e-10)
+    assert not found[11:].any()

@@ -30,7 +30,8 @@ def test_kernel_distance_is_about_zero_between_equals_and_grows_with_a_shift():
     random = np.random.default_rng(1)
     a, b = random.normal(0, 1, (2, 400, 32)).astype(np.float32)
     estimate, low, high = kernel_distance(a, b, subsets=30, subset_size=200, seed=1)
-    assert low < 0 < high and abs(estimate) < 0.02
+    assert low < 0 < high
+    assert abs(estimate) < 0.02
     shifted, _, _ = kernel_distance(a, b + 0.5, subsets=30, subset_size=200, seed=1)
     assert shifted > 10 * abs(estimate)
 
@@ -65,6 +66,7 @@ def test_nearest_images_equal_brute_force():
 def test_nearest_image_of_a_copy_is_its_original_at_distance_zero():
     real = np.random.default_rng(4).integers(0, 256, (9, 32, 32), dtype=np.uint8)
     index, distance = nearest_images(real[[4, 2]], real)
-    assert index.tolist() == [4, 2] and distance.tolist() == [0, 0]
+    assert index.tolist() == [4, 2]
+    assert distance.tolist() == [0, 0]
     with pytest.raises(InputError, match="no real film"):
         nearest_images(real, real[:0])

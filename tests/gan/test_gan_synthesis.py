@@ -25,10 +25,13 @@ def synthetic(study):
 def test_films_and_manifest_belong_together(synthetic):
     study, record, manifest, images = synthetic
     assert tuple(manifest.columns) == MANIFEST_COLUMNS
-    assert images.shape == (11, 32, 32) and images.dtype == np.uint8
+    assert images.shape == (11, 32, 32)
+    assert images.dtype == np.uint8
     assert len(manifest) == record["images"] == 11
-    assert manifest["image_id"].is_unique and manifest["seed"].is_unique
-    assert set(manifest["label"]) == {"positive"} and set(manifest["truncation"]) == {0.8}
+    assert manifest["image_id"].is_unique
+    assert manifest["seed"].is_unique
+    assert set(manifest["label"]) == {"positive"}
+    assert set(manifest["truncation"]) == {0.8}
     generator = study.results.generator("positive", "fold1") / "generator.safetensors"
     assert set(manifest["generator_sha256"]) == {sha256_of(generator)} == {record["generator_sha256"]}
     folder = study.results.synthetic("positive", "fold1")

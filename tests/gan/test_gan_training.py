@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 from cxrlib.artifacts import read_json
 from cxrlib.checkpoints import load_state
 from cxrlib.errors import InputError
-from cxrlib.gan import training
+from cxrlib.gan import run as run_module
 from cxrlib.gan.networks import load_generator
-from cxrlib.gan.training import Run, average_decay, check_films, train_generator, training_films
+from cxrlib.gan.run import Run, average_decay, check_films
+from cxrlib.gan.training import train_generator, training_films
 from cxrlib.study import load_study
 
 
@@ -42,28 +43,37 @@ def test_a_generator_is_trained_from_the_public_one_and_then_only_loaded(study):
     record = train_generator(study, "positive", "all", progress=lambda *facts: calls.append(facts))
     folder = study.results.generator("positive", "all")
     assert record == read_json(folder / "config.json")
-    assert record["images_seen"] == 40 and record["films"] == 24 and record["rollbacks"] == 0
+    assert record["images_seen"] == 40
+    assert record["films"] == 24
+    assert record["rollbacks"] == 0
     assert record["initialised_from"] == "the generator of the public films, positive"
     public = read_json(study.results.generator_record("positive", "public"))
     assert record["inputs"]["public_generator_sha256"] == public["generator_sha256"]
-    assert public["images_seen"] == 24 and public["initialised_from"] == "random weights"
+    assert public["images_seen"] == 24
+    assert public["initialised_from"] == "random weights"
     assert (study.results.generator("positive", "public") / "discriminator.safetensors").exists()
 
     sheet = np.asarray(Image.open(folder / "samples.png"))
-    assert sheet.shape == (4 * 32, 8 * 32) and sheet.dtype == np.uint8 and sheet.std() > 0
+    assert sheet.shape == (4 * 32, 8 * 32)
+    assert sheet.dtype == np.uint8
+    assert sheet.std() > 0
     log = pd.read_csv(folder / "log.csv")
     assert list(log.columns) == [
         "images", "seconds", "loss_generator", "loss_discriminator", "r1", "real_sign", "generated_sign",
     ]  # fmt: skip
-    assert log["images"].iloc[-1] == 40 and log["images"].is_monotonic_increasing
-    assert log["r1"].notna().sum() == 3 and log["real_sign"].between(-1, 1).all()
-    assert calls[-1][:2] == (40, 40) and calls[-1][2]["images"] == 40
+    assert log["images"].iloc[-1] == 40
+    assert log["images"].is_monotonic_increasing
+    assert log["r1"].notna().sum() == 3
+    assert log["real_sign"].between(-1, 1).all()
+    assert calls[-1][:2] == (40, 40)
+    assert calls[-1][2]["images"] == 40
 
     calls.clear()
     assert train_generator(study, "positive", "all", progress=lambda *facts: calls.append(facts)) == record
     assert not calls
     generator, config = load_generator(folder)
-    assert generator.resolution == 32 and config == record
+    assert generator.resolution == 32
+    assert config == record
 
 
 def test_training_after_an_interruption_gives_the_same_bits(study, make_study):
@@ -88,12 +98,13 @@ def test_a_killed_process_leaves_what_another_goes_on_with(study, make_study):
         "train_generator(load_study(sys.argv[1]), 'negative', 'public', progress=lambda *facts: time.sleep(0.3))\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(other.file)], cwd=Path(training.__file__).parents[2], start_new_session=True
+        [sys.executable, "-c", code, str(other.file)], cwd=Path(run_module.__file__).parents[2], start_new_session=True
     )
     log = other.results.generator("negative", "public") / "log.csv"
     deadline = time.monotonic() + 60
     while not (log.exists() and len(log.read_text(encoding="utf-8").splitlines()) >= 4):
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.poll() is None
+        assert time.monotonic() < deadline
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -109,21 +120,23 @@ def test_a_checkpoint_of_other_settings_is_not_gone_on_with(study):
     study.file.write_text(study.file.read_text(encoding="utf-8").replace("public_images: 24", "public_images: 28"))
     record = train_generator(load_study(str(study.file)), "positive", "public")
     log = pd.read_csv(study.results.generator("positive", "public") / "log.csv")
-    assert record["images_seen"] == 28 and log["images"].tolist() == list(range(4, 29, 4))
+    assert record["images_seen"] == 28
+    assert log["images"].tolist() == list(range(4, 29, 4))
 
 
 def test_other_settings_after_the_end_are_an_error_and_force_makes_it_afresh(study):
     train_generator(study, "positive", "public")
     study.file.write_text(study.file.read_text(encoding="utf-8").replace("public_images: 24", "public_images: 8"))
     changed = load_study(str(study.file))
-    with pytest.raises(InputError, match="gan.public_images: there 24, now 8"):
+    with pytest.raises(InputError, match=r"gan\.public_images: there 24, now 8"):
         train_generator(changed, "positive", "public")
     assert train_generator(changed, "positive", "public", force=True)["images_seen"] == 8
 
 
 def test_a_fold_s_generator_sees_no_film_of_that_fold_and_each_label_apart(study):
     of_all = training_films(study, "positive", "all").manifest
-    assert set(of_all["label"]) == {"positive"} and len(of_all) == 24
+    assert set(of_all["label"]) == {"positive"}
+    assert len(of_all) == 24
     for fold in study.fold_names:
         seen = training_films(study, "positive", fold).manifest
         tested = of_all[of_all["fold"] == fold]
@@ -137,9 +150,7 @@ def test_a_hospital_generator_begins_with_the_public_weights(study):
     train_generator(study, "positive", "public")
     public = study.results.generator("positive", "public")
     films = training_films(study, "positive", "all").images
-    run = Run(
-        films, study.gan, study.root / "run", total_images=8, seed=("test", "all"), fingerprint="f", start=public
-    )
+    run = Run(films, study.gan, study.root / "run", total_images=8, seed=("test", "all"), fingerprint="f", start=public)
     stored = load_file(public / "generator.safetensors")
     for name, network in (("generator", run.state.generator), ("average", run.state.average)):
         for key, value in network.state_dict().items():
@@ -160,19 +171,21 @@ def test_every_film_is_shown_once_before_any_comes_again(study):
 
 
 def test_losses_that_diverge_are_rolled_back_three_times_then_reported(study, monkeypatch):
-    true_loss, broken = training.generator_logistic, {"at": {5}, "calls": 0}
+    true_loss, broken = run_module.generator_logistic, {"at": {5}, "calls": 0}
 
     def loss(logits: torch.Tensor) -> torch.Tensor:
         broken["calls"] += 1
         return true_loss(logits) * (float("nan") if broken["calls"] in broken["at"] else 1.0)
 
-    monkeypatch.setattr(training, "generator_logistic", loss)
+    monkeypatch.setattr(run_module, "generator_logistic", loss)
     record = train_generator(study, "positive", "public")
-    assert record["rollbacks"] == 1 and record["images_seen"] == 24
+    assert record["rollbacks"] == 1
+    assert record["images_seen"] == 24
     generator, _ = load_generator(study.results.generator("positive", "public"))
     assert all(value.isfinite().all() for value in generator.state_dict().values())
     log = pd.read_csv(study.results.generator("positive", "public") / "log.csv")
-    assert log["images"].tolist() == [4, 8, 12, 16, 20, 24] and np.isfinite(log["loss_generator"]).all()
+    assert log["images"].tolist() == [4, 8, 12, 16, 20, 24]
+    assert np.isfinite(log["loss_generator"]).all()
 
     broken["at"] = range(10**6)
     with pytest.raises(InputError, match=r"diverged \(loss_generator.*3 times.*half the learning rate"):
@@ -187,7 +200,8 @@ def test_average_follows_its_half_life_and_faster_at_first():
     assert average_decay(10**6, 10, 1000) ** 100 == pytest.approx(0.5)
     assert average_decay(10, 10, 1000) < average_decay(1000, 10, 1000) < average_decay(10**6, 10, 1000)
     steps = [average_decay(images, 10, 1000) for images in range(10, 10**5, 10)]
-    assert all(0 <= step < 1 for step in steps) and steps == sorted(steps)
+    assert all(0 <= step < 1 for step in steps)
+    assert steps == sorted(steps)
 
 
 @pytest.mark.parametrize(
@@ -207,5 +221,5 @@ def test_films_that_can_t_be_learnt_from_are_refused(study, films, message):
 def test_unknown_labels_and_folds_are_refused(study):
     with pytest.raises(InputError, match="label `covid`: expected one of negative, positive"):
         train_generator(study, "covid", "all")
-    with pytest.raises(InputError, match="fold `fold9`: .*public, all, fold0, fold1"):
+    with pytest.raises(InputError, match=r"fold `fold9`: .*public, all, fold0, fold1"):
         train_generator(study, "positive", "fold9")
