@@ -25,7 +25,7 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             skeleton = json.loads((file.metadata() or {})["skeleton"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"{path}: not a readable checkpoint ({error}); remove it to start afresh") from None
     return _unpack(skeleton, tensors)

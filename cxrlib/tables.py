@@ -121,7 +121,8 @@ def measure_quality(study: Study, *, force: bool = False) -> dict[str, Any]:
 
     Kernel distances of the same features between equal numbers of films of one label: synthetic against hospital,
     public against hospital, and one half of the hospital's patients against the other, the distance that chance
-    gives. Synthetic films are those of the generators trained on every hospital patient (`all`).
+    gives. Fold `all` compares the generators that saw every patient with the films they saw; fold `fold0` compares
+    the generators that never saw fold 0 with its films.
     """
     started = time.perf_counter()
     settings, inputs = _what_decides_quality(study)
@@ -137,31 +138,37 @@ def measure_quality(study: Study, *, force: bool = False) -> dict[str, Any]:
 def _label_quality(study: Study, label: str) -> list[dict[str, Any]]:
     size = study.gan.resolution
     hospital, public = (_of_label(load_image_set(study, role, size), label) for role in ("hospital", "training"))
-    synthetic = load_synthetic(study, label, "all", size)
-    random = np.random.default_rng(seed_for(study.seed, "quality", label))
-    first, second = _halves(hospital.manifest["patient_id"].to_numpy(str), random)
-    number = min(len(first), len(second), len(synthetic), len(public))
+    rows = []
+    for fold in _synthetic_folds(study):
+        tested = hospital if fold == "all" else hospital.select((hospital.manifest["fold"] == fold).to_numpy())
+        sets = {"hospital": tested, "public": public, "synthetic": load_synthetic(study, label, fold, size)}
+        rows += _fold_quality(study, label, fold, sets)
+    return rows
+
+
+def _synthetic_folds(study: Study) -> list[str]:
+    return [fold for fold in study.generator_folds if fold != "public"]
+
+
+def _fold_quality(study: Study, label: str, fold: str, sets: dict[str, ImageSet]) -> list[dict[str, Any]]:
+    """Three distances of one label and fold, between equal numbers of films drawn at random."""
+    random = np.random.default_rng(seed_for(study.seed, "quality", label, fold))
+    first, second = _halves(sets["hospital"].manifest["patient_id"].to_numpy(str), random)
+    number = min(len(first), len(second), *map(len, sets.values()))
     if number < 4:
-        raise InputError(f"quality: only {number} {label} films to compare; a kernel distance needs at least 4 of each")
-    drawn = {
-        "hospital": random.permutation(len(hospital))[:number],
-        "synthetic": random.permutation(len(synthetic))[:number],
-        "public": random.permutation(len(public))[:number],
-        "first": first[:number],
-        "second": second[:number],
-    }
-    sources = {"synthetic": synthetic, "public": public}
+        raise InputError(
+            f"quality: only {number} {label} films of {fold} to compare; a kernel distance needs at least 4 of each"
+        )
+    drawn = {name: (films, random.permutation(len(films))[:number]) for name, films in sets.items()}
+    drawn |= {"first": (sets["hospital"], first[:number]), "second": (sets["hospital"], second[:number])}
     network, weights = _features_network(study), study.classifier.weights
     features = {
         name: extract_features(
-            np.asarray(sources.get(name, hospital).images)[np.sort(rows)],
-            network=network,
-            weights=weights,
-            seed=study.seed,
+            np.asarray(films.images)[np.sort(rows)], network=network, weights=weights, seed=study.seed
         )
-        for name, rows in drawn.items()
+        for name, (films, rows) in drawn.items()
     }
-    description = f"{network}, {describe_weights(weights)}, penultimate layer, {size} px"
+    description = f"{network}, {describe_weights(weights)}, penultimate layer, {study.gan.resolution} px"
     found = []
     for comparison_name, one, other in (
         ("synthetic-hospital", "synthetic", "hospital"),
@@ -171,7 +178,7 @@ def _label_quality(study: Study, label: str) -> list[dict[str, Any]]:
         distance = kernel_distance(
             features[one], features[other], subsets=KERNEL_SUBSETS, subset_size=max(2, number // 2), seed=study.seed
         )
-        row = {"label": label, "fold": "all", "comparison": comparison_name}
+        row = {"label": label, "fold": fold, "comparison": comparison_name}
         row |= dict(zip(("kid", "kid_low", "kid_high"), distance, strict=True))
         found.append(row | {"images_each": number, "features": description})
     return found
@@ -238,8 +245,10 @@ def _what_decides_quality(study: Study) -> tuple[dict[str, Any], dict[str, Any]]
     inputs: dict[str, Any] = {"weights": identify_weights(study.classifier.weights)}
     for role in ("training", "hospital"):
         inputs[role] = read_json(study.results.data_record(role))["images_sha256"][size]
-    for label in LABELS:
-        inputs[f"synthetic {label}"] = read_json(study.results.synthetic_record(label, "all"))["images_sha256"]
+    for fold in _synthetic_folds(study):
+        for label in LABELS:
+            record = read_json(study.results.synthetic_record(label, fold))
+            inputs[f"synthetic {label} {fold}"] = record["images_sha256"]
     return settings, inputs
 
 

@@ -27,12 +27,13 @@ logger = logging.getLogger(__name__)
 STAGES = ("data", "generators", "synthetic films", "classifiers", "tables", "chapters", "book")
 # What may change without making finished films, generators or classifiers obsolete.
 HARMLESS_KEYS = ("title", "summary", "classifier.arms", "classifier.seeds", "review")
+TYPICAL_PUBLIC_FILMS = 5000
 MADE_FOLDERS = ("data", "gan", "synthetic", "classifier", "tables", "figures", "chapters", "logs")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One unit of work. `effort` is its rough share of the whole, in arbitrary units common to all jobs."""
+    """One unit of work. `effort` is roughly its seconds on one processor core, for small studies; it weighs progress."""
 
     stage: str
     name: str
@@ -72,7 +73,7 @@ def _film_jobs(study: Study) -> Iterator[Job]:
             folder = results.generator(label, fold)
             record = results.generator_record(label, fold)
             name = f"generator · {label} · {fold}"
-            yield Job("generators", name, record, 4 + images * pixels / 60, folder / "log.csv", "images", images)
+            yield Job("generators", name, record, 4 + images * pixels / 43, folder / "log.csv", "images", images)
             if fold != "public":
                 effort = 4 + study.synthesis.images_per_label * pixels / 500
                 yield Job(
@@ -83,13 +84,17 @@ def _film_jobs(study: Study) -> Iterator[Job]:
 def _classifier_jobs(study: Study) -> Iterator[Job]:
     results, settings = study.results, study.classifier
     epochs = settings.frozen_epochs + settings.epochs
+    record = results.data_record("training")
+    public_films = read_json(record)["images_used"] if record.exists() else TYPICAL_PUBLIC_FILMS
     for arm in settings.arms:
         for seed in range(settings.seeds):
             for fold in study.classifier_folds(arm):
                 log = results.classifier(arm, seed, fold) / "log.csv"
                 record = results.classifier_record(arm, seed, fold)
                 name = f"classifier · {arm} · seed {seed} · {fold}"
-                yield Job("classifiers", name, record, 4 + 5 * epochs, log, "epoch", epochs)
+                films = public_films + (2 * study.synthesis.images_per_label if arm.startswith("synthetic") else 0)
+                effort = 4 + epochs * films * (settings.image_size / 64) ** 2 / 450
+                yield Job("classifiers", name, record, effort, log, "epoch", epochs)
 
 
 def _closing_jobs(study: Study) -> Iterator[Job]:
@@ -207,14 +212,16 @@ def run_snakemake(study: Study, cores: int, extra: Sequence[str], report_line) -
 def _follow(study: Study, process: subprocess.Popen, report_line, seconds_between_lines: float = 60) -> None:
     """Report jobs as they finish, and at least one line a minute, until Snakemake ends."""
     jobs = jobs_of(study)
-    total = sum(job.effort for job in jobs)
     before = {job.name for job in jobs if job.output.exists()}
-    effort_before = sum(job.effort * job.share_done() for job in jobs)
+    shares_before = {job.name: job.share_done() for job in jobs}
     finished, started, last_line = set(before), time.time(), time.time()
     while True:
         ended = process.poll() is not None
+        jobs = jobs_of(study)  # anew, since the first jobs tell how large the later ones are
+        total = sum(job.effort for job in jobs)
         shares = {job.name: job.share_done() for job in jobs}
         effort_done = sum(job.effort * shares[job.name] for job in jobs)
+        effort_before = sum(job.effort * shares_before[job.name] for job in jobs)
         left = _time_left(time.time() - started, effort_done - effort_before, total - effort_done)
         for job in jobs:
             if shares[job.name] == 1.0 and job.name not in finished:

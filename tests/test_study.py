@@ -72,7 +72,7 @@ def test_a_missing_key_is_named(tiny_study_file):
     values = yaml.safe_load(tiny_study_file.read_text())
     del values["data"]["validation"]
     tiny_study_file.write_text(yaml.safe_dump(values))
-    with pytest.raises(InputError, match="data.validation: missing; it has no default"):
+    with pytest.raises(InputError, match=r"data\.validation: missing; it has no default"):
         load_study(tiny_study_file)
 
 

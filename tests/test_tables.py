@@ -36,7 +36,8 @@ def finished_study(tmp_path_factory, write_study_in):
     hospital = np.load(study.results.images("hospital", 32))
     labels = pd.read_csv(study.results.manifest("hospital"))["label"].to_numpy()
     for label in LABELS:
-        _write_synthetic(study, label, hospital[labels == label][:16])
+        for fold in ("all", *study.fold_names):
+            _write_synthetic(study, label, fold, hospital[labels == label][:16])
     make_tables(study)
     return study
 
@@ -143,9 +144,10 @@ def test_predictions_of_another_study_are_refused(finished_study):
 def test_quality_finds_copies_of_hospital_films_nearer_than_public_ones(finished_study):
     measure_quality(finished_study)
     table = pd.read_csv(finished_study.results.table("quality"))
-    assert len(table) == 6
-    assert table.groupby("label")["images_each"].nunique().tolist() == [1, 1]
-    for _, rows in table.groupby("label"):
+    assert table["fold"].unique().tolist() == ["all", "fold0", "fold1"]
+    assert len(table) == 2 * 3 * 3
+    assert (table.groupby(["label", "fold"])["images_each"].nunique() == 1).all()
+    for _, rows in table.query("fold == 'all'").groupby("label"):
         kid = rows.set_index("comparison")["kid"]
         assert kid["synthetic-hospital"] < kid["public-hospital"]
         assert kid["hospital-halves"] < kid["public-hospital"]
@@ -171,8 +173,8 @@ def _write_predictions(study, arm, seed, fold, random):
     write_record(study.results.classifier_record(arm, seed, fold), {}, {}, 0.0)
 
 
-def _write_synthetic(study, label, images):
-    folder = study.results.synthetic(label, "all")
+def _write_synthetic(study, label, fold, images):
+    folder = study.results.synthetic(label, fold)
     folder.mkdir(parents=True)
     np.save(folder / "images.npy", images)
     columns = {"seed": range(len(images)), "truncation": 1.0, "generator_sha256": "0", "nearest_image_id": "none"}
@@ -181,4 +183,4 @@ def _write_synthetic(study, label, images):
     assert len(ImageSet(manifest, images)) == len(images)
     manifest.to_csv(folder / "manifest.csv", index=False)
     facts = {"images": len(images), "images_sha256": hashlib.sha256(images).hexdigest(), "manifest_sha256": "0"}
-    write_record(study.results.synthetic_record(label, "all"), {}, {}, 0.0, **facts)
+    write_record(study.results.synthetic_record(label, fold), {}, {}, 0.0, **facts)
