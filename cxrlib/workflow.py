@@ -33,7 +33,7 @@ MADE_FOLDERS = ("data", "gan", "synthetic", "classifier", "tables", "figures", "
 
 @dataclass(frozen=True)
 class Job:
-    """One unit of work. `effort` is roughly its seconds on one processor core, for small studies; it weighs progress."""
+    """One unit of work. `effort` is roughly its seconds on one core, for small studies; it weighs the progress."""
 
     stage: str
     name: str

@@ -35,7 +35,8 @@ from cxrlib.data.scanner import SCANNERS, Scanner, expose, marker_attenuation, r
 from cxrlib.data.settings import PhantomSource
 from cxrlib.reproducibility import seed_for
 
-PHANTOM_VERSION = 1
+# Part of every prepared film's settings: raise it when the films of a seed change, so that older ones are not reused.
+PHANTOM_VERSION = 2
 SUPERSAMPLING = 2
 MASK_LENGTH_CM = 0.2
 SECOND_FILM_SHARE = 0.2

@@ -67,8 +67,8 @@ SCANNERS = {
         heart_magnification=1.06, turn_degrees=2.0,
     ),
     "hospital": Scanner(
-        name="simulated hospital", tube_voltage_kv=85, blur_cm=0.21, photons_per_cm2=8e5, scatter=0.29, window=2.65,
-        level=0.4, jitter=0.06, field_cm=39.0, collimation_cm=(17.6, 18.4), marker="L",
+        name="simulated hospital", tube_voltage_kv=85, blur_cm=0.25, photons_per_cm2=2e6, scatter=0.33, window=2.6,
+        level=0.38, jitter=0.06, field_cm=39.0, collimation_cm=(17.6, 18.4), marker="L",
         marker_centre_cm=(14.5, -15.5), marker_height_cm=3.0, bedside_share=0.7, inspiration_shift_cm=-1.0,
         heart_magnification=1.12, turn_degrees=4.0,
     ),
