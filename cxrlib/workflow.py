@@ -237,7 +237,7 @@ def _follow(study: Study, process: subprocess.Popen, report_line, seconds_betwee
 
 
 def _time_left(seconds: float, effort_done: float, effort_left: float) -> str:
-    if seconds < 20 or effort_done <= 0:
+    if seconds < 60 or effort_done <= 0:
         return ""
     return f" · about {max(1, round(seconds / effort_done * effort_left / 60))} min left"
 

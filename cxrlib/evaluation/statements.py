@@ -64,7 +64,7 @@ def make_statements(
         "rebalancing": _rebalancing(effects, contrasts),
         "price": _price(differences),
     }
-    sentences["answer"] = _answer(effects, films)
+    sentences["answer"] = _answer(effects, differences, films)
     scope = (
         "All films are simulated: this shows how the study works, not how well it works on patients."
         if simulated
@@ -164,23 +164,25 @@ def _price(differences: pd.DataFrame) -> str:
     return "What synthetic films cost among the negatives was not tried."
 
 
-def _answer(effects: dict[str, Difference | None], films: str) -> str:
+def _answer(effects: dict[str, Difference | None], differences: pd.DataFrame, films: str) -> str:
+    """What synthetic films do to positives and to negatives, leak-free if the study has it; then the other arms."""
     fair, leaky, rebalanced = (effects[arm] for arm in ("synthetic-crossfit", "synthetic", "oversampled"))
     headline = fair or leaky
     if headline is None:
         return f"This study has no arm with synthetic films, so it does not say what they change on the {films}."
-    does = {"gain": "raise", "loss": "lower", "no clear difference": "do not clearly change"}[headline.verdict]
-    parts = []
-    if fair is not None:
-        parts.append(f"{fair} ({fair.verdict}) where the generators never saw the films under test")
-    if leaky is not None:
-        parts.append(f"{leaky} ({leaky.verdict}) where they did")
-        if fair is None:
-            parts = [f"{leaky} ({leaky.verdict}) where the generators saw the films under test"]
+    arm, saw = ("synthetic-crossfit", "never saw") if fair else ("synthetic", "saw")
+    negatives = _difference(differences, role="hospital", arm=arm, metric="recall_negative")
+    does = {"gain": "raise", "loss": "lower", "no clear difference": "do not clearly change"}
+    sentence = f"On the {films}, synthetic films {does[headline.verdict]} the recall of positives ({headline})"
+    if negatives is not None:
+        sentence += f" and {does[negatives.verdict]} the recall of negatives ({negatives})"
+    sentence += f" when their generators {saw} the films under test"
+    others = []
+    if fair is not None and leaky is not None:
+        others.append(f"{leaky} when they did")
     if rebalanced is not None:
-        parts.append(f"{rebalanced} ({rebalanced.verdict}) by rebalancing alone")
-    listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-    return f"On the {films}, synthetic films {does} the recall of positives: {listed}."
+        others.append(f"{rebalanced} by rebalancing alone")
+    return f"{sentence}; the recall of positives changes by {' and by '.join(others)}." if others else f"{sentence}."
 
 
 def _signed(fraction: float) -> str:
