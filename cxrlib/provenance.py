@@ -54,7 +54,7 @@ def _said(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = str("unknown" if value is None else value)
-    return f"`{text}`" if len(text) == 40 and text.isalnum() else text
+    return f"`{text[:12]}`" if len(text) == 40 and text.isalnum() else text
 
 
 def _durations(study: Study) -> str:
