@@ -18,7 +18,7 @@ report: setup
 	@$(BIN)/cxr report $(STUDY) $(if $(CORES),--cores $(CORES)) $(SNAKEMAKE)
 
 test: setup
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lab: setup
 	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" notebooks

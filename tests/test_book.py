@@ -1,13 +1,12 @@
 """Chapters run as asked or not at all; a book is published whole, with its numbers, and without anything private."""
 
-import importlib
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+import small_book
 from nbformat.v4 import new_code_cell, new_output
 
 from cxrlib.artifacts import CHAPTERS
@@ -15,11 +14,6 @@ from cxrlib.book import build_book, check_publishable
 from cxrlib.chapters import inspect_parameters, run_chapter
 from cxrlib.errors import InputError
 from cxrlib.provenance import duration
-
-sys.path.append(str(Path(__file__).parent))
-small_book = importlib.import_module("small_book")
-
-pytestmark = pytest.mark.xdist_group("book")
 
 
 @pytest.fixture

@@ -1,17 +1,11 @@
 """A built book in a real browser: pictures load, nothing complains, and nothing is asked of another host."""
 
-import importlib
 import os
-import sys
 from pathlib import Path
 
+import check_book
 import pytest
-
-sys.path.append(str(Path(__file__).parent))
-small_book = importlib.import_module("small_book")
-check_book = importlib.import_module("check_book")
-
-pytestmark = pytest.mark.xdist_group("book")
+import small_book
 
 
 @pytest.fixture(scope="module", autouse=True)
