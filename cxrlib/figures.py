@@ -116,7 +116,7 @@ def training_curves(
                     ax.plot(known[x], known[column], color=colour, linewidth=0.6, alpha=0.35)
                     ax.plot(known[x], smooth, color=colour, linestyle=line, label=log_name)
             ax.set(xlabel=x_name, title=name)
-            ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+            ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         _legend_below(figure, axes[0, 0])
         mark_origin(figure, origin)
     return figure
