@@ -14,7 +14,7 @@ from cxrlib.artifacts import Results
 from cxrlib.classifier.settings import ClassifierSettings
 from cxrlib.data.settings import ROLES, DataSettings
 from cxrlib.errors import InputError
-from cxrlib.gan.settings import GanSettings, SynthesisSettings
+from cxrlib.gan.settings import FEWEST_FILMS, GanSettings, SynthesisSettings
 from cxrlib.review.settings import ReviewSettings
 from cxrlib.settings import Settings
 
@@ -84,6 +84,11 @@ class Study(Settings):
         crossfit = self.fold_names if "synthetic-crossfit" in self.classifier.arms else ()
         start = ("public",) if self.gan.initialise_from == "public" else ()
         return (*start, "all", *crossfit)
+
+    @property
+    def fewest_generator_films(self) -> int:
+        """A generator is not trained on fewer films than this."""
+        return FEWEST_FILMS
 
     def classifier_folds(self, arm: str) -> tuple[str, ...]:
         """Folds for which an arm has a model of its own: those of the hospital if cross-fitted, else `all`."""

@@ -71,3 +71,12 @@ def test_wrong_arguments_are_named(tiny_study_file, arguments, said):
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_too_few_films_for_a_generator_are_said_before_anything_runs(write_tiny_study):
+    hospital = {"reader": "phantom", "scanner": "hospital", "negative_patients": 16, "positive_patients": 4}
+    file = write_tiny_study(data={"hospital": hospital})
+    done = cxr("report", file)
+    assert done.returncode == 2
+    assert "positive ones, but it needs at least 8" in done.stderr
+    assert not (file.parent.parent / "results").exists()

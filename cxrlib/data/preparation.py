@@ -83,15 +83,30 @@ def check_sources(study: "Study") -> None:
 def _role_problems(study: "Study", role: str) -> list[str]:
     source = study.data.source(role)
     if isinstance(source, PhantomSource):
-        return []
+        problem = _generator_problem(study, phantom_manifest(source, role, study.seed)) if role == "hospital" else ""
+        return [problem] if problem else []
     try:
         listing = read_listing(source)
     except InputError as error:
         return [str(error)]
     problem = _label_problem(listing.manifest, len(listing.unreadable), str(listing.labels_file))
     if not problem and role == "hospital":
-        problem = fold_problem(listing.manifest, study.data.folds)
+        problem = fold_problem(listing.manifest, study.data.folds) or _generator_problem(study, listing.manifest)
     return [problem] if problem else []
+
+
+def _generator_problem(study: "Study", manifest: pd.DataFrame) -> str:
+    """Why a generator would have too few of the hospital's films to learn from; empty if none has."""
+    assigned = assign_folds(manifest, study.data.folds, study.seed)
+    for label in LABELS:
+        films = assigned.loc[assigned["label"] == label, "fold"].value_counts()
+        fewest = films.sum() - (films.max() if "fold0" in study.generator_folds else 0)
+        if fewest < study.fewest_generator_films:
+            return (
+                f"{len(assigned)} films, of which some generator would see only {fewest} {label} ones, but it needs "
+                f"at least {study.fewest_generator_films}; add films of this label or change data.folds"
+            )
+    return ""
 
 
 def _label_problem(manifest: pd.DataFrame, unreadable: int, where: str) -> str:

@@ -22,12 +22,11 @@ from cxrlib.gan.diffaugment import augment
 from cxrlib.gan.losses import discriminator_logistic, generator_logistic, r1_penalty
 from cxrlib.gan.networks import load_weights, make_discriminator, make_generator
 from cxrlib.gan.priors import FITTED_FILMS
-from cxrlib.gan.settings import GanSettings
+from cxrlib.gan.settings import FEWEST_FILMS, GanSettings
 from cxrlib.reproducibility import pick_device, random_generator
 
 logger = logging.getLogger(__name__)
 
-FEWEST_FILMS = 8
 LOG_ROWS = 50
 MOST_ROLLBACKS = 3
 EMA_RAMP = 0.1

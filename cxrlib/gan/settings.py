@@ -6,6 +6,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 
 from cxrlib.settings import Settings
 
+FEWEST_FILMS = 8
 Augmentation = Literal["brightness", "contrast", "translation", "cutout"]
 
 
