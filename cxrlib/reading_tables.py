@@ -15,10 +15,6 @@ from cxrlib.narration import with_interval
 from cxrlib.settings import Settings
 from cxrlib.study import Study
 
-RESULT_METRICS = (
-    "accuracy", "f1_positive", "f1_negative", "precision_positive", "precision_negative", "recall_positive",
-    "recall_negative",
-)  # fmt: skip
 ARM_QUESTIONS = {
     "baseline": ("public films", "How well do public films alone prepare for the hospital?"),
     "synthetic": (

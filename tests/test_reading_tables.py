@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from cxrlib import narration, reading_tables
+from cxrlib.evaluation.metrics import METRICS
 from cxrlib.evaluation.paper import paper_table2
 from cxrlib.study import load_study
 
@@ -16,7 +17,7 @@ def plain(text):
 
 def table2():
     row = {"role": "hospital", "arm": "baseline", "seeds": 3}
-    for index, metric in enumerate(reading_tables.RESULT_METRICS):
+    for index, metric in enumerate(METRICS):
         value = 0.70 + 0.01 * index
         row |= {metric: value, f"{metric}_low": value - 0.052, f"{metric}_high": value + 0.049, f"{metric}_sd": 0.01}
     return pd.DataFrame([row, {**row, "role": "validation", "accuracy": 0.9}])

@@ -119,7 +119,8 @@ def _leakage(effects: dict[str, Difference | None], contrast: Difference | None)
         return f"{sentence}."
     leak = {
         "gain": f"and these generators do better than the ones that did see them ({contrast})",
-        "loss": f"and part of what the paper's way shows is leakage ({contrast} when it is removed)",
+        "loss": f"and part of what the paper's way shows is leakage, or is owed to the films that these generators did "
+        f"without ({contrast})",
         "no clear difference": f"and removing the leak makes no clear difference ({contrast})",
     }[contrast.verdict]
     return f"{sentence}, {leak}."
