@@ -161,7 +161,7 @@ rule tables:
         films(*ROLES),
         all_synthetic,
         str(results.quality_record),
-        code("cxrlib/evaluation/*.py", "cxrlib/tables.py"),
+        code("cxrlib/evaluation/*.py", "cxrlib/tables/*.py"),
     output:
         str(results.tables_record),
     log:

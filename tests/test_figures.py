@@ -7,8 +7,9 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from cxrlib import figures, film_sheets
+from cxrlib import figures
 from cxrlib.errors import InputError
+from cxrlib.figures.style import LINE_LOOKS
 
 ARMS = ("baseline", "synthetic", "oversampled")
 
@@ -53,8 +54,8 @@ CHARTS = {
     "quality": lambda origin: figures.quality_intervals(quality_table(), {"a-b": "a to b", "a-a": "a to a"}, origin),
     "composition": lambda origin: figures.composition(pd.DataFrame([[5, 1, 3, 1]], index=["baseline"]), origin),
     "training": lambda origin: figures.training_curves({"a": log()}, "images", {"loss": "loss"}, "films", origin),
-    "histograms": lambda origin: film_sheets.intensity_histograms({"training": films(3)}, origin),
-    "annotated": lambda origin: film_sheets.annotated_films(films(2), None, None, ["a", "b"], origin),
+    "histograms": lambda origin: figures.intensity_histograms({"training": films(3)}, origin),
+    "annotated": lambda origin: figures.annotated_films(films(2), None, None, ["a", "b"], origin),
 }
 
 
@@ -80,11 +81,11 @@ def test_every_chart_prints_where_its_films_come_from_and_can_be_drawn(name):
 
 def test_a_sheet_says_it_for_every_row_and_leaves_a_note_where_films_may_not_be_shown():
     rows = [
-        film_sheets.FilmRow("hospital · positive", films(3), "real films"),
-        film_sheets.FilmRow("hospital · negative", None, "real films"),
-        film_sheets.FilmRow("synthetic · positive", films(9), "synthetic films"),
+        figures.FilmRow("hospital · positive", films(3), "real films"),
+        figures.FilmRow("hospital · negative", None, "real films"),
+        figures.FilmRow("synthetic · positive", films(9), "synthetic films"),
     ]
-    figure = film_sheets.film_sheet(rows, films_per_row=4)
+    figure = figures.film_sheet(rows, films_per_row=4)
     assert texts(figure).count("real films") == 2
     assert "synthetic films" in texts(figure)
     assert "these films may not be shown in a published book" in texts(figure)
@@ -93,25 +94,25 @@ def test_a_sheet_says_it_for_every_row_and_leaves_a_note_where_films_may_not_be_
 
 def test_a_sheet_shows_the_pixels_it_was_given():
     bright, dark = np.full((1, 8, 8), 250, np.uint8), np.full((1, 8, 8), 5, np.uint8)
-    row = film_sheets.FilmRow("two", np.concatenate([bright, dark]), "synthetic films")
-    mosaic = film_sheets.film_sheet([row], films_per_row=2).axes[0].images[0].get_array()
+    row = figures.FilmRow("two", np.concatenate([bright, dark]), "synthetic films")
+    mosaic = figures.film_sheet([row], films_per_row=2).axes[0].images[0].get_array()
     assert mosaic[20, 20] == 250
     assert mosaic[20, -20] == 5
 
 
 def test_a_sheet_without_rows_is_an_error():
     with pytest.raises(InputError, match="no row"):
-        film_sheets.film_sheet([])
+        figures.film_sheet([])
 
 
 def test_outlines_are_drawn_only_where_masks_are_known():
     masks = np.zeros((2, 16, 16), bool)
     masks[:, 4:10, 4:10] = True
     empty = np.zeros_like(masks)
-    with_lungs = film_sheets.annotated_films(films(2), masks, empty, ["a", "b"], "simulated films")
+    with_lungs = figures.annotated_films(films(2), masks, empty, ["a", "b"], "simulated films")
     assert "lungs" in texts(with_lungs)
     assert "ground-glass opacity" not in texts(with_lungs)
-    without = film_sheets.annotated_films(films(2), None, None, ["a", "b"], "simulated films")
+    without = figures.annotated_films(films(2), None, None, ["a", "b"], "simulated films")
     assert pixels(with_lungs).shape == pixels(without).shape
     assert "lungs" not in texts(without)
 
@@ -142,7 +143,7 @@ def test_confusion_matrix_shows_counts_and_shares_of_the_true_label():
 
 
 def test_lines_differ_by_style_and_marker_and_not_by_colour_alone():
-    looks = figures.LINE_LOOKS[:5]
+    looks = LINE_LOOKS[:5]
     assert len({str(look[1]) for look in looks}) == len(looks)
     assert len({look[2] for look in looks}) == len(looks)
     white_contrast = [1.05 / (0.05 + _luminance(look[0])) for look in looks]

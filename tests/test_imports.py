@@ -15,7 +15,6 @@ ALLOWED = {
     **{stage: GROUND_FLOOR | {"data", stage} for stage in STAGES},
     "evaluation": {"errors", "evaluation"},
     "figures": {"errors", "figures"},
-    "film_sheets": {"errors", "figures", "film_sheets"},
     "errors": set(),
     "settings": set(),
     "artifacts": {"errors"},

@@ -1,10 +1,10 @@
-"""The book's figures that show films: sheets, outlines, nearest pairs, grey levels.
+"""The book's figures that show films: sheets, outlines, nearest pairs.
 
 Each says beside its films where they come from: real, synthetic or simulated. Films that may not be published come in
 as None and leave a note in their place.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from cxrlib.errors import InputError
-from cxrlib.figures import DOTS_PER_INCH, LINE_LOOKS, MUTED, SKY, VERMILION, WIDTH_INCHES, mark_origin, panels, style
+from cxrlib.figures.style import DOTS_PER_INCH, MUTED, SKY, VERMILION, WIDTH_INCHES, mark_origin, panels, style
 
 
 @dataclass(frozen=True)
@@ -118,26 +118,6 @@ def annotated_films(
 def _outline(ax: Axes, mask: np.ndarray | None, colour: str, line: Any) -> None:
     if mask is not None and np.any(mask):
         ax.contour(np.asarray(mask, dtype=float), [0.5], colors=[colour], linewidths=1.8, linestyles=[line])
-
-
-def intensity_histograms(films: Mapping[str, np.ndarray], origin: str) -> Figure:
-    """How often each grey level occurs, one line per set of films (uint8, any shape), in a legend.
-
-    Borders of pure black or white can tower over everything else: peaks at either end are cut off.
-    """
-    figure, axes = panels(1, 1, 2.9)
-    ax = axes[0, 0]
-    with style():
-        for (name, pixels), (colour, line, _) in zip(films.items(), LINE_LOOKS, strict=False):
-            counts = np.bincount(np.asarray(pixels).ravel(), minlength=256).reshape(64, 4).sum(axis=1)
-            percent = 100 * counts / max(counts.sum(), 1)
-            ax.plot(np.arange(64) * 4 + 1.5, percent, color=colour, linestyle=line, label=name)
-        ax.set(xlabel="grey level (0 black, 255 white)", ylabel="share of pixels (%)", xlim=(0, 255))
-        inner = max(line.get_ydata()[4:-4].max() for line in ax.get_lines())
-        ax.set_ylim(0, min(1.6 * inner, 1.05 * max(line.get_ydata().max() for line in ax.get_lines())))
-        ax.legend()
-        mark_origin(figure, origin)
-    return figure
 
 
 def film_pairs(films: np.ndarray, nearest: np.ndarray | None, distances: Sequence[float], titles: tuple[str, str],

@@ -1,44 +1,18 @@
-"""What the chapters need to tell their story: films that may be shown, figures kept, numbers glued, progress said."""
+"""What chapters show: films that may be shown, always the same draw, and the logs of training."""
 
-import io
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, Image, display
-from matplotlib.figure import Figure
 from PIL import Image as PillowImage
 
-from cxrlib import figures
-from cxrlib.artifacts import atomic_path
 from cxrlib.data.images import load_image_set, load_masks, load_synthetic
 from cxrlib.data.settings import LABELS, ROLES
-from cxrlib.film_sheets import FilmRow
+from cxrlib.figures import FilmRow
+from cxrlib.narration.words import origin, synthetic_origin
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
-
-
-def origin(study: Study, *roles: str) -> str:
-    """Say "simulated films", "real films" or both, for the roles given (by default all)."""
-    kinds = ["simulated" if study.data.source(role).reader == "phantom" else "real" for role in roles or ROLES]
-    return f"{' and '.join(dict.fromkeys(kinds))} films"
-
-
-def synthetic_origin(study: Study) -> str:
-    """What stands beside synthetic films: they are a generator's, and it learned from real or simulated ones."""
-    return f"synthetic, after {origin(study, 'hospital')}"
-
-
-def origin_sentence(study: Study) -> str:
-    """For the reader, in one plain sentence: are there patients behind the films?"""
-    if not study.simulated:
-        return "The films of this study are real radiographs of patients."
-    simulated = [role for role in ROLES if study.data.source(role).reader == "phantom"]
-    if len(simulated) == len(ROLES):
-        return "Every film of this study is simulated: no patient stands behind any of them."
-    return f"The {' and '.join(simulated)} films are simulated; the others are real radiographs of patients."
 
 
 def film_row(study: Study, role: str, label: str, count: int = 8) -> FilmRow:
@@ -98,7 +72,7 @@ def augmented_row(study: Study, count: int = 8) -> FilmRow:
 
 
 def nearest_pairs(study: Study, label: str, fold: str = "all", count: int = 6) -> dict[str, Any]:
-    """The synthetic films that lie nearest to a hospital film, and those: what `film_sheets.film_pairs` draws."""
+    """The synthetic films that lie nearest to a hospital film, and those: what `figures.film_pairs` draws."""
     synthetic = load_synthetic(study, label, fold, study.gan.resolution)
     hospital = load_image_set(study, "hospital", study.gan.resolution)
     closest = synthetic.manifest["nearest_distance"].astype(float).nsmallest(count)
@@ -116,7 +90,7 @@ def nearest_pairs(study: Study, label: str, fold: str = "all", count: int = 6) -
 
 
 def outlined_films(study: Study) -> dict[str, Any]:
-    """A negative and a positive film with what is known of lungs and opacities: for `film_sheets.annotated_films`.
+    """A negative and a positive film with what is known of lungs and opacities: for `figures.annotated_films`.
 
     From the hospital, or from the first role whose films may be shown. Without such a role, films of the study's size
     that are empty, and titles that say so.
@@ -161,17 +135,6 @@ def classifier_logs(study: Study, seed: int = 0) -> dict[str, pd.DataFrame]:
     return {arm: pd.read_csv(folder / "log.csv") for arm, folder in folders.items()}
 
 
-def film_counts(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What there is to say in prose about the films of each role, from the data records by role."""
-    facts: dict[str, Any] = {}
-    for role, record in records.items():
-        films, by_label = record["images_used"], record["by_label"]
-        facts |= {f"{role}_films": films, f"{role}_patients": record["patients"]}
-        facts |= {f"{role}_{label}": by_label.get(label, 0) for label in LABELS}
-        facts[f"{role}_positive_share"] = percent(by_label.get("positive", 0) / films)
-    return facts
-
-
 def grey_levels(study: Study, films_per_role: int = 200) -> dict[str, np.ndarray]:
     """Pixels of a fixed draw of films per role, uint8 (n, S, S)."""
     found = {}
@@ -185,84 +148,3 @@ def grey_levels(study: Study, films_per_role: int = 200) -> dict[str, np.ndarray
 def _draw(rows: np.ndarray, count: int, *purpose: Any) -> np.ndarray:
     chosen = np.random.default_rng(seed_for(*purpose)).choice(rows, min(count, len(rows)), replace=False)
     return np.sort(chosen)
-
-
-def show(study: Study, name: str, figure: Figure) -> Image:
-    """Keep a figure as `results/<study>/figures/<name>.png`, and hand it to the notebook."""
-    buffer = io.BytesIO()
-    with figures.style():
-        figure.savefig(buffer, format="png", metadata={"Software": None})
-    with atomic_path(study.results.figure(name)) as temporary:
-        temporary.write_bytes(buffer.getvalue())
-    return Image(data=buffer.getvalue(), format="png", width=round(figures.WIDTH_INCHES * 96))
-
-
-def progress(what: str) -> Callable[..., None]:
-    """A callback `(done, total, facts)` that keeps one line of the notebook up to date: how far, how long still.
-
-    The line appears only once there is work to report, changes at most every second, and never becomes two.
-    """
-    state: dict[str, Any] = {"line": None, "first": None, "started": 0.0, "said": 0.0}
-
-    def report(done: int, total: int, facts: Mapping[str, Any] | None = None) -> None:
-        now = time.monotonic()
-        if state["first"] is None:
-            state["first"], state["started"] = done, now
-        if now - state["said"] < 1 and done < total:
-            return
-        state["said"] = now
-        text = HTML(f"{what}: {_so_far(done, total, done - state['first'], now - state['started'])}")
-        if state["line"] is None:
-            state["line"] = display(text, display_id=True)
-        else:
-            state["line"].update(text)
-
-    return report
-
-
-def _so_far(done: int, total: int, worked: int, seconds: float) -> str:
-    if done >= total:
-        return f"done ({seconds:,.0f} s)"
-    left = f", about {seconds / worked * (total - done):,.0f} s left" if worked > 0 else ""
-    return f"{100 * done / max(total, 1):.0f} %{left}"
-
-
-def nearness(quality: pd.DataFrame) -> str:
-    """Whether synthetic films are nearer to the hospital's than public ones; "clearly" only where intervals part.
-
-    `quality` has a row per label, fold and comparison, with kid, kid_low and kid_high.
-    """
-    rows = quality.set_index(["label", "fold", "comparison"])[["kid", "kid_low", "kid_high"]].unstack("comparison")
-    synthetic, public = (
-        rows.xs(name, axis=1, level="comparison") for name in ("synthetic-hospital", "public-hospital")
-    )
-    if (synthetic["kid_high"] < public["kid_low"]).all():
-        return "clearly nearer to the hospital's films than the public ones are, for every label and fold"
-    if (synthetic["kid"] < public["kid"]).all():
-        return "nearer to the hospital's films than the public ones are, but with intervals that overlap"
-    return "not nearer to the hospital's films than the public ones are for every label and fold"
-
-
-def glue_all(chapter: str, **values: Any) -> None:
-    """Glue strings and whole numbers as `<chapter>.<name>`, for the prose of this chapter and the book's first page."""
-    from myst_nb import glue
-
-    for name, value in values.items():
-        is_count = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        glue(f"{chapter}.{name}", f"{value:,}" if is_count else str(value), display=False)
-
-
-def percent(fraction: float, digits: int = 1) -> str:
-    """A fraction as `95.3 %`; `unknown` for NaN."""
-    return "unknown" if pd.isna(fraction) else f"{100 * fraction:.{digits}f} %"
-
-
-def with_interval(estimate: float, low: float, high: float) -> str:
-    """Fractions as `95.3 (92–97)`, in per cent without the sign; a dash for NaN, no interval where it is NaN.
-
-    A no-break space and a word joiner keep a narrow table from breaking it.
-    """
-    if pd.isna(estimate):
-        return "–"
-    inside = "" if pd.isna(low) else f"\u00a0({100 * low:.0f}–\u2060{100 * high:.0f})"
-    return f"{100 * estimate:.1f}{inside}"

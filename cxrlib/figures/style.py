@@ -1,0 +1,111 @@
+"""The book's figures: arrays and tables in, matplotlib figures out. (Figures made of films: `figures.py`.)
+
+One look throughout: the colours of Okabe and Ito, which colour-blind readers tell apart, always doubled by a marker, a
+line style or a hatch, so that a grey print can be read too. Every figure says in its corner or in a row's heading where
+its films come from: real, synthetic or simulated.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+WIDTH_INCHES = 8.0
+DOTS_PER_INCH = 160
+
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
+    "#222222", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
+)  # fmt: skip
+INK, MUTED, GRID = "#222222", "#6b6b6b", "#dddddd"
+LINE_LOOKS = (
+    (BLACK, "-", "o"), (BLUE, (0, (5, 1.5)), "s"), (VERMILION, (0, (5, 1.5, 1, 1.5)), "D"), (GREEN, (0, (1, 1)), "^"),
+    (PURPLE, (0, (3, 1, 1, 1, 1, 1)), "v"), (ORANGE, (0, (8, 2)), "P"), (SKY, "-", "X"),
+)  # fmt: skip
+
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "f1_positive": "F1, positive",
+    "f1_negative": "F1, negative",
+    "precision_positive": "precision, positive",
+    "precision_negative": "precision, negative",
+    "recall_positive": "recall, positive",
+    "recall_negative": "recall, negative",
+    "roc_auc": "area under ROC",
+    "average_precision": "average precision",
+}
+
+STYLE: Mapping[str, Any] = {
+    "figure.dpi": DOTS_PER_INCH,
+    "savefig.dpi": DOTS_PER_INCH,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 8,
+    "axes.labelsize": 9,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": mpl.cycler(color=[look[0] for look in LINE_LOOKS]),
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.8,
+    "lines.linewidth": 1.7,
+    "lines.markersize": 5.5,
+    "hatch.linewidth": 0.6,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Inside, matplotlib draws in the book's one look; afterwards as before."""
+    with mpl.rc_context(dict(STYLE)):
+        yield
+
+
+def panels(rows: int, columns: int, height_inches: float, **options: Any) -> tuple[Figure, np.ndarray]:
+    """An empty figure of the book's width with `rows` × `columns` axes; the axes come as an object array (rows,
+    columns). It belongs to no window, so nothing shows it but the caller."""
+    with style():
+        figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False, **options)
+    return figure, axes
+
+
+def mark_origin(figure: Figure, origin: str) -> None:
+    """Print in the lower right corner where the films behind the figure come from."""
+    figure.supxlabel(origin, x=0.995, ha="right", fontsize=7.5, color=MUTED, style="italic")
+
+
+def looks(count: int) -> list[tuple[str, Any, str]]:
+    return [LINE_LOOKS[index % len(LINE_LOOKS)] for index in range(count)]
+
+
+def legend_below(figure: Figure, ax: Axes, columns: int = 4) -> None:
+    handles, texts = ax.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, texts, loc="outside lower left", ncols=min(columns, len(handles)))
+
+
+def interval_mark(ax: Axes, middle: float, low: float, high: float, y: float, colour: str, marker: str) -> None:
+    ax.plot([low, high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
+    ax.plot([middle], [y], marker=marker, color=colour, markersize=7, markeredgecolor="white", linestyle="none")

@@ -1,0 +1,51 @@
+"""What the chapters need to tell their story: films that may be shown, figures kept, numbers glued, progress said."""
+
+from cxrlib.narration.exhibits import (
+    augmented_row,
+    classifier_logs,
+    contact_sheet_rows,
+    film_row,
+    generator_logs,
+    grey_levels,
+    nearest_pairs,
+    outlined_films,
+    real_and_synthetic_rows,
+    sample_row,
+    synthetic_row,
+)
+from cxrlib.narration.words import (
+    film_counts,
+    glue_all,
+    nearness,
+    origin,
+    origin_sentence,
+    percent,
+    progress,
+    show,
+    synthetic_origin,
+    with_interval,
+)
+
+__all__ = [
+    "augmented_row",
+    "classifier_logs",
+    "contact_sheet_rows",
+    "film_counts",
+    "film_row",
+    "generator_logs",
+    "glue_all",
+    "grey_levels",
+    "nearest_pairs",
+    "nearness",
+    "origin",
+    "origin_sentence",
+    "outlined_films",
+    "percent",
+    "progress",
+    "real_and_synthetic_rows",
+    "sample_row",
+    "show",
+    "synthetic_origin",
+    "synthetic_row",
+    "with_interval",
+]

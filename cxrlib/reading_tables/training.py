@@ -1,0 +1,82 @@
+"""Tables of the chapters on generators and classifiers: settings, arms, composition, time, quality."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from cxrlib.data.settings import LABELS
+from cxrlib.settings import Settings
+
+ARM_QUESTIONS = {
+    "baseline": ("public films", "How well do public films alone prepare for the hospital?"),
+    "synthetic": (
+        "public films and synthetic ones, of generators that learned from all hospital films",
+        "Do synthetic films help? (The paper's way: the generators have seen the films of the test.)",
+    ),
+    "synthetic-crossfit": (
+        "public films and synthetic ones, of generators that never saw the fold under test",
+        "Is the gain real, or did the test leak into the training?",
+    ),
+    "oversampled": (
+        "public films, the rarer label drawn more often until the proportions are those of the synthetic arm",
+        "Is the gain only that of a better balance between the labels?",
+    ),
+}
+COMPARISONS = {
+    "hospital-halves": "hospital, one half against the other",
+    "synthetic-hospital": "synthetic against hospital",
+    "public-hospital": "public against hospital",
+}
+
+
+def settings(stage: Settings) -> pd.DataFrame:
+    """The settings of a stage, one per row."""
+    rows = [
+        (name.replace("_", " "), ", ".join(value) if isinstance(value, list | tuple) else str(value))
+        for name, value in stage.model_dump().items()
+    ]
+    return pd.DataFrame(rows, columns=["setting", "value"]).set_index("setting")
+
+
+def quality(table: pd.DataFrame) -> pd.DataFrame:
+    """Kernel distances with intervals, one row per label and comparison."""
+    shown = table.assign(
+        comparison=table["comparison"].map(COMPARISONS).fillna(table["comparison"]),
+        distance=[f"{row.kid:.3g} ({row.kid_low:.3g} to {row.kid_high:.3g})" for row in table.itertuples()],
+    )
+    names = {"images_each": "films on each side", "distance": "kernel distance (95 % interval)"}
+    shown = shown.rename(columns=names)[["label", "fold", "comparison", names["distance"], names["images_each"]]]
+    return shown.set_index(["label", "comparison"])
+
+
+def arms(names: Sequence[str]) -> pd.DataFrame:
+    """What each arm trains on, and which question it answers."""
+    rows = [(name, *ARM_QUESTIONS.get(name, ("", ""))) for name in names]
+    return pd.DataFrame(rows, columns=["arm", "trains on", "answers"]).set_index("arm")
+
+
+def composition(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Films per epoch of each arm, from one classifier record per arm."""
+    rows = {}
+    for arm, record in records.items():
+        counts = []
+        for label in LABELS:
+            synthetic = record["synthetic_images"].get(label, 0)
+            counts += [record["training_images"].get(label, 0) - synthetic, synthetic]
+        rows[arm] = counts
+    columns = [f"{kind} {label}" for label in LABELS for kind in ("public", "synthetic")]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("arm")
+
+
+def timing(records: Mapping[tuple[str, int, str], Mapping[str, Any]]) -> pd.DataFrame:
+    """Runs, optimiser steps and minutes per arm, from the records of all classifiers by (arm, seed, fold)."""
+    rows = [(arm, record["steps"], record["seconds"] / 60) for (arm, _, _), record in records.items()]
+    grouped = pd.DataFrame(rows, columns=["arm", "steps", "minutes"]).groupby("arm", sort=False)
+    table = pd.DataFrame({
+        "classifiers": grouped.size(),
+        "steps per classifier": grouped["steps"].mean().round().astype(int),
+        "minutes per classifier": grouped["minutes"].mean().round(2),
+        "minutes in all": grouped["minutes"].sum().round(1),
+    })  # fmt: skip
+    return table
