@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt, PrivateAttr, ValidationError, model_val
 
 from cxrlib.artifacts import Results
 from cxrlib.classifier.settings import ClassifierSettings
-from cxrlib.data.settings import ROLES, DataSettings
+from cxrlib.data.settings import ROLES, DataSettings, Role
 from cxrlib.errors import InputError
 from cxrlib.gan.settings import FEWEST_FILMS, GanSettings, SynthesisSettings
 from cxrlib.review.settings import ReviewSettings
@@ -69,6 +69,15 @@ class Study(Settings):
     def simulated(self) -> bool:
         """True if any role's films are simulated; every figure then says so."""
         return any(self.data.source(role).reader == "phantom" for role in ROLES)
+
+    def publishable(self, role: Role) -> bool:
+        """Whether pixels, ids, file names and rows of a role may leave the study's private folders."""
+        return self.data.source(role).publishable
+
+    @property
+    def private_roles(self) -> tuple[str, ...]:
+        """The roles of which nothing but counts and statistics may be published."""
+        return tuple(role for role in ROLES if not self.publishable(role))
 
     @property
     def fold_names(self) -> tuple[str, ...]:

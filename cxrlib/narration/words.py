@@ -16,6 +16,11 @@ from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.study import Study
 
 
+def publishable(study: Study, role: str) -> bool:
+    """The one question before anything of a role's films is shown: pixels, ids, file names, rows of a patient."""
+    return study.publishable(role)
+
+
 def origin(study: Study, *roles: str) -> str:
     """Say "simulated films", "real films" or both, for the roles given (by default all)."""
     kinds = ["simulated" if study.data.source(role).reader == "phantom" else "real" for role in roles or ROLES]

@@ -1,0 +1,107 @@
+"""Small cells of published tables: counts of fewer than five patients are hidden, and can't be worked out either."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.errors import InputError
+
+SMALLEST_CELL = 5
+SMALL, WITHHELD = f"<{SMALLEST_CELL}", "withheld"
+HALF_A_PATIENT = 0.5
+
+
+def suppress_small_cells(
+    table: pd.DataFrame, columns: Sequence[str], *, patients: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """A copy of `table` whose counts in `columns` give nobody away: 1 to 4 become "<5"; 0 and 5 or more stay numbers.
+
+    Readers may know the sums of rows and columns (of these columns) from elsewhere. So further counts become
+    "withheld", the smallest first, until no hidden one follows from the sums, even by combining them: for each, linear
+    programming finds the least and the greatest value that fits, and these must differ. Where that can't be had, all
+    counts are hidden.
+
+    Where `columns` count films, `patients` (same rows and columns) gives the patients behind each count, and these
+    decide. Missing counts (NaN) stay as they are and count as 0. Raises `InputError` for counts that are not whole
+    numbers of 0 or more, and for `patients` of another shape.
+    """
+    counts = _counts(table, columns)
+    behind = counts if patients is None else _counts(patients, columns)
+    if behind.shape != counts.shape:
+        raise InputError(f"small cells: {behind.shape[0]} rows of patients for {counts.shape[0]} rows of counts")
+    small = (behind > 0) & (behind < SMALLEST_CELL)
+    withheld = _further_cells(counts, small, table[list(columns)].notna().to_numpy())
+    shown = table.copy()
+    for index, name in enumerate(columns):
+        values = shown[name].astype(object).to_numpy(copy=True)
+        values[withheld[:, index]] = WITHHELD
+        values[small[:, index]] = SMALL
+        shown[name] = pd.Series(values, index=shown.index, dtype=object)
+    return shown
+
+
+def is_small(patients: float) -> bool:
+    """Whether a number of patients is too small to publish anything about them: 1 to 4."""
+    return 0 < patients < SMALLEST_CELL
+
+
+def _counts(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """Counts as float64 (rows, columns), 0 where missing; raises `InputError`."""
+    counts = table[list(columns)].apply(pd.to_numeric, errors="coerce").fillna(0).to_numpy(float)
+    wrong = (counts < 0) | (counts % 1 != 0)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise InputError(
+            f"small cells: column `{columns[column]}`, row {row}: found {counts[row, column]:g}; "
+            "expected a count, a whole number of 0 or more"
+        )
+    return counts
+
+
+def _further_cells(counts: np.ndarray, small: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """bool (rows, columns): which of the counts present have to be withheld besides the small ones."""
+    withheld = np.zeros_like(small)
+    while True:
+        given_away = _first_disclosed(counts, small, withheld)
+        if given_away is None:
+            return withheld
+        row, column = given_away
+        line = np.zeros_like(small)
+        line[row], line[:, column] = True, True
+        free = present & ~small & ~withheld
+        candidates = np.argwhere(line & free if (line & free).any() else free)
+        if not len(candidates):
+            return withheld
+        # An empty cell hides nothing while a filled one is left: it may be known to be empty.
+        chosen = min(map(tuple, candidates), key=lambda cell: (counts[cell] == 0, counts[cell], cell))
+        withheld[chosen] = True
+
+
+def _first_disclosed(counts: np.ndarray, small: np.ndarray, withheld: np.ndarray) -> tuple[int, int] | None:
+    """The first hidden cell that has a single possible value, given the shown cells and the sums; None if none has."""
+    from scipy.optimize import linprog
+
+    hidden = np.argwhere(small | withheld)
+    if not len(hidden):
+        return None
+    rows, columns = counts.shape
+    sums = np.zeros((rows + columns, len(hidden)))
+    for index, (row, column) in enumerate(hidden):
+        sums[row, index] = sums[rows + column, index] = 1
+    known = sums @ counts[tuple(hidden.T)]
+    least = 0 if (withheld & (counts == 0)).any() else SMALLEST_CELL
+    bounds = [_bounds(counts[row, column], bool(small[row, column]), least) for row, column in hidden]
+    for index, (row, column) in enumerate(hidden):
+        wanted = np.eye(len(hidden))[index]
+        ends = [linprog(sign * wanted, A_eq=sums, b_eq=known, bounds=bounds).fun * sign for sign in (1, -1)]
+        if ends[1] - ends[0] < HALF_A_PATIENT:
+            return int(row), int(column)
+    return None
+
+
+def _bounds(count: float, small: bool, least: int) -> tuple[float, float | None]:
+    """What a reader knows of a hidden cell: 1 to 4 if marked small (few patients may have more films), else `least`."""
+    if not small:
+        return min(least, count), None
+    return 1, SMALLEST_CELL - 1 if count < SMALLEST_CELL else None

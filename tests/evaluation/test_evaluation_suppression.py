@@ -1,0 +1,93 @@
+"""Small cells are hidden, and no sum gives them back: every table is attacked by trying all that fits."""
+
+from itertools import product
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxrlib.errors import InputError
+from cxrlib.evaluation.suppression import SMALLEST_CELL, suppress_small_cells
+
+COLUMNS = ["negative", "positive"]
+
+
+def table(*rows):
+    return pd.DataFrame(list(rows), columns=[*COLUMNS, "neutral"][: len(rows[0])])
+
+
+def fits(shown, true):
+    """Every table of two columns that agrees with what is shown and with the true sums of rows and columns."""
+
+    def agrees(cell, value):
+        return 1 <= value <= 4 if cell == "<5" else value >= 0 if cell == "withheld" else value == cell
+
+    rows = [
+        [(left, sum(right) - left) for left in range(sum(right) + 1) if agrees(cells[0], left)]
+        for cells, right in zip(shown, true, strict=True)
+    ]
+    rows = [[row for row in possible if agrees(cells[1], row[1])] for possible, cells in zip(rows, shown, strict=True)]
+    for chosen in product(*rows):
+        if sum(row[0] for row in chosen) == sum(row[0] for row in true):
+            yield chosen
+
+
+@pytest.mark.parametrize("count", range(8))
+def test_one_to_four_are_hidden_and_other_counts_shown(count):
+    shown = suppress_small_cells(table((count, 30), (40, 50)), COLUMNS)
+    assert shown["negative"][0] == ("<5" if 1 <= count < SMALLEST_CELL else count)
+
+
+def test_a_table_without_small_cells_stays_as_it_is():
+    original = table((10, 0), (7, 5)).assign(role=["training", "hospital"])
+    shown = suppress_small_cells(original, COLUMNS)
+    assert shown.to_dict() == original.to_dict()
+
+
+def test_a_hidden_cell_does_not_follow_from_the_sums():
+    original = table((3, 30), (40, 50), (20, 60))
+    shown = suppress_small_cells(original, COLUMNS)
+    assert shown["negative"][0] == "<5"
+    assert (shown == "withheld").to_numpy().sum() >= 3
+    possible = {rows[0][0] for rows in fits(shown.to_numpy().tolist(), original.to_numpy().tolist())}
+    assert len(possible) > 1
+    assert original["negative"][0] == 3, "the table given stays as it is"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=2, max_size=3))
+def test_no_attack_by_sums_finds_a_hidden_count_among_filled_cells(rows):
+    original = table(*rows)
+    shown = suppress_small_cells(original, COLUMNS)
+    cells = [cell for row in shown.to_numpy().tolist() for cell in row]
+    assert not any(isinstance(cell, int) and 1 <= cell < SMALLEST_CELL for cell in cells)
+    if not any(isinstance(cell, int) for cell in cells):
+        return  # everything is hidden; more can't be done
+    true = original.to_numpy().tolist()
+    agreeing = list(fits(shown.to_numpy().tolist(), true))
+    assert tuple(map(tuple, true)) in agreeing
+    for number, cell in enumerate(cells):
+        row, column = divmod(number, 2)
+        if cell == "<5":
+            assert len({candidate[row][column] for candidate in agreeing}) > 1
+
+
+def test_patients_decide_where_films_are_counted():
+    films = table((12, 30), (40, 50))
+    patients = table((3, 20), (30, 40))
+    shown = suppress_small_cells(films, COLUMNS, patients=patients)
+    assert shown["negative"][0] == "<5"
+    assert suppress_small_cells(films, COLUMNS)["negative"][0] == 12
+
+
+def test_missing_counts_stay_missing():
+    shown = suppress_small_cells(pd.DataFrame({"negative": [None, 2.0], "positive": [7.0, 30.0]}), COLUMNS)
+    assert pd.isna(shown["negative"][0])
+    assert shown["negative"][1] == "<5"
+
+
+@pytest.mark.parametrize("count", [-1, 0.5])
+def test_what_is_no_count_is_refused(count):
+    with pytest.raises(InputError, match=r"column `negative`, row 1: found .*expected a count"):
+        suppress_small_cells(table((10, 10), (count, 10)), COLUMNS)
