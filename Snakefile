@@ -26,16 +26,15 @@ wildcard_constraints:
     chapter="|".join(CHAPTERS),
 
 
-def films(*roles):
-    return [str(results.data_record(role)) for role in roles]
+audited = [str(results.audit_record)]
 
 
 def generator_inputs(wildcards):
     """A generator needs its films and, where training starts from the public films, the generator trained on those."""
     if wildcards.fold == "public":
-        return films("training")
+        return audited
     start = [str(results.generator_record(wildcards.label, "public"))] if study.gan.initialise_from == "public" else []
-    return films("hospital") + start
+    return audited + start
 
 
 def synthetic_sets(fold):
@@ -45,8 +44,8 @@ def synthetic_sets(fold):
 def classifier_inputs(wildcards):
     """All arms are judged on validation and hospital films; only some are trained on synthetic ones."""
     if wildcards.arm == "baseline":
-        return films(*ROLES)
-    return films(*ROLES) + synthetic_sets("all" if wildcards.arm == "oversampled" else wildcards.fold)
+        return audited
+    return audited + synthetic_sets("all" if wildcards.arm == "oversampled" else wildcards.fold)
 
 
 def finished_classifiers(arms):
@@ -71,7 +70,7 @@ def code(*patterns):
 
 
 chapter_needs = {
-    "01_data": films(*ROLES),
+    "01_data": audited,
     "02_gan_training": [*all_generators, *all_synthetic, str(results.quality_record)],
     "03_synthesis_review": [*all_synthetic, str(results.quality_record)],
     "04_classifier_training": finished_classifiers(study.classifier.arms),
@@ -101,6 +100,18 @@ rule data:
         "{stage} prepare {given} --role {wildcards.role} > {log:q} 2>&1"
 
 
+rule audit:
+    input:
+        [str(results.data_record(role)) for role in ROLES],
+    output:
+        str(results.audit_record),
+        str(results.duplicates),
+    log:
+        f"{where}/logs/audit.log",
+    shell:
+        "{stage} audit {given} > {log:q} 2>&1"
+
+
 rule generator:
     input:
         generator_inputs,
@@ -117,7 +128,7 @@ rule generator:
 rule synthetic:
     input:
         f"{where}/gan/{{label}}/{{fold}}/config.json",
-        films("hospital"),
+        audited,
     output:
         f"{where}/synthetic/{{label}}/{{fold}}/audit.json",
     log:
@@ -144,7 +155,7 @@ rule classifier:
 
 rule quality:
     input:
-        films("training", "hospital"),
+        audited,
         all_synthetic,
     output:
         str(results.quality_record),
@@ -158,7 +169,7 @@ rule quality:
 rule tables:
     input:
         finished_classifiers(study.classifier.arms),
-        films(*ROLES),
+        audited,
         all_synthetic,
         str(results.quality_record),
         code("cxrlib/evaluation/*.py", "cxrlib/tables/*.py"),

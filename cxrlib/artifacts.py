@@ -52,6 +52,21 @@ class Results:
     def data_record(self, role: str) -> Path:
         return self.data(role) / "audit.json"
 
+    @property
+    def audit_record(self) -> Path:
+        """What the audit of all three roles found, and which films are left out (private: holds ids)."""
+        return self.root / "data" / "audit.json"
+
+    @property
+    def duplicates(self) -> Path:
+        """Copies found by the audit, side by side (private: holds ids and file names)."""
+        return self.root / "data" / "duplicates.csv"
+
+    @property
+    def shared_patients(self) -> Path:
+        """Patients with films in more than one role, written when the audit refuses them (private: holds ids)."""
+        return self.root / "data" / "shared_patients.csv"
+
     def generator(self, label: str, fold: str) -> Path:
         """Folder with generator.safetensors, config.json (the record), log.csv, samples.png, checkpoint/."""
         return self.root / "gan" / label / fold

@@ -90,6 +90,15 @@ def prepare(
 
 
 @app.command()
+def audit(study: StudyName, force: Force = False) -> None:
+    """Search the prepared films for patients and copies that more than one role has."""
+    from cxrlib.data.audit import audit_study
+    from cxrlib.study import load_study
+
+    audit_study(load_study(study), force=force, progress=_progress("audit"))
+
+
+@app.command()
 def train_gan(study: StudyName, label: Label, fold: Fold = "all", force: Force = False) -> None:
     """Train the generator of one label and fold."""
     from cxrlib.gan.training import train_generator

@@ -66,6 +66,7 @@ def _film_jobs(study: Study) -> Iterator[Job]:
     results = study.results
     for role in ROLES:
         yield Job("data", f"films · {role}", results.data_record(role), 5)
+    yield Job("data", "audit · copies", results.audit_record, 5)
     pixels = (study.gan.resolution / 64) ** 2 * study.gan.channel_base / 1024
     for fold in study.generator_folds:
         images = study.gan.public_images if fold == "public" else study.gan.total_images
@@ -243,14 +244,18 @@ def _time_left(seconds: float, effort_done: float, effort_left: float) -> str:
 
 
 def _why_it_failed(study: Study, snakemake_log: Path, started: float) -> str:
-    """The end of the log of a job that failed in this run, or of Snakemake's own."""
+    """The message of a job that failed in this run; without one, the end of its log, or of Snakemake's own."""
     failed = [
         log
         for log in sorted(snakemake_log.parent.glob("*.log"), key=lambda path: path.stat().st_mtime)
         if log != snakemake_log and log.stat().st_mtime >= started and _log_name_failed(log, snakemake_log)
     ]
     log = failed[0] if failed else snakemake_log
-    tail = "\n".join(f"  {line}" for line in log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:])
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = next((number for number, line in enumerate(lines) if line.startswith("cxr: ")), None)
+    if said is not None:
+        return "\n".join(lines[said:]).removeprefix("cxr: ")
+    tail = "\n".join(f"  {line}" for line in lines[-12:])
     return f"{study.name}: a stage failed; the end of {os.path.relpath(log, study.root)}:\n{tail}"
 
 

@@ -9,9 +9,9 @@ import pytest
 from sklearn import metrics as reference
 
 from cxrlib.artifacts import write_record
+from cxrlib.data.audit import prepare_study
 from cxrlib.data.images import ImageSet
-from cxrlib.data.preparation import prepare_role
-from cxrlib.data.settings import LABELS, ROLES
+from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
 from cxrlib.evaluation.metrics import METRICS
 from cxrlib.study import load_study
@@ -26,8 +26,7 @@ def finished_study(tmp_path_factory, write_study_in):
     settings = {"arms": ARMS, "seeds": 2, "network": "shufflenet_v2_x0_5"}
     root = tmp_path_factory.mktemp("tables")
     study = load_study(write_study_in(root, classifier=settings))
-    for role in ROLES:
-        prepare_role(study, role)
+    prepare_study(study)
     random = np.random.default_rng(0)
     for arm in ARMS:
         for seed in range(2):

@@ -26,7 +26,7 @@ from cxrlib.classifier.arms import SYNTHETIC_ARMS, check_arm, compose_training_f
 from cxrlib.classifier.fitting import Progress, TrainingRun, fit
 from cxrlib.classifier.network import pixel_statistics, working_precision
 from cxrlib.classifier.prediction import predict_probabilities, predictions_table
-from cxrlib.data.images import load_image_set
+from cxrlib.data.images import films_identity, load_image_set
 from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.errors import InputError
 from cxrlib.reproducibility import deterministic, pick_device
@@ -112,12 +112,7 @@ def _what_decides(study: Study, arm: str, seed: int, fold: str) -> tuple[dict[st
     if arm == "oversampled":
         settings["synthetic_images_per_label"] = study.synthesis.images_per_label
     inputs: dict[str, Any] = {"weights": identify_weights(study.classifier.weights)}
-    size = str(study.classifier.image_size)
-    for role in ROLES:
-        stored = _upstream(
-            study.results.data_record(role), f"the {role} films are not prepared", f"prepare {study.name}"
-        )
-        inputs[role] = {"images": stored["images_sha256"].get(size), "manifest": stored["manifest_sha256"]}
+    inputs |= {role: films_identity(study, role, study.classifier.image_size) for role in ROLES}
     for label in LABELS if arm in SYNTHETIC_ARMS else ():
         problem = f"the synthetic {label} films of `{fold}` are not made"
         command = f"synthesise {study.name} --label {label} --fold {fold}"

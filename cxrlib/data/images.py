@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-from cxrlib.artifacts import atomic_path
+from cxrlib.artifacts import atomic_path, read_json
 from cxrlib.data.manifest import read_manifest_csv, read_text_table
 from cxrlib.errors import InputError
 
@@ -58,11 +58,68 @@ class ImageSet:
         return ImageSet(self.manifest.iloc[indices].reset_index(drop=True), np.asarray(self.images[indices]))
 
 
-def load_image_set(study: "Study", role: str, size: int) -> ImageSet:
-    """The prepared films of a role at one of `study.image_sizes`; raises `InputError` if they were not prepared."""
+def load_image_set(study: "Study", role: str, size: int, *, audited: bool = True) -> ImageSet:
+    """The films of a role at one of `study.image_sizes`, without the copies that the audit excluded.
+
+    `audited=False` gives every prepared film, for the audit itself. Raises `InputError` if the films were not prepared,
+    or not audited since.
+    """
+    manifest = _prepared_manifest(study, role)
+    films = ImageSet(manifest, _map_array(study.results.images(role, size)))
+    kept = _kept_rows(study, role, manifest) if audited else None
+    return films if kept is None else films.select(kept)
+
+
+def load_manifest(study: "Study", role: str) -> pd.DataFrame:
+    """The table of a role's films, without the copies that the audit excluded; raises as `load_image_set`."""
+    manifest = _prepared_manifest(study, role)
+    kept = _kept_rows(study, role, manifest)
+    return manifest if kept is None else manifest[kept].reset_index(drop=True)
+
+
+def films_identity(study: "Study", role: str, size: int) -> dict[str, str]:
+    """What determines a role's films at a size, for the records of stages that read them: hashes of the manifest, of
+    the images and of the list of excluded films. Raises as `load_image_set`."""
+    prepared = _prepared_record(study, role)
+    if str(size) not in prepared["images_sha256"]:
+        raise InputError(
+            f"{study.results.data(role)}: no films of {size} pixels; run `cxr check {study.name} --force` to make them"
+        )
+    return {
+        "manifest_sha256": prepared["manifest_sha256"],
+        "images_sha256": prepared["images_sha256"][str(size)],
+        "excluded_sha256": _audit(study, role)["excluded_sha256"][role],
+    }
+
+
+def _prepared_record(study: "Study", role: str) -> dict[str, Any]:
     if not study.results.data_record(role).exists():
-        raise InputError(f"{study.results.data(role)}: the {role} films are not prepared; prepare the data first")
-    return ImageSet(read_manifest_csv(study.results.manifest(role)), _map_array(study.results.images(role, size)))
+        raise InputError(
+            f"{study.results.data(role)}: the {role} films are not prepared; run `cxr check {study.name}` first"
+        )
+    return read_json(study.results.data_record(role))
+
+
+def _prepared_manifest(study: "Study", role: str) -> pd.DataFrame:
+    _prepared_record(study, role)
+    return read_manifest_csv(study.results.manifest(role))
+
+
+def _audit(study: "Study", role: str) -> dict[str, Any]:
+    """The record of the audit; raises `InputError` if there is none, or if it saw other films of this role."""
+    path, command = study.results.audit_record, f"cxr check {study.name}"
+    if not path.exists():
+        raise InputError(f"{path}: not there: the films were not searched for copies; run `{command}` first")
+    audit = read_json(path)
+    if audit["inputs"][role]["manifest_sha256"] != _prepared_record(study, role)["manifest_sha256"]:
+        raise InputError(f"{path}: the {role} films were prepared anew since the audit; run `{command} --force`")
+    return audit
+
+
+def _kept_rows(study: "Study", role: str, manifest: pd.DataFrame) -> np.ndarray | None:
+    """bool (N,): the films that the audit left in; None where that is all of them, so that arrays stay mapped."""
+    excluded = _audit(study, role)["excluded"][role]
+    return ~manifest["image_id"].isin(excluded).to_numpy() if excluded else None
 
 
 def load_synthetic(study: "Study", label: str, fold: str, size: int) -> ImageSet:
@@ -85,15 +142,18 @@ def masks_path(study: "Study", role: str, size: int, kind: str) -> Path:
     return study.results.data(role) / f"{kind}-{size}.npy"
 
 
-def load_masks(study: "Study", role: str, size: int, kind: str) -> np.ndarray | None:
-    """Masks of a role's films: uint8 0/1 (N, size, size), rows as in the manifest; None where none is known.
+def load_masks(study: "Study", role: str, size: int, kind: str, *, audited: bool = True) -> np.ndarray | None:
+    """Masks of a role's films: uint8 0/1 (N, size, size), rows as in `load_image_set`; None where none is known.
 
     `kind` is "lungs" (all 0 where a film has no mask) or "opacities" (simulated films only).
     """
     if kind not in MASK_KINDS:
         raise ValueError(f"kind: found {kind!r}, expected one of {', '.join(MASK_KINDS)}")
     path = masks_path(study, role, size, kind)
-    return _map_array(path) if path.exists() else None
+    if not path.exists():
+        return None
+    kept = _kept_rows(study, role, _prepared_manifest(study, role)) if audited else None
+    return _map_array(path) if kept is None else _map_array(path)[kept]
 
 
 def resize_images(images: np.ndarray, size: int) -> np.ndarray:

@@ -77,11 +77,9 @@ def _identity(study: "Study", label: str, fold: str, start: Path | None) -> tupl
     )
     if public:
         del gan["initialise_from"]
-    data = read_json(study.results.data_record("training" if public else "hospital"))
-    inputs = {
-        "manifest_sha256": data["manifest_sha256"],
-        "images_sha256": data["images_sha256"][str(study.gan.resolution)],
-    }
+    from cxrlib.data.images import films_identity
+
+    inputs: dict[str, Any] = films_identity(study, "training" if public else "hospital", study.gan.resolution)
     if start is not None:
         record = read_json(study.results.generator_record(label, "public"))
         inputs |= {f"public_{name}": record[name] for name in ("generator_sha256", "discriminator_sha256")}

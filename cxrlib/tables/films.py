@@ -6,7 +6,7 @@ import pandas as pd
 
 from cxrlib.artifacts import read_json
 from cxrlib.classifier.arms import SYNTHETIC_ARMS
-from cxrlib.data.manifest import read_manifest_csv
+from cxrlib.data.images import load_manifest
 from cxrlib.data.settings import LABELS, ROLES, CovidxSource, PhantomSource, Role
 from cxrlib.study import Study
 
@@ -15,7 +15,7 @@ def table1(study: Study) -> pd.DataFrame:
     """Images and patients of each role by label, the paper's Table 1."""
     rows = []
     for role in ROLES:
-        manifest = read_manifest_csv(study.results.manifest(role))
+        manifest = load_manifest(study, role)
         record = read_json(study.results.data_record(role))
         row: dict[str, Any] = {"dataset": _dataset_name(study, role), "role": role}
         for label in ("positive", "negative"):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cxrlib.artifacts import is_finished, read_json, write_csv, write_record
 from cxrlib.backbone import describe_weights, extract_features, identify_weights
-from cxrlib.data.images import ImageSet, load_image_set, load_synthetic
+from cxrlib.data.images import ImageSet, films_identity, load_image_set, load_synthetic
 from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
 from cxrlib.gan.quality import kernel_distance
@@ -111,10 +111,9 @@ def _what_decides_quality(study: Study) -> tuple[dict[str, Any], dict[str, Any]]
         "network": _features_network(study),
         "kernel_subsets": KERNEL_SUBSETS,
     }
-    size = str(study.gan.resolution)
     inputs: dict[str, Any] = {"weights": identify_weights(study.classifier.weights)}
     for role in ("training", "hospital"):
-        inputs[role] = read_json(study.results.data_record(role))["images_sha256"][size]
+        inputs[role] = films_identity(study, role, study.gan.resolution)
     for fold in _synthetic_folds(study):
         for label in LABELS:
             record = read_json(study.results.synthetic_record(label, fold))

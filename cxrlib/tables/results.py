@@ -9,7 +9,7 @@ import pandas as pd
 
 from cxrlib.artifacts import is_finished, read_json, sha256_of, write_csv, write_json, write_record
 from cxrlib.classifier.prediction import read_predictions
-from cxrlib.data.manifest import read_manifest_csv
+from cxrlib.data.images import films_identity, load_manifest
 from cxrlib.data.settings import ROLES
 from cxrlib.errors import InputError
 from cxrlib.evaluation import comparison
@@ -75,7 +75,7 @@ def gather_predictions(study: Study) -> pd.DataFrame:
         )
     predictions = pd.concat(parts, ignore_index=True)
     for role in ("validation", "hospital"):
-        known = set(read_manifest_csv(study.results.manifest(role))["image_id"].astype(str))
+        known = set(load_manifest(study, role)["image_id"].astype(str))
         for (arm, seed), rows in predictions[predictions["role"] == role].groupby(["arm", "seed"], sort=False):
             found = set(rows["image_id"])
             if found != known:
@@ -117,4 +117,4 @@ def _what_decides_tables(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
         "bootstrap": {"resamples": RESAMPLES, "confidence": CONFIDENCE},
     }
     inputs: dict[str, Any] = {name: sha256_of(path) for name, path in paths.items()}
-    return settings, inputs | {role: read_json(study.results.data_record(role))["manifest_sha256"] for role in ROLES}
+    return settings, inputs | {role: films_identity(study, role, study.classifier.image_size) for role in ROLES}

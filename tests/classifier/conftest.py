@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrlib.data.preparation import prepare_role
-from cxrlib.data.settings import LABELS, ROLES
+from cxrlib.data.audit import prepare_study
+from cxrlib.data.settings import LABELS
 from cxrlib.study import load_study
 
 ARMS = ["baseline", "synthetic", "synthetic-crossfit", "oversampled"]
@@ -49,8 +49,7 @@ def prepared_study(tmp_path_factory, write_study_in):
         "batch_size": 16,
     }
     study = load_study(write_study_in(root, classifier=settings, synthesis={"images_per_label": 6}))
-    for role in ROLES:
-        prepare_role(study, role)
+    prepare_study(study)
     for (label, fold), grey in GREYS.items():
         assert label in LABELS
         write_synthetic(study, label, fold, grey, 6)

@@ -286,7 +286,7 @@ def test_a_model_that_the_study_lacks_is_refused(prepared_study, arm, seed, fold
 
 def test_missing_upstream_says_what_to_run(tmp_path, write_study_in):
     study = load_study(write_study_in(tmp_path))
-    with pytest.raises(InputError, match=r"training films are not prepared; run `cxr prepare tiny"):
+    with pytest.raises(InputError, match=r"training films are not prepared; run `cxr check tiny`"):
         train_classifier(study, "baseline", 0, "all")
 
 

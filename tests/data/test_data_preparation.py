@@ -45,7 +45,7 @@ def test_simulated_films_are_prepared_with_masks_and_folds(tiny_study_file):
     study = load_study(tiny_study_file)
     seen = []
     record = prepare_role(study, "hospital", progress=lambda done, total: seen.append((done, total)))
-    films = load_image_set(study, "hospital", 32)
+    films = load_image_set(study, "hospital", 32, audited=False)
     assert seen[-1] == (len(films), len(films))
     assert len(seen) == len(films)
     assert tuple(films.manifest.columns) == MANIFEST_COLUMNS
@@ -56,9 +56,9 @@ def test_simulated_films_are_prepared_with_masks_and_folds(tiny_study_file):
     assert record["by_label"] == films.manifest["label"].value_counts().to_dict()
     assert record["images_sha256"]["32"] == artifacts.sha256_of(study.results.images("hospital", 32))
     assert record["manifest_sha256"] == artifacts.sha256_of(study.results.manifest("hospital"))
-    opacities = load_masks(study, "hospital", 32, "opacities")
+    opacities = load_masks(study, "hospital", 32, "opacities", audited=False)
     np.testing.assert_array_equal(opacities.any(axis=(1, 2)), films.labels == 1)
-    assert load_masks(study, "hospital", 32, "lungs").shape == films.images.shape
+    assert load_masks(study, "hospital", 32, "lungs", audited=False).shape == films.images.shape
     folds = films.manifest.groupby("patient_id")["fold"].nunique()
     assert folds.max() == 1
     assert set(films.manifest["fold"]) == {"fold0", "fold1"}
@@ -70,13 +70,13 @@ def test_films_of_a_folder_are_those_of_plain_pil(folder_study):
     assert record["lung_masks"] == 8
     assert not record["simulated"]
     for size in (32, 48):
-        films = load_image_set(folder_study, "hospital", size)
+        films = load_image_set(folder_study, "hospital", size, audited=False)
         for row, image in zip(films.manifest["file"], films.images, strict=True):
             with Image.open(folder_study.data.hospital.folder / row) as plain:
                 np.testing.assert_array_equal(image, plain.resize((size, size), Image.Resampling.BILINEAR))
-        lungs = load_masks(folder_study, "hospital", size, "lungs")
+        lungs = load_masks(folder_study, "hospital", size, "lungs", audited=False)
         np.testing.assert_array_equal(lungs.all(axis=(1, 2)), films.manifest["lung_mask"] != "")
-    assert load_masks(folder_study, "hospital", 32, "opacities") is None
+    assert load_masks(folder_study, "hospital", 32, "opacities", audited=False) is None
 
 
 def test_unreadable_films_are_listed_counted_and_left_out(folder_study):
@@ -88,7 +88,7 @@ def test_unreadable_films_are_listed_counted_and_left_out(folder_study):
     reasons = {problem["file"]: problem["reason"] for problem in record["unreadable"]}
     assert reasons == {"3.png": "empty file (0 bytes)", "4.png": "not an image file", "5.png": "missing"}
     assert (record["images_found"], record["images_used"]) == (24, 21)
-    films = load_image_set(folder_study, "hospital", 32)
+    films = load_image_set(folder_study, "hospital", 32, audited=False)
     assert len(films) == 21
     assert not films.manifest["file"].isin(reasons).any()
     with Image.open(folder / films.manifest["file"].iloc[-1]) as last:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from audited import write_audit
 
 from cxrlib.artifacts import sha256_of, write_csv, write_json
 from cxrlib.gan.settings import GanSettings
@@ -82,6 +83,7 @@ def make_study(tmp_path: Path):
             labels = ["negative", "positive"] * 24
             folds = [f"fold{index // 2 % 2}" if role == "hospital" else "" for index in range(48)]
             write_role(study, role, blobs(48, 32, seed), labels, folds)
+        write_audit(study, ("training", "hospital"))
         return study
 
     return make

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxrlib.data.preparation import prepare_role
+from cxrlib.data.audit import prepare_study
 from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
 from cxrlib.review.protocol import film_pixels, prepare_protocol, reading_fold
@@ -40,16 +40,16 @@ def write_synthetic(study, label, fold, count=8, seed=0):
 
 
 @pytest.fixture(scope="module")
-def prepared_hospital(tmp_path_factory, write_study_in):
+def prepared_data(tmp_path_factory, write_study_in):
     study = load_study(write_study_in(tmp_path_factory.mktemp("prepared")))
-    prepare_role(study, "hospital")
-    return study.results.data("hospital")
+    prepare_study(study)
+    return study.results.root / "data"
 
 
 @pytest.fixture
-def study(tiny_study_file, prepared_hospital):
+def study(tiny_study_file, prepared_data):
     study = load_study(tiny_study_file)
-    shutil.copytree(prepared_hospital, study.results.data("hospital"))
+    shutil.copytree(prepared_data, study.results.root / "data")
     for label in LABELS:
         write_synthetic(study, label, reading_fold(study))
     return study
