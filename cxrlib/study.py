@@ -161,7 +161,7 @@ def _locate(study: str | Path, root: Path | None) -> tuple[Path, Path]:
 def _expand(value: Any, path: Path, key: str) -> Any:
     """Replace `${NAME}` in strings by environment variables; a relative folder counts from the working directory."""
     if isinstance(value, dict):
-        return {name: _expand(item, path, f"{key}.{name}".lstrip(".")) for name, item in value.items()}
+        return {_key(name, path, key): _expand(item, path, f"{key}.{name}".lstrip(".")) for name, item in value.items()}
     if isinstance(value, list):
         return [_expand(item, path, key) for item in value]
     if isinstance(value, str) and "${" in value:
@@ -175,14 +175,22 @@ def _expand(value: Any, path: Path, key: str) -> Any:
     return value
 
 
+def _key(name: Any, path: Path, key: str) -> str:
+    """A key as text; YAML makes booleans, dates and more of some unquoted words."""
+    if isinstance(name, str) or (isinstance(name, int | float) and not isinstance(name, bool)):
+        return str(name)
+    unquoted = {True: "yes, on or true", False: "no, off or false", None: "null or ~"}
+    reason = f", which YAML reads from an unquoted {unquoted[name]}" if name in unquoted else ""
+    raise InputError(f"{path}: {key or 'top level'}: found the key {name!r}{reason}; put keys in quotation marks")
+
+
 def _explain(error: ValidationError, path: Path) -> str:
     """All problems of a study file, one line each."""
     return "\n".join(f"{path}: {_explain_one(problem)}" for problem in error.errors(include_url=False))
 
 
 def _explain_one(problem: dict[str, Any]) -> str:
-    readers = ("phantom", "folder", "covidx")
-    location = [str(part) for part in problem["loc"] if part not in readers or problem["loc"][-1] == part]
+    location = _location(problem["loc"])
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
         known = _known_keys(location[:-1], problem["loc"])
@@ -194,6 +202,12 @@ def _explain_one(problem: dict[str, Any]) -> str:
     if problem["type"] == "value_error":
         return ": ".join(part for part in (key, problem["msg"].removeprefix("Value error, ")) if part)
     return f"{key}: found {problem['input']!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _location(loc: tuple) -> list[str]:
+    """Keys as the study file has them; pydantic puts the reader after the role: data, hospital, folder, columns."""
+    parts = [str(part) for part in loc]
+    return parts[:2] + parts[3:] if len(parts) > 2 and parts[0] == "data" and parts[1] in ROLES else parts
 
 
 def _known_keys(parents: list[str], location: tuple) -> list[str]:

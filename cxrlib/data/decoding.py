@@ -36,12 +36,14 @@ def _open(path: Path, convert) -> Image.Image:
     try:
         with Image.open(path) as image:
             if max(image.size) > MAXIMUM_SIDE_PX:
-                raise UnreadableImage(f"{image.width} x {image.height} pixels; at most {MAXIMUM_SIDE_PX:,} a side")
+                raise UnreadableImage(
+                    f"too large: {image.width} x {image.height} pixels; at most {MAXIMUM_SIDE_PX:,} a side"
+                )
             return convert(image)
     except UnidentifiedImageError:
         raise UnreadableImage("not an image file") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UnreadableImage(f"more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
+        raise UnreadableImage(f"too large: more than {Image.MAX_IMAGE_PIXELS:,} pixels") from None
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError, KeyError, TypeError) as error:
         raise UnreadableImage(f"damaged: {' '.join(str(error).split()) or type(error).__name__}") from None
 

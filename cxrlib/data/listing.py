@@ -1,27 +1,39 @@
 """What a reader finds: the rows of a data set, and the files that can't be used, each with the reason."""
 
+import os
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from cxrlib.data.containment import refusal
 from cxrlib.data.manifest import MANIFEST_COLUMNS, validate_manifest
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".pgm", ".gif", ".webp")
 
 
 @dataclass(frozen=True)
 class Listing:
     """Rows as in a manifest, their files under `root`, and `unreadable`: {"file", "reason"} of those left out.
 
-    `labels_file` is the table that was read; its hash is an input of the prepared images.
+    `labels_file` is the table that was read; its hash is an input of the prepared images. `unexpected` are files that
+    lie among the images though the table does not name them.
     """
 
     manifest: pd.DataFrame
     root: Path
     labels_file: Path
     unreadable: list[dict[str, str]] = field(default_factory=list)
+    unexpected: tuple[str, ...] = ()
+
+    @property
+    def expected(self) -> int:
+        """How many images the table names."""
+        return len(self.manifest) + len(self.unreadable)
 
 
-def make_listing(rows: pd.DataFrame, root: Path, labels_file: Path) -> Listing:
+def make_listing(rows: pd.DataFrame, root: Path, labels_file: Path, unexpected: Collection[str] = ()) -> Listing:
     """Complete the manifest's columns, validate it, and set aside the files that must not or can't be opened."""
     rows = rows.reindex(columns=list(MANIFEST_COLUMNS), fill_value="").reset_index(drop=True)
     rows["age"] = pd.to_numeric(rows["age"], errors="coerce").astype(float)
@@ -30,27 +42,22 @@ def make_listing(rows: pd.DataFrame, root: Path, labels_file: Path) -> Listing:
     rows.loc[unsafe, "lung_mask"] = ""
     kept = rows[~rows["file"].isin(refused)].reset_index(drop=True)
     unreadable = [{"file": file, "reason": reason} for file, reason in refused.items()]
-    return Listing(validate_manifest(kept, str(labels_file)), root, labels_file, unreadable)
+    return Listing(validate_manifest(kept, str(labels_file)), root, labels_file, unreadable, tuple(unexpected))
 
 
-def refusal(root: Path, file: str) -> str:
-    """Why a file named in a table is not opened; empty if it may be.
+def unlisted_images(root: Path, named: Collection[str]) -> list[str]:
+    """Image files under `root`, by their suffix, that are not among the `named` (relative to `root`)."""
+    return [file for file in files_under(root) if file.lower().endswith(IMAGE_SUFFIXES) and file not in named]
 
-    Names that lead out of the data folder are never followed, whether by `..`, an absolute path or a link.
-    """
-    path = Path(file)
-    if not file or "\0" in file:
-        return "no file name"
-    if path.is_absolute() or ".." in path.parts:
-        return "refused: leads out of the data folder"
-    whole = root / path
-    try:
-        if not whole.resolve().is_relative_to(root.resolve()):
-            return "refused: a link that leads out of the data folder"
-        if not whole.exists():
-            return "missing"
-        if not whole.is_file():
-            return "not a file"
-        return "empty file (0 bytes)" if whole.stat().st_size == 0 else ""
-    except (OSError, RuntimeError, ValueError) as error:
-        return f"can't be opened: {error}"
+
+def files_under(root: Path) -> Iterator[str]:
+    """Names of all files below a folder, relative to it and in order. Links to folders are not followed."""
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        inner = Path(folder).relative_to(root)
+        yield from (str(inner / file) for file in sorted(files))
+
+
+def kind_of(reason: str) -> str:
+    """What reasons for leaving files out are counted by: their words before a colon."""
+    return reason.partition(":")[0]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandera.pandas as pandera
 
 MANIFEST_COLUMNS = (
-    "image_id", "file", "patient_id", "label", "source", "view", "sex", "age", "lung_mask", "fold",
+    "image_id", "file", "patient_id", "label", "source", "finding", "view", "sex", "age", "lung_mask", "fold",
 )  # fmt: skip
 TEXT_COLUMNS = tuple(column for column in MANIFEST_COLUMNS if column != "age")
 
@@ -65,7 +65,11 @@ def validate_manifest(frame: pd.DataFrame, where: str) -> pd.DataFrame:
 
 def read_manifest_csv(path: Path) -> pd.DataFrame:
     """A manifest from disk, validated; raises `InputError` if the file is missing, damaged or not a manifest."""
-    return validate_manifest(read_text_table(path), str(path)).reset_index(drop=True)
+    table = read_text_table(path)
+    if "finding" not in table and "source" in table:
+        # Films simulated before findings were kept: they have none, so there is no need to make them again.
+        table.insert(table.columns.get_loc("source") + 1, "finding", "")
+    return validate_manifest(table, str(path)).reset_index(drop=True)
 
 
 def read_text_table(path: Path) -> pd.DataFrame:

@@ -82,6 +82,7 @@ def phantom_manifest(source: PhantomSource, role: str, seed: int) -> pd.DataFram
                     "patient_id": patient_id,
                     "label": str(label),
                     "source": scanner.name,
+                    "finding": "",
                     "view": "AP" if bedside else "PA",
                     "sex": patient.sex,
                     "age": float(patient.age),

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -17,7 +18,7 @@ from cxrlib.data.covidx import read_covidx
 from cxrlib.data.decoding import UnreadableImage, decode, decode_mask
 from cxrlib.data.folder import read_folder
 from cxrlib.data.images import GrowingArray, growing_array, in_parallel, masks_path
-from cxrlib.data.listing import Listing
+from cxrlib.data.listing import Listing, kind_of
 from cxrlib.data.manifest import assign_folds, fold_problem, validate_manifest
 from cxrlib.data.phantom import PHANTOM_VERSION, phantom_film, phantom_manifest
 from cxrlib.data.settings import LABELS, ROLES, CovidxSource, FolderSource, PhantomSource
@@ -36,9 +37,11 @@ def prepare_role(study: "Study", role: str, *, force: bool = False, progress: Pr
     """Decode or simulate the films of a role, once, at every size that the study uses.
 
     Writes manifest.csv, images-<size>.npy and, where known, lungs-<size>.npy and opacities-<size>.npy, and last the
-    record audit.json, which is returned: images_found, images_used, unreadable [{file, reason}], by_label, patients,
-    lung_masks (films that have one), simulated, images_sha256 {size: hash}, manifest_sha256. Finished with the same
-    settings and files, it returns the record at once. `progress(done, total)` is called after each image.
+    record audit.json, which is returned: files_expected (as the labels name them), missing (how many of them are not
+    there), unexpected (images there that the labels don't name), images_found, images_used, unreadable
+    [{file, reason}], reasons {kind of reason: how many}, by_label, patients, lung_masks (films that have one),
+    simulated, images_sha256 {size: hash}, manifest_sha256. Finished with the same settings and files, it returns the
+    record at once. `progress(done, total)` is called after each image.
 
     Raises `InputError` for a source that can't be read, a role without usable images of a label, a full disk, or
     results that were made with other settings.
@@ -52,14 +55,13 @@ def prepare_role(study: "Study", role: str, *, force: bool = False, progress: Pr
     start_afresh(study.results.data(role))
     if listing is None:
         manifest, unreadable = _prepare_phantom(study, role, source, progress), []
-        found = len(manifest)
     else:
         manifest, unreadable = _prepare_files(study, role, listing, progress)
-        found = len(manifest) + len(unreadable)
+    found = _found(len(manifest), unreadable, listing)
     facts = _finish_manifest(study, role, manifest, unreadable)
     seconds = time.perf_counter() - started
-    write_record(record, settings, inputs, seconds, images_found=found, **facts)
-    logger.info("%s: %d of %d images prepared in %.1f s", role, len(manifest), found, seconds)
+    write_record(record, settings, inputs, seconds, **found, **facts)
+    logger.info("%s: %d of %d images prepared in %.1f s", role, len(manifest), found["images_found"], seconds)
     return read_json(record)
 
 
@@ -205,6 +207,18 @@ def _read_mask(root: Path, mask_file: str, sizes: tuple[int, ...]) -> list[np.nd
         except UnreadableImage as error:
             logger.warning("%s: lung mask left out: %s", mask_file, error)
     return [np.zeros((size, size), np.uint8) for size in sizes]
+
+
+def _found(used: int, unreadable: list[dict[str, str]], listing: Listing | None) -> dict[str, Any]:
+    """The part of the record that accounts for every file that the labels name, and for those they don't."""
+    reasons = Counter(kind_of(problem["reason"]) for problem in unreadable)
+    return {
+        "files_expected": listing.expected if listing else used,
+        "missing": reasons["missing"],
+        "unexpected": len(listing.unexpected) if listing else 0,
+        "images_found": used + len(unreadable),
+        "reasons": dict(reasons.most_common()),
+    }
 
 
 def _writers(

@@ -1,9 +1,9 @@
 """Where the images of each role come from."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from cxrlib.settings import Settings
 
@@ -11,6 +11,7 @@ LABELS = ("negative", "positive")
 ROLES = ("training", "validation", "hospital")
 Label = Literal["negative", "positive"]
 Role = Literal["training", "validation", "hospital"]
+ColumnName = Annotated[str, Field(min_length=1)]
 
 
 class PhantomSource(Settings):
@@ -23,14 +24,59 @@ class PhantomSource(Settings):
     publishable: bool = True
 
 
+class LabelColumns(Settings):
+    """What a table of labels calls its columns; those after `label` may be absent, unless the study file names them."""
+
+    file: ColumnName = "file"
+    patient_id: ColumnName = "patient_id"
+    label: ColumnName = "label"
+    source: ColumnName = "source"
+    finding: ColumnName = "finding"
+    view: ColumnName = "view"
+    sex: ColumnName = "sex"
+    age: ColumnName = "age"
+    lung_mask: ColumnName = "lung_mask"
+
+    @model_validator(mode="after")
+    def _each_column_once(self) -> "LabelColumns":
+        names = list(self.model_dump().values())
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            facts = [fact for fact, name in self.model_dump().items() if name == twice]
+            raise ValueError(f"column `{twice}` is used for {' and '.join(facts)}; a column has one meaning")
+        return self
+
+
 class FolderSource(Settings):
-    """A folder with images and a `labels.csv` of columns `file, patient_id, label` and, where known, `source, view,
-    sex, age, lung_mask`."""
+    """A folder with images and a table of labels, CSV or Excel (.xlsx).
+
+    `columns` maps the manifest's names to the table's (`patient_id: PatID`), `labels` the table's words to the two
+    labels (`positiv: positive`); upper and lower case are the same.
+    """
 
     reader: Literal["folder"]
     folder: Path
     labels_file: str = "labels.csv"
+    columns: LabelColumns = LabelColumns()
+    labels: dict[str, Label] = Field(default_factory=dict)
     publishable: bool = False
+
+    @field_validator("labels_file")
+    @classmethod
+    def _labels_lie_inside(cls, name: str) -> str:
+        path = PurePosixPath(name.replace("\\", "/"))
+        if not name.strip() or "\0" in name or path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"found {name!r}, expected the name of a table inside the folder, such as labels.csv")
+        return name
+
+    @field_validator("labels")
+    @classmethod
+    def _one_meaning_per_word(cls, labels: dict[str, Label]) -> dict[str, Label]:
+        meanings: dict[str, str] = {}
+        for word, label in labels.items():
+            if meanings.setdefault(word.casefold(), label) != label:
+                raise ValueError(f"`{word}` is both negative and positive; upper and lower case are the same")
+        return labels
 
 
 class CovidxSource(Settings):

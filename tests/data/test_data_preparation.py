@@ -198,7 +198,7 @@ def test_folds_keep_patients_together_and_labels_even():
     random = np.random.default_rng(3)
     patients = np.repeat([f"p{number}" for number in range(60)], random.integers(1, 5, 60))
     labels = np.where(random.random(len(patients)) < 0.35, "positive", "negative")
-    empty = dict.fromkeys(("file", "source", "view", "sex", "lung_mask", "fold"), "")
+    empty = dict.fromkeys(("file", "source", "finding", "view", "sex", "lung_mask", "fold"), "")
     frame = pd.DataFrame({"patient_id": patients, "label": labels, "age": np.nan, **empty})
     frame["image_id"] = [f"i{number}" for number in range(len(frame))]
     manifest = assign_folds(frame[list(MANIFEST_COLUMNS)], 4, seed=1)
@@ -221,8 +221,8 @@ def test_folds_keep_patients_together_and_labels_even():
     ],
 )
 def test_a_manifest_that_breaks_the_schema_is_refused(column, value, message):
-    row = {"image_id": "a", "file": "a.png", "patient_id": "p", "label": "positive", "source": "s", "view": "PA",
-           "sex": "F", "age": 50.0, "lung_mask": "", "fold": ""}  # fmt: skip
+    row = {"image_id": "a", "file": "a.png", "patient_id": "p", "label": "positive", "source": "s", "finding": "",
+           "view": "PA", "sex": "F", "age": 50.0, "lung_mask": "", "fold": ""}  # fmt: skip
     rows = pd.DataFrame([row, {**row, "image_id": "b", "file": "b.png"}])
     rows = rows.astype({column: object})
     rows[column] = [value, value] if column == "image_id" else [value, rows[column][1]]

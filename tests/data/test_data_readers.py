@@ -28,8 +28,8 @@ def test_folder_maps_known_columns_and_ignores_others(tmp_path):
     listing = read_folder(make_folder(tmp_path, ["a.png,p1,positive,bimcv,AP,female,71.0,masks/a.png,x"], header))
     (row,) = listing.manifest.to_dict("records")
     assert row == {
-        "image_id": "a.png", "file": "a.png", "patient_id": "p1", "label": "positive", "source": "bimcv", "view": "AP",
-        "sex": "F", "age": 71.0, "lung_mask": "masks/a.png", "fold": "",
+        "image_id": "a.png", "file": "a.png", "patient_id": "p1", "label": "positive", "source": "bimcv",
+        "finding": "x", "view": "AP", "sex": "F", "age": 71.0, "lung_mask": "masks/a.png", "fold": "",
     }  # fmt: skip
 
 
@@ -76,11 +76,15 @@ def test_a_mask_outside_the_folder_is_ignored(tmp_path):
     ("lines", "header", "message"),
     [
         (["a.png,p,covid"], "file,patient_id,label", r"row 2: label: found `covid`, expected negative or positive"),
-        (["a.png,p"], "file,patient_id", r"no column label; found file, patient_id"),
+        (["a.png,p"], "file,patient_id", r"no column `label` \(label\); found file, patient_id"),
         (["a.png,p,positive", "a.png,p,positive"], "file,patient_id,label", r"row 3: `a.png` is listed twice"),
         (["a.png,,positive"], "file,patient_id,label", r"row 2: patient_id is empty"),
         (["a.png,p,positive,old"], "file,patient_id,label,age", r"row 2: age: found `old`, expected years"),
-        (["a.png,p,positive,300"], "file,patient_id,label,age", r"age, row 1: found 300"),
+        (
+            ["a.png,p,positive,300"],
+            "file,patient_id,label,age",
+            r"row 2: age: found `300`, expected years from 0 to 120",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said(tmp_path, lines, header, message):

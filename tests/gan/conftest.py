@@ -57,7 +57,7 @@ def write_role(study: Study, role: str, films: np.ndarray, labels: list[str], fo
             "file": "",
             "patient_id": [f"p{index:03d}" for index in range(count)],
             "label": labels,
-            **dict.fromkeys(("source", "view", "sex", "age", "lung_mask"), ""),
+            **dict.fromkeys(("source", "finding", "view", "sex", "age", "lung_mask"), ""),
             "fold": folds,
         }
     )
