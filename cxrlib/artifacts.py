@@ -112,6 +112,16 @@ class Results:
     def chapter(self, name: str) -> Path:
         return self.root / "chapters" / f"{name}.ipynb"
 
+    @property
+    def chapter_logs(self) -> Path:
+        """Folder of failed notebooks and of what chapters wrote to stderr: private, these may name anything."""
+        return self.root / "logs" / "chapters"
+
+    @property
+    def published(self) -> tuple[Path, ...]:
+        """The folders that may hold nothing of a private role."""
+        return tuple(self.root / name for name in ("chapters", "figures", "tables"))
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:

@@ -37,7 +37,8 @@ def run_chapter(study: Study, name: str, *, parameters: Mapping[str, Any] | None
 
     `parameters` replace values of the notebook's `parameters` cell; `study` is set for you. A chapter that is done
     with the same notebook, code, settings and results is returned at once, unless `force`. A notebook that fails is
-    kept as `chapters/logs/<name>.failed.ipynb` and never takes the place of a good one.
+    kept as `logs/chapters/<name>.failed.ipynb`, since what it says is not looked through for publishing, and never
+    takes the place of a good one.
 
     Raises `InputError` for an unknown chapter or parameter, a value of the wrong type, stored widget state, or where a
     cell raised one; `RuntimeError` for any other failure of a cell, saying which and why.
@@ -48,7 +49,7 @@ def run_chapter(study: Study, name: str, *, parameters: Mapping[str, Any] | None
     if not force and _is_current(target, _fingerprint(study, name, notebook, values)):
         os.utime(target)
         return target
-    logs = target.parent / "logs"
+    logs = study.results.chapter_logs
     logs.mkdir(parents=True, exist_ok=True)
     running, failed = logs / f"{name}.running.ipynb", logs / f"{name}.failed.ipynb"
     started = time.monotonic()

@@ -80,7 +80,9 @@ class TestExecution:
         with pytest.raises(InputError, match=r"chapter 01_data: cell \d.*raise InputError.*no such folder"):
             run_chapter(study, "01_data")
         assert good.read_bytes() == before
-        assert "no such folder" in (good.parent / "logs" / "01_data.failed.ipynb").read_text(encoding="utf-8")
+        assert "no such folder" in (study.results.root / "logs" / "chapters" / "01_data.failed.ipynb").read_text(
+            encoding="utf-8"
+        )
 
     def test_published_copy_names_neither_machine_nor_widgets(self, study):
         revealing = small_book.chapter(
@@ -98,7 +100,9 @@ class TestExecution:
         assert [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])] == [
             "study = 'tiny'\nfilms = 3"
         ]
-        assert (path.parent / "logs" / "01_data.stderr.log").read_text(encoding="utf-8") == "careful\n"
+        assert (study.results.root / "logs" / "chapters" / "01_data.stderr.log").read_text(
+            encoding="utf-8"
+        ) == "careful\n"
         assert notebook.metadata["cxr"]["seconds"] > 0
 
     def test_stored_widget_state_is_refused(self, study):

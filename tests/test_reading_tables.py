@@ -79,11 +79,3 @@ def test_simulated_films_are_called_simulated(tiny_study_file):
     study = load_study(tiny_study_file)
     assert narration.origin(study, "hospital") == "simulated films"
     assert "no patient stands behind any of them" in narration.origin_sentence(study)
-
-
-def test_films_that_are_not_publishable_are_not_shown(write_tiny_study):
-    secret = {"reader": "phantom", "scanner": "hospital", "negative_patients": 16, "positive_patients": 16}
-    study = load_study(write_tiny_study(data={"hospital": {**secret, "publishable": False}}))
-    row = narration.film_row(study, "hospital", "positive")
-    assert row.films is None
-    assert row.origin == "simulated films"

@@ -10,16 +10,17 @@ from PIL import Image as PillowImage
 from cxrlib.data.images import load_image_set, load_masks, load_synthetic
 from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.figures import FilmRow
-from cxrlib.narration.words import origin, synthetic_origin
+from cxrlib.narration.stand_ins import NOT_SHOWN, STAND_IN, outlined_stand_ins, stand_ins
+from cxrlib.narration.words import origin, publishable, synthetic_origin
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 
 
 def film_row(study: Study, role: str, label: str, count: int = 8) -> FilmRow:
-    """Some films of one role and label, drawn at random but always the same; without pixels if not publishable."""
+    """Some films of one role and label, drawn at random but always the same; simulated ones if not publishable."""
     title = f"{role} · {label}"
-    if not study.data.source(role).publishable:
-        return FilmRow(title, None, origin(study, role))
+    if not publishable(study, role):
+        return FilmRow(f"{title}: {NOT_SHOWN}", stand_ins(study, role, label, count), STAND_IN)
     films = load_image_set(study, role, study.gan.resolution)
     rows = np.flatnonzero(films.manifest["label"].to_numpy() == label)
     chosen = _draw(rows, count, study.seed, "shown", role, label)
@@ -58,17 +59,19 @@ def augmented_row(study: Study, count: int = 8) -> FilmRow:
 
     from cxrlib.classifier.network import as_pixels, augment
 
-    title = "training · one film, augmented"
-    if not study.data.training.publishable:
-        return FilmRow(title, None, origin(study, "training"))
-    settings = study.classifier
-    film = torch.from_numpy(np.array(load_image_set(study, "training", settings.image_size).images[:1]))
+    title, source, settings = "training · one film, augmented", origin(study, "training"), study.classifier
+    if publishable(study, "training"):
+        first = np.array(load_image_set(study, "training", settings.image_size).images[:1])
+    else:
+        title, source = f"{title}: {NOT_SHOWN}", STAND_IN
+        first = stand_ins(study, "training", LABELS[0], 1, settings.image_size)
+    film = torch.from_numpy(first)
     random = np.random.default_rng(seed_for(study.seed, "shown", "augmentation"))
     angles = random.uniform(-settings.rotation_degrees, settings.rotation_degrees, count)
     angles[0] = 0
     flipped = (np.arange(count) % 2 == 1) & settings.horizontal_flip
     pixels = augment(as_pixels(film.repeat(count, 1, 1)), torch.from_numpy(angles).float(), torch.from_numpy(flipped))
-    return FilmRow(title, (pixels[:, 0] * 255).round().byte().numpy(), origin(study, "training"))
+    return FilmRow(title, (pixels[:, 0] * 255).round().byte().numpy(), source)
 
 
 def nearest_pairs(study: Study, label: str, fold: str = "all", count: int = 6) -> dict[str, Any]:
@@ -79,10 +82,10 @@ def nearest_pairs(study: Study, label: str, fold: str = "all", count: int = 6) -
     wanted = synthetic.manifest["nearest_image_id"].loc[closest.index].astype(str)
     row_of = {image_id: row for row, image_id in enumerate(hospital.manifest["image_id"].astype(str))}
     nearest = np.array(hospital.images[[row_of[image_id] for image_id in wanted]])
-    publishable = study.data.hospital.publishable
+    shown = publishable(study, "hospital")
     return {
         "films": np.array(synthetic.images[closest.index.to_numpy()]),
-        "nearest": nearest if publishable else None,
+        "nearest": nearest if shown else None,
         "distances": closest.tolist(),
         "titles": (f"synthetic · {label}, the nearest to any hospital film", "hospital · the film each is nearest to"),
         "origins": (synthetic_origin(study), origin(study, "hospital")),
@@ -92,15 +95,12 @@ def nearest_pairs(study: Study, label: str, fold: str = "all", count: int = 6) -
 def outlined_films(study: Study) -> dict[str, Any]:
     """A negative and a positive film with what is known of lungs and opacities: for `figures.annotated_films`.
 
-    From the hospital, or from the first role whose films may be shown. Without such a role, films of the study's size
-    that are empty, and titles that say so.
+    From the hospital, or from the first role whose films may be shown; without such a role, simulated films.
     """
     size = study.classifier.image_size
-    role = next((name for name in reversed(ROLES) if study.data.source(name).publishable), None)
+    role = next((name for name in reversed(ROLES) if publishable(study, name)), None)
     if role is None:
-        blank = np.full((2, size, size), 255, dtype=np.uint8)
-        titles = [f"{label}: may not be shown" for label in LABELS]
-        return {"films": blank, "lungs": None, "opacities": None, "titles": titles, "origin": "no film may be shown"}
+        return outlined_stand_ins(study, size)
     films = load_image_set(study, role, size)
     masks = {kind: load_masks(study, role, size, kind) for kind in ("lungs", "opacities")}
     rows = [_best_outlined(films.manifest["label"].to_numpy() == label, masks) for label in LABELS]
