@@ -5,6 +5,7 @@ import shlex
 import sys
 
 from cxrlib.artifacts import CHAPTERS
+from cxrlib.classifier.settings import synthetic_percent
 from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.study import REPOSITORY, load_study
 
@@ -21,7 +22,7 @@ wildcard_constraints:
     role="|".join(ROLES),
     label="|".join(LABELS),
     fold=r"all|public|fold\d+",
-    arm="|".join(study.classifier.arms),
+    arm="|".join(study.classifier_arms),
     seed=r"\d+",
     chapter="|".join(CHAPTERS),
 
@@ -42,17 +43,15 @@ def synthetic_sets(fold):
 
 
 def classifier_inputs(wildcards):
-    """All arms are judged on validation and hospital films; only some are trained on synthetic ones."""
-    if wildcards.arm == "baseline":
-        return audited
-    return audited + synthetic_sets("all" if wildcards.arm == "oversampled" else wildcards.fold)
+    """All arms are trained and judged on audited films; only some are trained on synthetic ones besides."""
+    return audited + (synthetic_sets(wildcards.fold) if synthetic_percent(wildcards.arm) else [])
 
 
 def finished_classifiers(arms):
     return [
         str(results.classifier_record(arm, seed, fold))
         for arm in arms
-        for seed in range(study.classifier.seeds)
+        for seed in study.classifier_seeds(arm)
         for fold in study.classifier_folds(arm)
     ]
 
@@ -73,7 +72,7 @@ chapter_needs = {
     "01_data": audited,
     "02_gan_training": [*all_generators, *all_synthetic, str(results.quality_record)],
     "03_synthesis_review": [*all_synthetic, str(results.quality_record)],
-    "04_classifier_training": finished_classifiers(study.classifier.arms),
+    "04_classifier_training": finished_classifiers(study.classifier_arms),
     "05_results": [str(results.tables_record)],
 }
 
@@ -168,7 +167,7 @@ rule quality:
 
 rule tables:
     input:
-        finished_classifiers(study.classifier.arms),
+        finished_classifiers(study.classifier_arms),
         audited,
         all_synthetic,
         str(results.quality_record),

@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from cxrlib.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+OPENINGS = "openings.csv"
 CHAPTERS = ("01_data", "02_gan_training", "03_synthesis_review", "04_classifier_training", "05_results")
 
 
@@ -82,7 +82,10 @@ class Results:
         return self.synthetic(label, fold) / "audit.json"
 
     def classifier(self, arm: str, seed: int, fold: str) -> Path:
-        """Folder with model.safetensors, log.csv, predictions.csv, checkpoint/ and config.json (the record)."""
+        """Folder with model.safetensors, log.csv, predictions.csv, openings.csv, checkpoint/, config.json (the record).
+
+        The arm `source-rule` has sources.csv in place of model.safetensors, and neither log nor openings.
+        """
         return self.root / "classifier" / arm / f"seed{seed}" / fold
 
     def classifier_record(self, arm: str, seed: int, fold: str) -> Path:
@@ -90,6 +93,10 @@ class Results:
 
     def predictions(self, arm: str, seed: int, fold: str) -> Path:
         return self.classifier(arm, seed, fold) / "predictions.csv"
+
+    def openings(self, arm: str, seed: int, fold: str) -> Path:
+        """Every opening of the hospital's films by a model of this arm, seed and fold; `--force` never removes it."""
+        return self.classifier(arm, seed, fold) / OPENINGS
 
     def review(self, protocol: str) -> Path:
         """Folder with protocol.yaml, worklist.csv and events/<reader>-<session>.jsonl."""
@@ -170,8 +177,8 @@ def write_csv(path: Path, table: Any) -> None:
         table.to_csv(temporary, index=False)
 
 
-def append_log(path: Path, row: Mapping[str, Any]) -> None:
-    """Add one line to a CSV log, with the header before the first."""
+def append_log(path: Path, row: Mapping[str, Any], *, durable: bool = False) -> None:
+    """Add one line to a CSV log, with the header before the first; `durable` waits until the disk has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists() or path.stat().st_size == 0
     with open(path, "a", newline="", encoding="utf-8") as file:
@@ -179,6 +186,9 @@ def append_log(path: Path, row: Mapping[str, Any]) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def trim_log(path: Path, keep: Callable[[dict[str, str]], bool]) -> None:
@@ -244,7 +254,19 @@ def write_record(
 
 
 def start_afresh(folder: Path) -> None:
-    """Remove what a stage made, before making it again with `--force`."""
-    if folder.exists():
-        logger.info("%s: removed, to be made afresh", folder)
-        shutil.rmtree(folder)
+    """Remove what a stage made, before making it again with `--force`.
+
+    Logs of openings stay, here and in folders below: a holdout that was opened can't be closed again.
+    """
+    if not folder.exists():
+        return
+    logger.info("%s: removed, to be made afresh", folder)
+    # Deepest first, so that a folder is looked at when what lies in it is gone.
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_symlink() or not path.is_dir():
+            if path.name != OPENINGS:
+                path.unlink()
+        elif not any(path.iterdir()):
+            path.rmdir()
+    if not any(folder.iterdir()):
+        folder.rmdir()

@@ -65,15 +65,24 @@ def describe_weights(weights: str) -> str:
     return f"weights from {Path(weights).name} (SHA-256 {identify_weights(weights)[:12]}…)"
 
 
-def identify_weights(weights: str) -> str:
-    """What decides the weights before training: a file's SHA-256, the name of torchvision's set, or `none`."""
+def identify_weights(weights: str, expected_sha256: str | None = None) -> str:
+    """What decides the weights before training: a file's SHA-256, the name of torchvision's set, or `none`.
+
+    Raises `InputError` for a file that is not there or, where its SHA-256 is given, is another file.
+    """
     if weights == "none":
         return weights
     if weights == "imagenet":
         return IMAGENET_WEIGHTS
     if not Path(weights).is_file():
         raise InputError(f"{weights}: no such weights file; expected the path of a .safetensors file")
-    return sha256_of(Path(weights))
+    found = sha256_of(Path(weights))
+    if expected_sha256 not in (None, found):
+        raise InputError(
+            f"{weights}: found a file of SHA-256 {found}, expected {expected_sha256} (`classifier.weights_sha256`): "
+            "it is damaged or another file; get it again, or correct the study file"
+        )
+    return found
 
 
 @torch.inference_mode()

@@ -135,9 +135,9 @@ def train_classifier(
     from cxrlib.study import load_study
 
     loaded = load_study(study)
-    _one_of(arm, loaded.classifier.arms, "--arm")
+    _one_of(arm, loaded.classifier_arms, "--arm")
     _one_of(fold, loaded.classifier_folds(arm), "--fold")
-    _one_of(str(seed), [str(number) for number in range(loaded.classifier.seeds)], "--seed")
+    _one_of(str(seed), [str(number) for number in loaded.classifier_seeds(arm)], "--seed")
     train(loaded, arm, seed, fold, force=force, progress=_progress(f"classifier {arm} seed {seed} {fold}"))
 
 

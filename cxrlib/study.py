@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field, PositiveInt, PrivateAttr, ValidationError, model_validator
 
 from cxrlib.artifacts import Results
-from cxrlib.classifier.settings import ClassifierSettings
+from cxrlib.classifier.settings import ClassifierSettings, dose_arm, has_network, is_crossfitted
 from cxrlib.data.settings import ROLES, DataSettings, Role
 from cxrlib.errors import InputError
 from cxrlib.gan.settings import FEWEST_FILMS, GanSettings, SynthesisSettings
@@ -90,7 +90,7 @@ class Study(Settings):
 
         The generator of `fold0` is trained on the hospital's patients *outside* fold 0.
         """
-        crossfit = self.fold_names if "synthetic-crossfit" in self.classifier.arms else ()
+        crossfit = self.fold_names if any(is_crossfitted(arm) for arm in self.classifier_arms) else ()
         start = ("public",) if self.gan.initialise_from == "public" else ()
         return (*start, "all", *crossfit)
 
@@ -99,9 +99,18 @@ class Study(Settings):
         """A generator is not trained on fewer films than this."""
         return FEWEST_FILMS
 
+    @property
+    def classifier_arms(self) -> tuple[str, ...]:
+        """Every arm that is trained: those of the study file, then the doses of the dose curve."""
+        return (*self.classifier.arms, *(dose_arm(percent) for percent in self.classifier.doses))
+
+    def classifier_seeds(self, arm: str) -> tuple[int, ...]:
+        """Seeds for which an arm has a model: all of them, but one where nothing is drawn at random."""
+        return tuple(range(self.classifier.seeds)) if has_network(arm) else (0,)
+
     def classifier_folds(self, arm: str) -> tuple[str, ...]:
         """Folds for which an arm has a model of its own: those of the hospital if cross-fitted, else `all`."""
-        return self.fold_names if arm == "synthetic-crossfit" else ("all",)
+        return self.fold_names if is_crossfitted(arm) else ("all",)
 
     @property
     def image_sizes(self) -> tuple[int, ...]:

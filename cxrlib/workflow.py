@@ -16,7 +16,8 @@ from pathlib import Path
 
 import yaml
 
-from cxrlib.artifacts import CHAPTERS, read_json, write_json, write_text
+from cxrlib.artifacts import CHAPTERS, read_json, start_afresh, write_json, write_text
+from cxrlib.classifier.settings import has_network, synthetic_percent
 from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.errors import InputError
 from cxrlib.reproducibility import provenance
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 STAGES = ("data", "generators", "synthetic films", "classifiers", "tables", "chapters", "book")
 # What may change without making finished films, generators or classifiers obsolete.
-HARMLESS_KEYS = ("title", "summary", "classifier.arms", "classifier.seeds", "review")
+HARMLESS_KEYS = ("title", "summary", "classifier.arms", "classifier.doses", "classifier.seeds", "review")
 TYPICAL_PUBLIC_FILMS = 5000
 MADE_FOLDERS = ("data", "gan", "synthetic", "classifier", "tables", "figures", "chapters", "logs")
 
@@ -87,15 +88,25 @@ def _classifier_jobs(study: Study) -> Iterator[Job]:
     epochs = settings.frozen_epochs + settings.epochs
     record = results.data_record("training")
     public_films = read_json(record)["images_used"] if record.exists() else TYPICAL_PUBLIC_FILMS
-    for arm in settings.arms:
-        for seed in range(settings.seeds):
+    for arm in study.classifier_arms:
+        for seed in study.classifier_seeds(arm):
             for fold in study.classifier_folds(arm):
-                log = results.classifier(arm, seed, fold) / "log.csv"
                 record = results.classifier_record(arm, seed, fold)
                 name = f"classifier · {arm} · seed {seed} · {fold}"
-                films = public_films + (2 * study.synthesis.images_per_label if arm.startswith("synthetic") else 0)
+                if not has_network(arm):
+                    yield Job("classifiers", name, record, 2)
+                    continue
+                log = results.classifier(arm, seed, fold) / "log.csv"
+                films = _films_per_epoch(study, arm, public_films)
                 effort = 4 + epochs * films * (settings.image_size / 64) ** 2 / 450
                 yield Job("classifiers", name, record, effort, log, "epoch", epochs)
+
+
+def _films_per_epoch(study: Study, arm: str, public_films: int) -> int:
+    if study.classifier.steps == "equal":
+        return public_films
+    synthetic = 2 * study.synthesis.images_per_label * synthetic_percent(arm) // 100
+    return synthetic + (0 if arm == "synthetic-only" else public_films)
 
 
 def _closing_jobs(study: Study) -> Iterator[Job]:
@@ -135,7 +146,7 @@ def save_settings(study: Study, force: bool = False) -> None:
     if force:
         study.results.provenance.unlink(missing_ok=True)
         for name in MADE_FOLDERS:
-            shutil.rmtree(study.results.root / name, ignore_errors=True)
+            start_afresh(study.results.root / name)
         shutil.rmtree(study.build_folder, ignore_errors=True)
     elif file.exists():
         stored = yaml.safe_load(file.read_text(encoding="utf-8"))

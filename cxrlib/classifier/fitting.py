@@ -3,6 +3,9 @@
 Phase `frozen`: `frozen_epochs` in which only the new linear layer learns, at `frozen_learning_rate`. Phase `all`:
 `epochs` in which every parameter learns under torch's one-cycle policy. Cross-entropy, Adam with betas 0.9 and 0.999,
 which the one-cycle policy is told to leave alone. The weights of the last epoch are the result.
+
+An epoch takes `films.epoch_films` films from one shuffled pass over the arm's rows after another, and goes on where
+the epoch before ended. By default that is one pass; with `steps: equal` it is as many films as the baseline has.
 """
 
 import logging
@@ -14,25 +17,17 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cxrlib.artifacts import append_log, trim_log
 from cxrlib.checkpoints import load_state, save_state
 from cxrlib.classifier.arms import TrainingFilms
-from cxrlib.classifier.network import (
-    Phase,
-    PixelStatistics,
-    as_pixels,
-    augment,
-    build_classifier,
-    normalise,
-    start_phase,
-    working_precision,
-)
+from cxrlib.classifier.network import Phase, PixelStatistics, build_classifier, start_phase
 from cxrlib.classifier.prediction import predict_probabilities
 from cxrlib.classifier.settings import ClassifierSettings
+from cxrlib.classifier.stepping import Batch, Stepper
 from cxrlib.data.images import ImageSet
+from cxrlib.errors import InputError
 from cxrlib.reproducibility import pick_device, random_generator, seed_for
 
 logger = logging.getLogger(__name__)
@@ -61,7 +56,7 @@ class TrainingRun:
 
     @property
     def steps_per_epoch(self) -> int:
-        return len(batches(torch.arange(len(self.films.rows)), self.settings.batch_size))
+        return len(batches(torch.arange(self.films.epoch_films), self.settings.batch_size))
 
     @property
     def checkpoint(self) -> Path | None:
@@ -79,25 +74,25 @@ def fit(run: TrainingRun) -> nn.Module:
     frozen_rates = [settings.frozen_learning_rate] * (steps * settings.frozen_epochs)
     learning_rates = frozen_rates + one_cycle_learning_rates(steps * settings.epochs, settings.maximum_learning_rate)
 
-    optimiser = None
+    stepper = None
     saved = _resume(run, device)
     if saved:
         network.load_state_dict(saved["network"])
     for epoch in range(run.epochs_done, run.total_epochs):
         phase: Phase = "frozen" if epoch < settings.frozen_epochs else "all"
-        if optimiser is None or epoch == settings.frozen_epochs:
+        if stepper is None or epoch == settings.frozen_epochs:
             parameters = start_phase(network, phase, pretrained=settings.weights != "none")
-            optimiser = torch.optim.Adam(parameters, betas=(0.9, 0.999), fused=True)
+            stepper = Stepper(network, parameters, images, labels, run.statistics, run.films.label_weights)
         if saved and epoch == run.epochs_done and epoch != settings.frozen_epochs:
-            _restore_optimiser(optimiser, saved["optimiser"])
+            _restore_optimiser(stepper.optimiser, saved["optimiser"])
 
         rates = learning_rates[epoch * steps : (epoch + 1) * steps]
-        loss = _train_epoch(network, optimiser, images, labels, rates, run, epoch)
+        loss = _train_epoch(stepper, rates, run, epoch)
 
         facts = {"phase": phase, "epoch": epoch + 1, "learning_rate": rates[-1], "training_loss": loss}
         if run.validation is not None:
             facts["validation_accuracy"] = _accuracy(network, run.validation, run.statistics)
-        _save(run, network, optimiser, facts, epoch + 1, time.perf_counter() - started)
+        _save(run, network, stepper.optimiser, facts, epoch + 1, time.perf_counter() - started)
     run.seconds += time.perf_counter() - started
     return network
 
@@ -124,38 +119,58 @@ def batches(order: Tensor, batch_size: int) -> list[Tensor]:
     return parts
 
 
-def _train_epoch(
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    images: Tensor,
-    labels: Tensor,
-    learning_rates: list[float],
-    run: TrainingRun,
-    epoch: int,
-) -> float:
-    """One pass over the run's rows in a new order; returns the mean loss. All draws are named by seed and epoch."""
-    device, rows, settings = images.device, torch.from_numpy(run.films.rows), run.settings
-    generator = random_generator("cpu", *run.name, "epoch", epoch)
-    chosen = rows[torch.randperm(len(rows), generator=generator)].to(device)
-    angles = ((2 * torch.rand(len(rows), generator=generator) - 1) * settings.rotation_degrees).to(device)
-    flipped = (torch.rand(len(rows), generator=generator) < 0.5 * settings.horizontal_flip).to(device)
-    precision = working_precision(network, device)
-    total_loss = torch.zeros((), device=device, dtype=torch.float64)
+def epoch_order(name: tuple[Any, ...], pool: int, films: int, epoch: int) -> Tensor:
+    """Which of the `pool` rows an epoch takes, int64 (films,): its part of an endless row of shuffled passes."""
+    first = epoch * films // pool
+    last = ((epoch + 1) * films - 1) // pool
+    passes = [
+        torch.randperm(pool, generator=random_generator("cpu", *name, "pass", number))
+        for number in range(first, last + 1)
+    ]
+    return torch.cat(passes)[epoch * films - first * pool :][:films]
+
+
+def _train_epoch(stepper: Stepper, learning_rates: list[float], run: TrainingRun, epoch: int) -> float:
+    """The steps of one epoch; returns the mean loss. All draws are named by seed and epoch."""
+    device, settings, films = stepper.images.device, run.settings, run.films.epoch_films
+    order = epoch_order(run.name, len(run.films.rows), films, epoch)
+    generator = random_generator("cpu", *run.name, "augmentation", epoch)
+    angles = (2 * torch.rand(films, generator=generator) - 1) * settings.rotation_degrees
+    flipped = torch.rand(films, generator=generator) < 0.5 * settings.horizontal_flip
+    columns = [column.to(device) for column in (torch.from_numpy(run.films.rows)[order], angles, flipped)]
+    parts = [batches(column, settings.batch_size) for column in columns]
+    rates = torch.tensor(learning_rates, dtype=torch.float64 if device.type == "cpu" else torch.float32, device=device)
+    losses = torch.empty(len(learning_rates), device=device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         # Some networks drop units or layers at random, and draw for it from torch's own state.
         torch.manual_seed(seed_for(*run.name, "network", epoch))
-        for step, batch in enumerate(batches(torch.arange(len(rows), device=device), settings.batch_size)):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rates[step]
-            films = augment(as_pixels(images[chosen[batch]]), angles[batch], flipped[batch])
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-                outputs = network(normalise(films, run.statistics))
-            loss = F.cross_entropy(outputs.float(), labels[chosen[batch]])
-            loss.backward()
-            optimiser.step()
-            optimiser.zero_grad()
-            total_loss += loss.detach() * len(batch)
-    return float(total_loss / len(rows))
+        for step, (rows, turns, mirrored) in enumerate(zip(*parts, strict=True)):
+            losses[step] = stepper.step(Batch(rows, turns, mirrored, rates[step]))
+    _check_finite(stepper.network, losses, learning_rates, run, epoch)
+    sizes = torch.tensor([len(rows) for rows in parts[0]], dtype=torch.float64)
+    return float((losses.cpu().double() * sizes).sum() / films)
+
+
+def _check_finite(
+    network: nn.Module, losses: Tensor, learning_rates: list[float], run: TrainingRun, epoch: int
+) -> None:
+    """Stop where the loss or a weight is no number; once an epoch, since asking a GPU after each step would halt it."""
+    wrong = torch.nonzero(~losses.isfinite())
+    if len(wrong):
+        step = int(wrong[0])
+        found = f"the loss of step {step + 1} of {len(losses)}"
+    elif not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+        step = len(losses) - 1
+        found = f"a weight after step {step + 1} of {len(losses)}"
+    else:
+        return
+    kept = f"the checkpoint of epoch {epoch} is intact" if run.folder and epoch else "nothing was written"
+    rate = "frozen_learning_rate" if epoch < run.settings.frozen_epochs else "maximum_learning_rate"
+    raise InputError(
+        f"{run.folder or 'training'}: epoch {epoch + 1} of {run.total_epochs}: {found} (learning rate "
+        f"{learning_rates[step]:.3g}) is no finite number; {kept}. Lower `classifier.{rate}`, or start from other "
+        "`classifier.weights`, and train again"
+    )
 
 
 def _accuracy(network: nn.Module, films: ImageSet, statistics: PixelStatistics) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -23,7 +24,8 @@ PREDICTION_BATCH = 64
 def predict_probabilities(network: nn.Module, images: np.ndarray | Tensor, statistics: PixelStatistics) -> np.ndarray:
     """Softmax probability of `positive`, uint8 (N, S, S) to float64 (N,), in evaluation mode and float32.
 
-    No augmentation. The network's mode is restored, layer by layer, when done.
+    No augmentation. The network's mode is restored, layer by layer, when done. Raises `InputError` if a probability
+    is no number.
     """
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
@@ -35,7 +37,13 @@ def predict_probabilities(network: nn.Module, images: np.ndarray | Tensor, stati
         outputs.append(network(normalise(as_pixels(batch.to(device)), statistics)).double().softmax(dim=1)[:, 1])
     for module, training in modes:
         module.training = training
-    return torch.cat(outputs).cpu().numpy()
+    p_positive = torch.cat(outputs).cpu().numpy()
+    if not np.isfinite(p_positive).all():
+        raise InputError(
+            f"predictions: found {int((~np.isfinite(p_positive)).sum())} of {len(p_positive)} probabilities that are "
+            "no numbers: the network's weights diverged; lower `classifier.maximum_learning_rate` and train again"
+        )
+    return p_positive
 
 
 def predictions_table(films: ImageSet, role: str, p_positive: np.ndarray) -> pd.DataFrame:
@@ -55,7 +63,8 @@ def predictions_table(films: ImageSet, role: str, p_positive: np.ndarray) -> pd.
 def read_predictions(path: Path) -> pd.DataFrame:
     """A checked predictions.csv; identifiers stay text. Raises `InputError`."""
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(PREDICTION_COLUMNS[:-1], str), keep_default_na=False)
+        columns = dict.fromkeys(PREDICTION_COLUMNS[:-1], str)
+        table = pd.read_csv(path, dtype=columns, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: can't be read as predictions: {error}") from None
     if list(table.columns) != list(PREDICTION_COLUMNS):
@@ -77,8 +86,19 @@ def read_predictions(path: Path) -> pd.DataFrame:
 
 
 def load_classifier(folder: Path) -> tuple[nn.Module, PixelStatistics]:
-    """A finished classifier in evaluation mode, on the CPU, and the statistics its films are normalised with."""
+    """A finished classifier in evaluation mode, on the CPU, and the statistics its films are normalised with.
+
+    Raises `InputError` if it is not finished, is damaged, or holds the weights of another network.
+    """
     record = read_json(folder / "config.json")
-    network = build_network(record["settings"]["classifier"]["network"], "none", outputs=2)
-    network.load_state_dict(load_file(folder / "model.safetensors"))
+    name = record["settings"]["classifier"]["network"]
+    network = build_network(name, "none", outputs=2)
+    file = folder / "model.safetensors"
+    try:
+        network.load_state_dict(load_file(file))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InputError(
+            f"{file}: can't be read as weights of {name}: {' '.join(str(error).split())[:300]}; train it again "
+            "with --force"
+        ) from None
     return network.eval(), PixelStatistics(record["pixel_mean"], record["pixel_std"])

@@ -2,13 +2,24 @@
 
 import difflib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from cxrlib.settings import Settings
 
-Arm = Literal["baseline", "synthetic", "synthetic-crossfit", "oversampled"]
+Arm = Literal[
+    "baseline", "synthetic", "synthetic-crossfit", "oversampled", "class-weighted", "synthetic-only", "source-rule"
+]  # fmt: skip
+DOSE_PREFIX = "synthetic-dose"
 
 # torchvision's convolutional networks that take films of any size and end in one linear layer.
 NETWORKS = (
@@ -27,11 +38,15 @@ NETWORKS = (
 class ClassifierSettings(Settings):
     """One recipe for every arm; only the training data differ.
 
-    `weights` is `imagenet` (through torchvision), `none` (random), or the path of a local `.safetensors` file.
+    `weights` is `imagenet` (through torchvision), `none` (random), or the path of a local `.safetensors` file, which
+    must have the SHA-256 `weights_sha256` if that is given. `steps` says what an epoch is: `epochs`, one pass over the
+    arm's own films (the paper's way: more films, more steps), or `equal`, as many films, and so optimiser steps, as
+    an epoch of the baseline has. `doses` are percentages of the cross-fitted synthetic films, each an arm of its own.
     """
 
     network: str = "resnet50"
     weights: str = "imagenet"
+    weights_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     image_size: PositiveInt = Field(default=224, ge=32)
     batch_size: PositiveInt = Field(default=16, ge=2)
     frozen_epochs: NonNegativeInt = 5
@@ -40,7 +55,9 @@ class ClassifierSettings(Settings):
     maximum_learning_rate: PositiveFloat = 0.006
     rotation_degrees: NonNegativeFloat = 5.0
     horizontal_flip: bool = True
-    arms: tuple[Arm, ...] = ("baseline", "synthetic", "synthetic-crossfit", "oversampled")
+    steps: Literal["epochs", "equal"] = "epochs"
+    arms: tuple[Arm, ...] = get_args(Arm)
+    doses: tuple[int, ...] = ()
     seeds: PositiveInt = 5
 
     @field_validator("network")
@@ -69,3 +86,49 @@ class ClassifierSettings(Settings):
         if "baseline" not in value or len(set(value)) != len(value):
             raise ValueError(f"found {list(value)}; expected each arm once, `baseline` among them")
         return value
+
+    @field_validator("doses")
+    @classmethod
+    def _doses_are_percentages(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if list(value) != sorted(set(value)) or any(not 1 <= dose <= 99 for dose in value):
+            raise ValueError(
+                f"found {list(value)}; expected whole percentages from 1 to 99, each once, the smallest first "
+                "(0 % is the baseline, 100 % is synthetic-crossfit)"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _settings_agree(self) -> "ClassifierSettings":
+        if self.doses and "synthetic-crossfit" not in self.arms:
+            raise ValueError(
+                f"doses: found {list(self.doses)}, but arms lacks synthetic-crossfit, the 100 % of the dose curve; "
+                "add that arm, or leave out the doses"
+            )
+        if self.weights_sha256 and self.weights in ("imagenet", "none"):
+            raise ValueError(
+                f"weights_sha256: found with weights: {self.weights}; it is for a .safetensors file "
+                "(torchvision checks its own downloads)"
+            )
+        return self
+
+
+def dose_arm(percent: int) -> str:
+    """The name of the arm with this percentage of the cross-fitted synthetic films."""
+    return f"{DOSE_PREFIX}{percent}"
+
+
+def synthetic_percent(arm: str) -> int:
+    """How much of the synthetic films an arm trains on: 0, 100, or its dose."""
+    if arm.startswith(DOSE_PREFIX):
+        return int(arm.removeprefix(DOSE_PREFIX))
+    return 100 if arm.startswith("synthetic") else 0
+
+
+def is_crossfitted(arm: str) -> bool:
+    """Whether the arm has a model per fold, trained on films of generators that never saw the fold's patients."""
+    return arm != "synthetic" and synthetic_percent(arm) > 0
+
+
+def has_network(arm: str) -> bool:
+    """All arms but the source rule train a network; that one has no log, no steps, no seeds, no hospital films."""
+    return arm != "source-rule"

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image as PillowImage
 
+from cxrlib.classifier.settings import has_network
 from cxrlib.data.images import load_image_set, load_masks, load_synthetic
 from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.figures import FilmRow
@@ -128,9 +129,11 @@ def generator_logs(study: Study, fold: str = "all") -> dict[str, pd.DataFrame]:
 
 
 def classifier_logs(study: Study, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """The training log of each arm's classifier (of a cross-fitted arm the first fold's)."""
+    """The training log of each arm's classifier (of a cross-fitted arm the first fold's); the source rule has none."""
     folders = {
-        arm: study.results.classifier(arm, seed, study.classifier_folds(arm)[0]) for arm in study.classifier.arms
+        arm: study.results.classifier(arm, seed, study.classifier_folds(arm)[0])
+        for arm in study.classifier_arms
+        if has_network(arm)
     }
     return {arm: pd.read_csv(folder / "log.csv") for arm, folder in folders.items()}
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from cxrlib.classifier.settings import DOSE_PREFIX, synthetic_percent
 from cxrlib.data.settings import LABELS
 from cxrlib.settings import Settings
 
@@ -21,6 +22,18 @@ ARM_QUESTIONS = {
     "oversampled": (
         "public films, the rarer label drawn more often until the proportions are those of the synthetic arm",
         "Is the gain only that of a better balance between the labels?",
+    ),
+    "class-weighted": (
+        "public films, each label weighted in the loss until the proportions are those of the synthetic arm",
+        "The same question, answered without showing any film twice.",
+    ),
+    "synthetic-only": (
+        "synthetic films alone, of generators that never saw the fold under test",
+        "What do the synthetic films carry by themselves?",
+    ),
+    "source-rule": (
+        "no film: the share of positives of each source of the public films",
+        "How far does it go to recognise where a film was taken? (Validation only.)",
     ),
 }
 COMPARISONS = {
@@ -52,8 +65,17 @@ def quality(table: pd.DataFrame) -> pd.DataFrame:
 
 def arms(names: Sequence[str]) -> pd.DataFrame:
     """What each arm trains on, and which question it answers."""
-    rows = [(name, *ARM_QUESTIONS.get(name, ("", ""))) for name in names]
+    rows = [(name, *_question(name)) for name in names]
     return pd.DataFrame(rows, columns=["arm", "trains on", "answers"]).set_index("arm")
+
+
+def _question(arm: str) -> tuple[str, str]:
+    if arm.startswith(DOSE_PREFIX):
+        return (
+            f"public films and {synthetic_percent(arm)} % of the synthetic ones of synthetic-crossfit",
+            "Does the effect grow with the number of synthetic films?",
+        )
+    return ARM_QUESTIONS[arm]
 
 
 def composition(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

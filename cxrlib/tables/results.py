@@ -89,8 +89,8 @@ def gather_predictions(study: Study) -> pd.DataFrame:
 def _models(study: Study) -> list[tuple[str, int, str]]:
     return [
         (arm, seed, fold)
-        for arm in study.classifier.arms
-        for seed in range(study.classifier.seeds)
+        for arm in study.classifier_arms
+        for seed in study.classifier_seeds(arm)
         for fold in study.classifier_folds(arm)
     ]
 

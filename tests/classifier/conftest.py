@@ -3,16 +3,18 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from cxrlib.classifier.settings import Arm
 from cxrlib.data.audit import prepare_study
 from cxrlib.data.settings import LABELS
 from cxrlib.study import load_study
 
-ARMS = ["baseline", "synthetic", "synthetic-crossfit", "oversampled"]
+ARMS = list(get_args(Arm))
 
 
 def write_synthetic(study, label: str, fold: str, grey: int, number: int) -> None:
@@ -42,6 +44,7 @@ def prepared_study(tmp_path_factory, write_study_in):
     root = tmp_path_factory.mktemp("classifier")
     settings = {
         "arms": ARMS,
+        "doses": [17, 50],
         "seeds": 2,
         "network": "shufflenet_v2_x0_5",
         "frozen_epochs": 1,

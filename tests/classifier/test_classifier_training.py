@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cxrlib.classifier import fitting, training
+from cxrlib.classifier import fitting, stepping, training
 from cxrlib.classifier.arms import TrainingFilms, compose_training_films, drawn_again
 from cxrlib.classifier.fitting import TrainingRun, batches, fit, one_cycle_learning_rates
 from cxrlib.classifier.network import PixelStatistics, pixel_statistics
@@ -74,7 +74,7 @@ def test_draws_differ_within_a_batch_stay_in_range_and_change_with_the_epoch(pre
         drawn.append((angles.clone(), flipped.clone()))
         return pixels
 
-    monkeypatch.setattr(fitting, "augment", recorded)
+    monkeypatch.setattr(stepping, "augment", recorded)
     run = _run(prepared_study)
     fit(run)
     angles = torch.cat([angles for angles, _ in drawn]).reshape(run.total_epochs, -1)

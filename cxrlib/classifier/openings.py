@@ -1,0 +1,34 @@
+"""The log of the holdout: which finished model opened the hospital's films, when, and what was decided before."""
+
+import csv
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cxrlib.artifacts import append_log
+
+logger = logging.getLogger(__name__)
+
+
+def record_opening(
+    path: Path, model_sha256: str, films: int, *, threshold_validation: float, temperature: float
+) -> None:
+    """Add a line to the log and wait until the disk has it; to be called before the hospital's films are read."""
+    row = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model_sha256": model_sha256,
+        "role": "hospital",
+        "films": films,
+        "threshold_validation": threshold_validation,
+        "temperature": temperature,
+    }
+    append_log(path, row, durable=True)
+    logger.info("%s: %d hospital films are opened, after the last epoch, to be predicted once", path.parent, films)
+
+
+def count_openings(path: Path) -> int:
+    """How often the hospital's films were opened by models of this arm, seed and fold."""
+    if not path.exists():
+        return 0
+    with open(path, newline="", encoding="utf-8") as file:
+        return sum(row["role"] == "hospital" for row in csv.DictReader(file))
