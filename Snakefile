@@ -69,7 +69,7 @@ def code(*patterns):
 
 
 chapter_needs = {
-    "01_data": audited,
+    "01_data": [str(results.films_record)],
     "02_gan_training": [*all_generators, *all_synthetic, str(results.quality_record)],
     "03_synthesis_review": [*all_synthetic, str(results.quality_record)],
     "04_classifier_training": finished_classifiers(study.classifier_arms),
@@ -109,6 +109,19 @@ rule audit:
         f"{where}/logs/audit.log",
     shell:
         "{stage} audit {given} > {log:q} 2>&1"
+
+
+rule film_tables:
+    input:
+        audited,
+        code("cxrlib/evaluation/*.py", "cxrlib/tables/*.py", "cxrlib/data/shortcuts.py", "cxrlib/data/appearance.py"),
+    output:
+        str(results.films_record),
+    log:
+        f"{where}/logs/film-tables.log",
+    threads: study.threads_per_job
+    shell:
+        "{stage} film-tables {given} > {log:q} 2>&1"
 
 
 rule generator:

@@ -113,6 +113,21 @@ class Results:
     def quality_record(self) -> Path:
         return self.root / "tables" / "quality.json"
 
+    @property
+    def films_record(self) -> Path:
+        """What was measured on the films, for Chapter 1."""
+        return self.root / "tables" / "films.json"
+
+    @property
+    def film_map(self) -> Path:
+        """Films as points of a plane (private: a row is a patient's film)."""
+        return self.root / "data" / "film_map.csv"
+
+    @property
+    def border_weights(self) -> Path:
+        """What the border rule learned from the training films, cell by cell."""
+        return self.root / "data" / "border_weights.json"
+
     def figure(self, name: str) -> Path:
         return self.root / "figures" / f"{name}.png"
 

@@ -24,7 +24,7 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 # What each chapter reads, besides what the chapters before it read; paths inside `results/<study>/`.
 READS = {
-    "01_data": ("data/*/audit.json",),
+    "01_data": ("data/*/audit.json", "data/audit.json", "tables/films.json"),
     "02_gan_training": ("gan/*/*/config.json", "synthetic/*/*/audit.json", "tables/quality.json"),
     "03_synthesis_review": ("review/*/worklist.csv", "review/*/events/*.jsonl"),
     "04_classifier_training": ("classifier/*/*/*/config.json",),

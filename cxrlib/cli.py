@@ -99,6 +99,15 @@ def audit(study: StudyName, force: Force = False) -> None:
 
 
 @app.command()
+def film_tables(study: StudyName, force: Force = False) -> None:
+    """Count and measure the audited films: Table 1, the flow of films, shortcuts, shift."""
+    from cxrlib.study import load_study
+    from cxrlib.tables import make_film_tables
+
+    make_film_tables(load_study(study), force=force)
+
+
+@app.command()
 def train_gan(study: StudyName, label: Label, fold: Fold = "all", force: Force = False) -> None:
     """Train the generator of one label and fold."""
     from cxrlib.gan.training import train_generator

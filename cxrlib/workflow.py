@@ -111,6 +111,7 @@ def _films_per_epoch(study: Study, arm: str, public_films: int) -> int:
 
 def _closing_jobs(study: Study) -> Iterator[Job]:
     results = study.results
+    yield Job("tables", "tables of the films", results.films_record, 10)
     yield Job("tables", "quality of the synthetic films", results.quality_record, 10)
     yield Job("tables", "tables", results.tables_record, 10)
     for chapter in CHAPTERS:

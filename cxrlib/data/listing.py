@@ -1,7 +1,7 @@
 """What a reader finds: the rows of a data set, and the files that can't be used, each with the reason."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ class Listing:
     """Rows as in a manifest, their files under `root`, and `unreadable`: {"file", "reason"} of those left out.
 
     `labels_file` is the table that was read; its hash is an input of the prepared images. `unexpected` are files that
-    lie among the images though the table does not name them.
+    lie among the images though the table does not name them; `expected_by_label` counts what it does name.
     """
 
     manifest: pd.DataFrame
@@ -26,6 +26,7 @@ class Listing:
     labels_file: Path
     unreadable: list[dict[str, str]] = field(default_factory=list)
     unexpected: tuple[str, ...] = ()
+    expected_by_label: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def expected(self) -> int:
@@ -42,7 +43,8 @@ def make_listing(rows: pd.DataFrame, root: Path, labels_file: Path, unexpected: 
     rows.loc[unsafe, "lung_mask"] = ""
     kept = rows[~rows["file"].isin(refused)].reset_index(drop=True)
     unreadable = [{"file": file, "reason": reason} for file, reason in refused.items()]
-    return Listing(validate_manifest(kept, str(labels_file)), root, labels_file, unreadable, tuple(unexpected))
+    named = rows["label"].value_counts().to_dict()
+    return Listing(validate_manifest(kept, str(labels_file)), root, labels_file, unreadable, tuple(unexpected), named)
 
 
 def unlisted_images(root: Path, named: Collection[str]) -> list[str]:

@@ -37,11 +37,11 @@ def prepare_role(study: "Study", role: str, *, force: bool = False, progress: Pr
     """Decode or simulate the films of a role, once, at every size that the study uses.
 
     Writes manifest.csv, images-<size>.npy and, where known, lungs-<size>.npy and opacities-<size>.npy, and last the
-    record audit.json, which is returned: files_expected (as the labels name them), missing (how many of them are not
-    there), unexpected (images there that the labels don't name), images_found, images_used, unreadable
-    [{file, reason}], reasons {kind of reason: how many}, by_label, patients, lung_masks (films that have one),
-    simulated, images_sha256 {size: hash}, manifest_sha256. Finished with the same settings and files, it returns the
-    record at once. `progress(done, total)` is called after each image.
+    record audit.json, which is returned: files_expected (as the labels name them) and expected_by_label, missing (how
+    many of them are not there), unexpected (images there that the labels don't name), images_found, images_used,
+    unreadable [{file, reason}], reasons {kind of reason: how many}, by_label, patients, lung_masks (films that have
+    one), simulated, images_sha256 {size: hash}, manifest_sha256. Finished with the same settings and files, it returns
+    the record at once. `progress(done, total)` is called after each image.
 
     Raises `InputError` for a source that can't be read, a role without usable images of a label, a full disk, or
     results that were made with other settings.
@@ -214,6 +214,7 @@ def _found(used: int, unreadable: list[dict[str, str]], listing: Listing | None)
     reasons = Counter(kind_of(problem["reason"]) for problem in unreadable)
     return {
         "files_expected": listing.expected if listing else used,
+        **({"expected_by_label": dict(listing.expected_by_label)} if listing else {}),
         "missing": reasons["missing"],
         "unexpected": len(listing.unexpected) if listing else 0,
         "images_found": used + len(unreadable),

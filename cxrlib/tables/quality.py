@@ -65,7 +65,7 @@ def _fold_quality(study: Study, label: str, fold: str, sets: dict[str, ImageSet]
         )
     drawn = {name: (films, random.permutation(len(films))[:number]) for name, films in sets.items()}
     drawn |= {"first": (sets["hospital"], first[:number]), "second": (sets["hospital"], second[:number])}
-    network, weights = _features_network(study), study.classifier.weights
+    network, weights = features_network(study), study.classifier.weights
     features = {
         name: extract_features(
             np.asarray(films.images)[np.sort(rows)], network=network, weights=weights, seed=study.seed
@@ -88,7 +88,7 @@ def _fold_quality(study: Study, label: str, fold: str, sets: dict[str, ImageSet]
     return found
 
 
-def _features_network(study: Study) -> str:
+def features_network(study: Study) -> str:
     return study.classifier.network if study.classifier.weights != "none" else RANDOM_FEATURES_NETWORK
 
 
@@ -108,7 +108,7 @@ def _what_decides_quality(study: Study) -> tuple[dict[str, Any], dict[str, Any]]
     settings = {
         "study_seed": study.seed,
         "resolution": study.gan.resolution,
-        "network": _features_network(study),
+        "network": features_network(study),
         "kernel_subsets": KERNEL_SUBSETS,
     }
     inputs: dict[str, Any] = {"weights": identify_weights(study.classifier.weights)}

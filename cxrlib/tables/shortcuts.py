@@ -1,0 +1,126 @@
+"""How far the shortcuts go in a study's films: from the source alone, and from the borders alone."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.data.images import ImageSet, load_image_set, load_masks
+from cxrlib.data.settings import ROLES
+from cxrlib.data.shortcuts import (
+    GRID,
+    border_cells,
+    border_region,
+    cross_predict,
+    fit_border_rule,
+    fit_source_rule,
+    lung_share_of,
+    parts_of_patients,
+)
+from cxrlib.evaluation.metrics import METRICS
+from cxrlib.evaluation.separation import separation
+from cxrlib.evaluation.uncertainty import metric_intervals, patient_counts
+from cxrlib.reproducibility import seed_for
+from cxrlib.study import Study
+
+SHORTCUT_METRICS = ("accuracy", "recall_positive", "recall_negative")
+LEARN = {"source": fit_source_rule, "borders": fit_border_rule}
+
+
+def shortcuts(study: Study) -> pd.DataFrame:
+    """How often each shortcut names the label of a role's films: one row per role, shortcut and where it was learned.
+
+    `shortcut` is `majority` (always the label that is commoner in training), `source` or `borders`. `learned_on` is
+    `training` or, where that says `own`, the role's own films. Whatever was learned on the films that it is asked about
+    is cross-fitted: it never saw the patient. Columns films, patients, known_source (films whose source the rule has
+    seen), and accuracy, recall_positive, recall_negative (a film is called positive from p = 0.5 up) and roc_auc,
+    each with `_low` and `_high` by bootstrap over patients.
+    """
+    films = {role: load_image_set(study, role, study.classifier.image_size) for role in ROLES}
+    region = border_region(_lungs(study))
+    given = {
+        "source": {role: films[role].manifest["source"].to_numpy(object) for role in ROLES},
+        "borders": {role: border_cells(films[role].images, region) for role in ROLES},
+    }
+    rows = []
+    for role in ROLES:
+        commoner = np.full(len(films[role]), float(films["training"].labels.mean() >= 0.5))
+        rows.append(_judged(study, role, "majority", "training", films[role], commoner, None))
+        for shortcut, learn in LEARN.items():
+            if role != "training":
+                rule = learn(given[shortcut]["training"], films["training"].labels)
+                p_positive = rule.predict(given[shortcut][role])
+                rows.append(_judged(study, role, shortcut, "training", films[role], p_positive, None))
+            rows += _learned_within(study, role, shortcut, films[role], given[shortcut][role])
+    table = pd.DataFrame(rows)
+    table["known_source"] = _known_sources(table, given["source"], films)
+    return table
+
+
+def border_weights(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The border rule learned on all training films, cell by cell, and what counts as border.
+
+    The first holds `cells` {row, column, weight} of the GRID x GRID cells; the second `cells` (how many count), `grid`,
+    `masks` (`all`, `some` or `none` of the roles have lungs that are known) and `lung_share` per role with masks.
+    """
+    lungs = _lungs(study)
+    region = border_region(lungs)
+    training = load_image_set(study, "training", study.classifier.image_size)
+    rule = fit_border_rule(border_cells(training.images, region), training.labels)
+    rows, columns = np.nonzero(region)
+    weights = {"grid": GRID, "row": rows.tolist(), "column": columns.tolist(), "weight": rule.weights.round(6).tolist()}
+    known = {role: masks for role, masks in lungs.items() if masks is not None}
+    complete = len(known) == len(lungs) and all(np.asarray(masks).any(axis=(1, 2)).all() for masks in known.values())
+    facts = {
+        "grid": GRID,
+        "cells": int(region.sum()),
+        "masks": "all" if complete else "some" if known else "none",
+        "lung_share": {role: round(lung_share_of(region, masks), 5) for role, masks in known.items()},
+    }
+    return weights, facts
+
+
+def _lungs(study: Study) -> dict[str, np.ndarray | None]:
+    return {role: load_masks(study, role, study.classifier.image_size, "lungs") for role in ROLES}
+
+
+def _learned_within(study: Study, role: str, shortcut: str, films: ImageSet, given: np.ndarray) -> list[dict[str, Any]]:
+    """A rule learned on the role's own films, each part of the patients by the others; none where patients are few."""
+    patients = films.manifest["patient_id"].to_numpy()
+    part = parts_of_patients(films.labels, patients, study.seed, role)
+    if part is None:
+        return []
+    p_positive = cross_predict(LEARN[shortcut], given, films.labels, part)
+    learned_on = "training" if role == "training" else "own"
+    return [_judged(study, role, shortcut, learned_on, films, p_positive, part)]
+
+
+def _judged(
+    study: Study, role: str, shortcut: str, learned_on: str, films: ImageSet, p_positive: np.ndarray,
+    part: np.ndarray | None,
+) -> dict[str, Any]:  # fmt: skip
+    patients = films.manifest["patient_id"].to_numpy(str)
+    order = np.unique(patients)
+    seed = seed_for(study.seed, "bootstrap", "shortcut", role)
+    counts = patient_counts(patients, films.labels, (p_positive >= 0.5).astype(int), order)
+    found = dict(zip(METRICS, metric_intervals(counts[None], seed=seed), strict=True))
+    intervals = {name: found[name] for name in SHORTCUT_METRICS}
+    intervals["roc_auc"] = separation(films.labels, p_positive, patients, seed=seed, parts=part)
+    row: dict[str, Any] = {"role": role, "shortcut": shortcut, "learned_on": learned_on}
+    row |= {"films": len(films), "patients": len(order)}
+    for name, interval in intervals.items():
+        row |= {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return row
+
+
+def _known_sources(table: pd.DataFrame, sources: dict[str, np.ndarray], films: dict[str, ImageSet]) -> list[int | None]:
+    """Films of each row's role whose source the source rule has met where it was learned; None for other shortcuts."""
+    rule = fit_source_rule(sources["training"], films["training"].labels)
+    known = []
+    for row in table.itertuples():
+        if row.shortcut != "source":
+            known.append(None)
+        else:
+            of_role = sources[row.role]
+            known.append(int((rule.knows(of_role) if row.learned_on == "training" else of_role != "").sum()))
+    return pd.array(known, dtype="Int64")
