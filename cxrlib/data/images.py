@@ -1,6 +1,6 @@
 """Image sets: a manifest and one uint8 array of films, mapped from disk by every stage."""
 
-import os
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from cxrlib.artifacts import atomic_path, read_json
+from cxrlib.data.film_reading import available_cores
 from cxrlib.data.manifest import read_manifest_csv, read_text_table
 from cxrlib.errors import InputError
 
@@ -183,9 +184,7 @@ class GrowingArray:
         self._write_header()
 
     def _write_header(self) -> None:
-        shape = (self._items, *self._item_shape)
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
+        np.lib.format.write_array_header_1_0(self._file, _header(self._items, self._item_shape))
 
 
 @contextmanager
@@ -197,14 +196,49 @@ def growing_array(path: Path, item_shape: tuple[int, ...]) -> Iterator[GrowingAr
         array.finish()
 
 
+class PlacedArray:
+    """A uint8 .npy file whose items are written in any order, by several processes, at `offset` + i * item bytes."""
+
+    def __init__(self, path: Path, item_shape: tuple[int, ...]) -> None:
+        self.path, self._item_shape = path, item_shape
+        with open(path, "wb") as file:
+            GrowingArray(file, item_shape)
+            self.offset = file.tell()
+
+    def keep(self, items: Sequence[int]) -> None:
+        """Close the gaps between the items that count (ascending), and put their number in the header."""
+        item_bytes = math.prod(self._item_shape)
+        with open(self.path, "r+b") as file:
+            for new, old in enumerate(items):
+                if new != old:
+                    file.seek(self.offset + old * item_bytes)
+                    item = file.read(item_bytes)
+                    file.seek(self.offset + new * item_bytes)
+                    file.write(item)
+            file.truncate(self.offset + len(items) * item_bytes)
+            file.seek(0)
+            np.lib.format.write_array_header_1_0(file, _header(len(items), self._item_shape))
+
+
+@contextmanager
+def placed_array(path: Path, item_shape: tuple[int, ...]) -> Iterator[PlacedArray]:
+    """An array that others fill: nothing appears at `path` unless the block ends well."""
+    with atomic_path(path) as temporary:
+        yield PlacedArray(temporary, item_shape)
+
+
+def _header(items: int, item_shape: tuple[int, ...]) -> dict[str, object]:
+    return {"descr": "|u1", "fortran_order": False, "shape": (items, *item_shape)}
+
+
 def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """Results in the order of the items, from one thread a core; memory holds at most a few hundred results.
 
-    PIL decodes and resizes outside the interpreter's lock, so threads are enough. Its warnings about odd files are
-    silenced, except that an image of suspiciously many pixels becomes an error.
+    For work outside the interpreter's lock, such as hashing or decoding large images; many small films are read by
+    `film_reading`. PIL's warnings about odd files are silenced, except that an image of suspiciously many pixels
+    becomes an error.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as pool, warnings.catch_warnings():
+    with ThreadPoolExecutor(available_cores()) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for start in range(0, len(items), ITEMS_IN_FLIGHT):

@@ -6,18 +6,16 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from cxrlib.artifacts import is_finished, read_json, sha256_of, start_afresh, write_csv, write_record
 from cxrlib.data.covidx import read_covidx
-from cxrlib.data.decoding import UnreadableImage, decode, decode_mask
+from cxrlib.data.film_reading import FilmJob, read_films
 from cxrlib.data.folder import read_folder
-from cxrlib.data.images import GrowingArray, growing_array, in_parallel, masks_path
+from cxrlib.data.images import growing_array, masks_path, placed_array
 from cxrlib.data.listing import Listing, kind_of
 from cxrlib.data.manifest import assign_folds, fold_problem, validate_manifest
 from cxrlib.data.phantom import PHANTOM_VERSION, phantom_film, phantom_manifest
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
-Arrays = dict[tuple[str, int], np.ndarray]
 
 
 def prepare_role(study: "Study", role: str, *, force: bool = False, progress: Progress | None = None) -> dict[str, Any]:
@@ -146,16 +143,23 @@ def _inputs(listing: Listing | None) -> dict[str, str]:
     if listing is None:
         return {}
     digest = hashlib.sha256()
-    for file in (*listing.manifest["file"], *filter(None, listing.manifest["lung_mask"])):
-        digest.update(f"{file}\0{(listing.root / file).stat().st_size}\n".encode())
-    return {"labels_sha256": sha256_of(listing.labels_file), "files_sha256": digest.hexdigest()}
+    try:
+        for file in (*listing.manifest["file"], *filter(None, listing.manifest["lung_mask"])):
+            digest.update(f"{file}\0{(listing.root / file).stat().st_size}\n".encode())
+        return {"labels_sha256": sha256_of(listing.labels_file), "files_sha256": digest.hexdigest()}
+    except OSError as error:
+        raise InputError(f"{error.filename}: was there a moment ago: {error.strerror}; run it again") from None
 
 
 def _prepare_phantom(study: "Study", role: str, source: PhantomSource, progress: Progress | None) -> pd.DataFrame:
     manifest = phantom_manifest(source, role, study.seed)
     rows = manifest.to_dict("records")
     with ExitStack() as files:
-        writers = _writers(study, role, ("images", "lungs", "opacities"), files)
+        writers = {
+            (kind, size): files.enter_context(growing_array(_array_path(study, role, kind, size), (size, size)))
+            for kind in ("images", "lungs", "opacities")
+            for size in study.image_sizes
+        }
         for done, row in enumerate(rows, start=1):
             films = {size: phantom_film(source, study.seed, row, size) for size in study.image_sizes}
             for (kind, size), writer in writers.items():
@@ -168,45 +172,41 @@ def _prepare_phantom(study: "Study", role: str, source: PhantomSource, progress:
 def _prepare_files(
     study: "Study", role: str, listing: Listing, progress: Progress | None
 ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    rows, unreadable, kept = listing.manifest, list(listing.unreadable), []
-    has_masks = bool((rows["lung_mask"] != "").any())
-    work = list(zip(rows["file"], rows["lung_mask"], strict=True))
-    read = partial(_read_row, root=listing.root, sizes=study.image_sizes, has_masks=has_masks)
+    rows = listing.manifest
+    kinds = ("images", "lungs") if (rows["lung_mask"] != "").any() else ("images",)
     with ExitStack() as files:
-        writers = _writers(study, role, ("images", "lungs") if has_masks else ("images",), files)
-        for index, (arrays, reason) in enumerate(in_parallel(read, work)):
-            if reason:
-                unreadable.append({"file": work[index][0], "reason": reason})
-            else:
-                kept.append(index)
-                for key, writer in writers.items():
-                    writer.append(arrays[key])
-            if progress:
-                progress(index + 1, len(work))
-    return rows.iloc[kept].reset_index(drop=True), unreadable
+        arrays = {
+            (kind, size): files.enter_context(placed_array(_array_path(study, role, kind, size), (size, size)))
+            for kind in kinds
+            for size in study.image_sizes
+        }
+        places = tuple((*key, str(array.path), array.offset) for key, array in arrays.items())
+        work = list(zip(rows["file"], rows["lung_mask"], strict=True))
+        reasons = read_films(FilmJob(str(listing.root), places), work, progress=progress)
+        kept = [index for index, (reason, _) in enumerate(reasons) if not reason]
+        left_out = [{"file": work[i][0], "reason": reason} for i, (reason, _) in enumerate(reasons) if reason]
+        unreadable = [*listing.unreadable, *left_out]
+        manifest = _without_lost_masks(rows, [mask_reason for _, mask_reason in reasons]).iloc[kept]
+        # Raised here, the arrays are not kept either.
+        _refuse_unusable(study, role, manifest, len(unreadable))
+        for array in arrays.values():
+            array.keep(kept)
+    return manifest.reset_index(drop=True), unreadable
 
 
-def _read_row(files: tuple[str, str], root: Path, sizes: tuple[int, ...], has_masks: bool) -> tuple[Arrays, str]:
-    """One film and its lung mask at every size, or the reason why the film can't be used."""
-    file, mask_file = files
-    try:
-        arrays = {("images", size): image for size, image in zip(sizes, decode(root / file, sizes), strict=True)}
-    except UnreadableImage as error:
-        return {}, str(error)
-    if has_masks:
-        masks = _read_mask(root, mask_file, sizes)
-        arrays |= {("lungs", size): mask for size, mask in zip(sizes, masks, strict=True)}
-    return arrays, ""
+def _without_lost_masks(rows: pd.DataFrame, reasons: list[str]) -> pd.DataFrame:
+    for file, reason in zip(rows["lung_mask"], reasons, strict=True):
+        if reason:
+            logger.warning("%s: lung mask left out: %s", file, reason)
+    return rows.assign(lung_mask=rows["lung_mask"].where([not reason for reason in reasons], ""))
 
 
-def _read_mask(root: Path, mask_file: str, sizes: tuple[int, ...]) -> list[np.ndarray]:
-    """All 0 where there is no mask."""
-    if mask_file:
-        try:
-            return decode_mask(root / mask_file, sizes)
-        except UnreadableImage as error:
-            logger.warning("%s: lung mask left out: %s", mask_file, error)
-    return [np.zeros((size, size), np.uint8) for size in sizes]
+def _refuse_unusable(study: "Study", role: str, manifest: pd.DataFrame, unreadable: int) -> None:
+    problem = _label_problem(manifest, unreadable, f"data.{role}")
+    if not problem and role == "hospital":
+        problem = fold_problem(manifest, study.data.folds)
+    if problem:
+        raise InputError(problem)
 
 
 def _found(used: int, unreadable: list[dict[str, str]], listing: Listing | None) -> dict[str, Any]:
@@ -222,15 +222,8 @@ def _found(used: int, unreadable: list[dict[str, str]], listing: Listing | None)
     }
 
 
-def _writers(
-    study: "Study", role: str, kinds: tuple[str, ...], files: ExitStack
-) -> dict[tuple[str, int], GrowingArray]:
-    writers = {}
-    for kind in kinds:
-        for size in study.image_sizes:
-            path = study.results.images(role, size) if kind == "images" else masks_path(study, role, size, kind)
-            writers[kind, size] = files.enter_context(growing_array(path, (size, size)))
-    return writers
+def _array_path(study: "Study", role: str, kind: str, size: int) -> Path:
+    return study.results.images(role, size) if kind == "images" else masks_path(study, role, size, kind)
 
 
 def _finish_manifest(
@@ -238,9 +231,6 @@ def _finish_manifest(
 ) -> dict[str, Any]:
     """Fold, validate and write the manifest; the facts of the record."""
     path = study.results.manifest(role)
-    problem = _label_problem(manifest, len(unreadable), f"data.{role}")
-    if problem:
-        raise InputError(problem)
     if role == "hospital":
         manifest = assign_folds(manifest, study.data.folds, study.seed)
     write_csv(path, validate_manifest(manifest, str(path)))
