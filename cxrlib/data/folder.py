@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from cxrlib.data.label_table import read_label_table
-from cxrlib.data.listing import Listing, make_listing, unlisted_images
+from cxrlib.data.listing import Listing, is_folder, make_listing, unlisted_images
 from cxrlib.data.manifest import MANIFEST_COLUMNS
 from cxrlib.data.settings import LABELS, FolderSource
 from cxrlib.errors import InputError
@@ -25,7 +25,7 @@ def read_folder(source: FolderSource) -> Listing:
     file that is listed twice.
     """
     root = Path(source.folder)
-    if not _is_folder(root):
+    if not is_folder(root):
         raise InputError(f"{root}: no such folder; expected images and a table {source.labels_file}")
     table = read_label_table(root, source.labels_file)
     where = str(root / source.labels_file)
@@ -42,13 +42,6 @@ def read_folder(source: FolderSource) -> Listing:
     rows["lung_mask"] = rows["lung_mask"].map(_tidied)
     named = {*rows["file"], *rows["lung_mask"]}
     return make_listing(rows, root, root / source.labels_file, unlisted_images(root, named))
-
-
-def _is_folder(root: Path) -> bool:
-    try:
-        return root.is_dir()
-    except (OSError, ValueError):
-        return False
 
 
 def _named_as_in_a_manifest(table: pd.DataFrame, source: FolderSource, where: str) -> pd.DataFrame:

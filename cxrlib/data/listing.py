@@ -47,6 +47,14 @@ def make_listing(rows: pd.DataFrame, root: Path, labels_file: Path, unexpected: 
     return Listing(validate_manifest(kept, str(labels_file)), root, labels_file, unreadable, tuple(unexpected), named)
 
 
+def is_folder(root: Path) -> bool:
+    """False also for names that no system can have."""
+    try:
+        return root.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def unlisted_images(root: Path, named: Collection[str]) -> list[str]:
     """Image files under `root`, by their suffix, that are not among the `named` (relative to `root`)."""
     return [file for file in files_under(root) if file.lower().endswith(IMAGE_SUFFIXES) and file not in named]
