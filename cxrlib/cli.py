@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -72,6 +73,25 @@ def show(study: StudyName) -> None:
     loaded = load_study(study)
     _say(yaml.safe_dump(loaded.resolved(), sort_keys=False, allow_unicode=True).rstrip())
     check_sources(loaded)
+
+
+@app.command()
+def import_dicom(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of a DICOM export, searched throughout.")],
+    labels: Annotated[Path, typer.Option(help="CSV or Excel table: a column `label` and one of ids or file names.")],
+    out: Annotated[Path, typer.Option(help="Folder to make, for the `folder` reader; must not hold anything else.")],
+    key: Annotated[
+        Path | None, typer.Option(help="File of the secret key; by default ~/.config/cxr/pseudonyms.key")
+    ] = None,
+) -> None:
+    """Turn a DICOM export into a folder of films under pseudonyms. Interrupted, type the same again."""
+    from cxrlib.data.dicom import import_dicom as import_films
+
+    imported = import_films(source, labels, out, key_file=key, progress=_progress)
+    for line in imported.lines(out):
+        _say(line)
+    if not imported.used:
+        raise InputError(f"{source}: no film was used; the reasons stand above and in {out / 'import.csv'}")
 
 
 @app.command()

@@ -1,0 +1,48 @@
+"""Contact sheets of every film's borders, where names, numbers and marks are printed, for a human to look at."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from cxrlib.artifacts import atomic_path
+
+TILE_PX = 400
+COLUMNS, ROWS = 4, 4
+FILMS_PER_SHEET = COLUMNS * ROWS
+CAPTION_PX = 18
+GAP_PX = 8
+# An eighth of each side is border. The inner part is dimmed, so that the eye stays outside, but not removed: a
+# lateral view or a hand is seen here too.
+BORDER_SHARE = 0.125
+DIMMED = 0.35
+# Exponent below 1: print that is hardly brighter than the black around it becomes visible.
+LIFT_SHADOWS = 0.6
+
+
+def draw_sheet(item: tuple[Path, list[tuple[str, Path]]]) -> None:
+    """Write the sheet `item[0]` of at most 16 films, given as (pseudonym, PNG). It carries nothing but pixels."""
+    place, films = item
+    width = COLUMNS * (TILE_PX + GAP_PX) + GAP_PX
+    height = -(-len(films) // COLUMNS) * (TILE_PX + CAPTION_PX + GAP_PX) + GAP_PX
+    sheet = Image.new("L", (width, height), 255)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    for number, (pseudonym, picture) in enumerate(films):
+        left = GAP_PX + number % COLUMNS * (TILE_PX + GAP_PX)
+        top = GAP_PX + number // COLUMNS * (TILE_PX + CAPTION_PX + GAP_PX)
+        draw.text((left, top), pseudonym, fill=0, font=font)
+        with Image.open(picture) as film:
+            sheet.paste(_tile(film.convert("L")), (left, top + CAPTION_PX))
+    with atomic_path(place) as temporary:
+        sheet.save(temporary, format="PNG")
+
+
+def _tile(film: Image.Image) -> Image.Image:
+    """The film at tile size with bright borders and a dimmed inside, on grey where it is narrower than the tile."""
+    film.thumbnail((TILE_PX, TILE_PX), Image.Resampling.LANCZOS)
+    greys = 255 * (np.asarray(film) / 255) ** LIFT_SHADOWS
+    down, right = (int(side * BORDER_SHARE) for side in greys.shape)
+    greys[down : greys.shape[0] - down, right : greys.shape[1] - right] *= DIMMED
+    tile = Image.new("L", (TILE_PX, TILE_PX), 200)
+    tile.paste(Image.fromarray(np.rint(greys).astype(np.uint8)), (0, 0))
+    return tile
