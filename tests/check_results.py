@@ -1,56 +1,103 @@
 """Check a finished study from outside: `python tests/check_results.py results/demo`.
 
-Recomputes Table 2 from the predictions with scikit-learn alone. For a simulated study it also holds the demo to what it
-is for: the hospital's films are harder than the validation films, and the synthetic films are nearer to the hospital's
-than the public ones are. Ends with exit code 1 and the reasons if something is not so.
+Recomputes Table 2 from the predictions with scikit-learn alone, at threshold 0.5 and at each model's own, and holds the
+tables of differences against it. For a simulated study it also holds the demo to what it is for: the hospital's films
+are harder than the validation films, and the synthetic films are nearer to the hospital's than the public ones are.
+Ends with exit code 1 and the reasons if something is not so.
 """
 
+import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+from sklearn import metrics
 
 LABELS = ("negative", "positive")
 SMALLEST_SHIFT = 0.10
+TOLERANCE = 1e-9
 
 
-def recomputed(predictions: pd.DataFrame) -> dict[str, float]:
-    """Table 2's seven figures of one seed, at threshold 0.5."""
-    truth = predictions["label"]
-    answer = predictions["p_positive"].ge(0.5).map({False: "negative", True: "positive"})
-    precision, recall, f1, _ = precision_recall_fscore_support(truth, answer, labels=LABELS, zero_division=0)
-    figures = {"accuracy": accuracy_score(truth, answer)}
+def recomputed(answers: pd.DataFrame, operating_point: str) -> dict[str, float]:
+    """Table 2's figures of one seed, from its models' predictions, thresholds and temperatures."""
+    truth, p = answers["label"], answers["p_positive"]
+    threshold = 0.5 if operating_point == "fixed" else answers["threshold"]
+    answer = p.ge(threshold).map({False: "negative", True: "positive"})
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(truth, answer, labels=LABELS, zero_division=0)
+    figures = {"accuracy": metrics.accuracy_score(truth, answer)}
     for index, label in enumerate(LABELS):
-        figures |= {
-            f"f1_{label}": f1[index],
-            f"precision_{label}": precision[index],
-            f"recall_{label}": recall[index],
-        }
+        figures |= {f"f1_{label}": f1[index], f"precision_{label}": precision[index], f"recall_{label}": recall[index]}
+    figures["balanced_accuracy"] = recall.mean()
+    figures["mcc"] = metrics.matthews_corrcoef(truth, answer)
+    positive = truth == "positive"
+    figures["roc_auc"] = metrics.roc_auc_score(positive, p)
+    figures["average_precision"] = metrics.average_precision_score(positive, p)
+    odds = (p.clip(1e-12, 1 - 1e-12) / (1 - p).clip(1e-12, 1 - 1e-12)) ** (1 / answers["temperature"])
+    figures["brier"] = ((p - positive) ** 2).mean()
+    figures["brier_calibrated"] = ((odds / (1 + odds) - positive) ** 2).mean()
     return figures
 
 
+def answers_of(seed: Path) -> pd.DataFrame:
+    """Predictions of one arm and seed, of all folds, each with its model's threshold and temperature."""
+    parts = []
+    for file in sorted(seed.glob("*/predictions.csv")):
+        facts = json.loads((file.parent / "config.json").read_text(encoding="utf-8"))
+        chosen = {"threshold": facts["threshold_validation"], "temperature": facts["temperature"]}
+        parts.append(pd.read_csv(file).assign(**chosen))
+    return pd.concat(parts)
+
+
 def check_table2(results: Path) -> list[str]:
-    """What in table2.csv differs from the predictions by more than 1e-9."""
+    """What in table2.csv and table2_seeds.csv differs from the predictions by more than 1e-9."""
     problems, table = [], pd.read_csv(results / "tables" / "table2.csv")
+    by_seed = pd.read_csv(results / "tables" / "table2_seeds.csv").set_index(["role", "arm", "operating_point", "seed"])
     arms = sorted(folder.name for folder in (results / "classifier").iterdir())
     if sorted(table["arm"].unique()) != arms:
         problems.append(f"table2.csv has the arms {sorted(table['arm'].unique())}, the classifiers {arms}")
     for row in table.to_dict("records"):
-        seeds = []
+        point, seeds = row["operating_point"], {}
         for seed in sorted((results / "classifier" / row["arm"]).glob("seed*")):
-            found = pd.concat([pd.read_csv(file) for file in sorted(seed.glob("*/predictions.csv"))])
-            seeds.append(recomputed(found[found["role"] == row["role"]]))
-        for name, value in pd.DataFrame(seeds).mean().items():
-            if abs(value - row[name]) > 1e-9:
-                problems.append(f"{row['role']} {row['arm']} {name}: table {row[name]}, predictions {value}")
+            found = answers_of(seed)
+            number = int(seed.name.removeprefix("seed"))
+            seeds[number] = recomputed(found[found["role"] == row["role"]], point)
+            shown = by_seed.loc[(row["role"], row["arm"], point, number)]
+            problems += _differing(f"{row['role']} {row['arm']} {point} seed {number}", seeds[number], shown)
+        means = pd.DataFrame(seeds.values()).mean().to_dict()
+        problems += _differing(f"{row['role']} {row['arm']} {point}", means, row)
+        for name in means:
+            low, high = row[f"{name}_low"], row[f"{name}_high"]
+            if np.isnan([low, high]).any() or not low - TOLERANCE <= row[name] <= high + TOLERANCE:
+                problems.append(f"{row['role']} {row['arm']} {point} {name}: {row[name]} lies outside [{low}, {high}]")
     return problems
+
+
+def check_differences(results: Path) -> list[str]:
+    """What in differences.csv is not the difference of two rows of table2.csv."""
+    keys = ["role", "arm", "operating_point"]
+    table = pd.read_csv(results / "tables" / "table2.csv").set_index(keys)
+    problems = []
+    for row in pd.read_csv(results / "tables" / "differences.csv").itertuples():
+        ours, base = (table.loc[(row.role, arm, row.operating_point), row.metric] for arm in (row.arm, "baseline"))
+        if abs(ours - base - row.difference) > TOLERANCE:
+            problems.append(f"{row.role} {row.arm} {row.metric}: difference {row.difference}, Table 2 {ours - base}")
+    return problems
+
+
+def _differing(where: str, expected: dict, shown: pd.Series | dict) -> list[str]:
+    return [
+        f"{where} {name}: table {shown[name]}, predictions {value}"
+        for name, value in expected.items()
+        if not abs(value - shown[name]) <= TOLERANCE
+    ]
 
 
 def check_shift(results: Path) -> list[str]:
     """Whether the baseline's recall falls on the hospital's films, in the mean over seeds."""
-    table = pd.read_csv(results / "tables" / "table2.csv").set_index(["role", "arm"])["recall_positive"]
+    table = pd.read_csv(results / "tables" / "table2.csv").query("operating_point == 'fixed'")
+    table = table.set_index(["role", "arm"])["recall_positive"]
     shift = table["validation", "baseline"] - table["hospital", "baseline"]
     print(f"baseline recall: validation {table['validation', 'baseline']:.3f}, hospital {shift:.3f} lower")
     return [] if shift >= SMALLEST_SHIFT else [f"recall is only {shift:.3f} lower on the hospital's films"]
@@ -71,7 +118,7 @@ def check_quality(results: Path) -> list[str]:
 def main(folder: str) -> int:
     results = Path(folder)
     study = yaml.safe_load((results / "study.yaml").read_text(encoding="utf-8"))
-    problems = check_table2(results)
+    problems = check_table2(results) + check_differences(results)
     if all(study["data"][role]["reader"] == "phantom" for role in ("training", "validation", "hospital")):
         problems += check_shift(results) + check_quality(results)
     print("\n".join(problems) or f"{folder}: the tables agree with the predictions")

@@ -19,11 +19,12 @@ def plain(text):
 
 
 def table2():
-    row = {"role": "hospital", "arm": "baseline", "seeds": 3}
+    row = {"role": "hospital", "arm": "baseline", "operating_point": "fixed", "seeds": 3}
     for index, metric in enumerate(METRICS):
         value = 0.70 + 0.01 * index
-        row |= {metric: value, f"{metric}_low": value - 0.052, f"{metric}_high": value + 0.049, f"{metric}_sd": 0.01}
-    return pd.DataFrame([row, {**row, "role": "validation", "accuracy": 0.9}])
+        row |= {metric: value, f"{metric}_low": value - 0.052, f"{metric}_high": value + 0.049}
+    other = {**row, "operating_point": "validation", "accuracy": 0.5}
+    return pd.DataFrame([row, other, {**row, "role": "validation", "accuracy": 0.9}])
 
 
 def test_table_two_has_a_row_per_class_and_the_paper_s_beside_it():
@@ -50,15 +51,20 @@ def test_oversampled_and_synthetic_films_are_counted_apart():
 
 
 def test_confusion_counts_are_means_over_seeds():
-    counts = {"true_positive": [8, 10], "false_negative": [2, 0], "false_positive": [1, 3], "true_negative": [9, 7]}
-    table = pd.DataFrame({"role": "hospital", "arm": "baseline", "seed": [0, 1], **counts})
+    counts = {"tp": [8, 10, 0], "fn": [2, 0, 10], "fp": [1, 3, 0], "tn": [9, 7, 10]}
+    keys = {"role": "hospital", "arm": "baseline", "seed": [0, 1, 1]}
+    table = pd.DataFrame({**keys, "operating_point": ["fixed", "fixed", "validation"], **counts})
     np.testing.assert_array_equal(reading_tables.confusion_counts(table, "hospital")["baseline"], [[9, 1], [2, 8]])
 
 
 def test_differences_are_in_points_and_leave_out_the_baseline():
     table = pd.DataFrame(
-        [("hospital", "synthetic", "accuracy", 0.021, -0.004, 0.05), ("hospital", "baseline", "accuracy", 0, 0, 0)],
-        columns=["role", "arm", "metric", "difference", "low", "high"],
+        [
+            ("hospital", "synthetic", "fixed", "accuracy", 0.021, -0.004, 0.05),
+            ("hospital", "synthetic", "validation", "accuracy", 0.5, 0.4, 0.6),
+            ("hospital", "baseline", "fixed", "accuracy", 0, 0, 0),
+        ],
+        columns=["role", "arm", "operating_point", "metric", "difference", "low", "high"],
     )
     shown = reading_tables.differences(table, "hospital", ["accuracy"])
     assert shown.index.tolist() == ["synthetic"]

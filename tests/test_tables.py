@@ -11,11 +11,11 @@ from sklearn import metrics as reference
 from cxrlib.artifacts import write_record
 from cxrlib.data.audit import prepare_study
 from cxrlib.data.images import ImageSet
-from cxrlib.data.settings import LABELS
+from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.errors import InputError
 from cxrlib.evaluation.metrics import METRICS
 from cxrlib.study import load_study
-from cxrlib.tables import make_tables, measure_quality, statements_path
+from cxrlib.tables import gather_predictions, make_tables, measure_quality, statements_path
 
 ARMS = ["baseline", "synthetic", "synthetic-crossfit", "oversampled"]
 
@@ -42,7 +42,8 @@ def finished_study(tmp_path_factory, write_study_in):
 
 
 def test_table_2_agrees_with_scikit_learn_on_the_predictions(finished_study):
-    table = pd.read_csv(finished_study.results.table("table2")).set_index(["role", "arm"])
+    table = pd.read_csv(finished_study.results.table("table2")).query("operating_point == 'fixed'")
+    table = table.set_index(["role", "arm"])
     functions = {
         "accuracy": lambda labels, predicted: reference.accuracy_score(labels, predicted),
         **{
@@ -59,19 +60,19 @@ def test_table_2_agrees_with_scikit_learn_on_the_predictions(finished_study):
     }
     for role in ("validation", "hospital"):
         for arm in ARMS:
-            for metric in METRICS:
+            for metric, function in functions.items():
                 values = []
                 for seed in range(2):
                     rows = _pooled(finished_study, arm, seed).query("role == @role")
                     labels = (rows["label"] == "positive").astype(int)
-                    values.append(functions[metric](labels, (rows["p_positive"] >= 0.5).astype(int)))
+                    values.append(function(labels, (rows["p_positive"] >= 0.5).astype(int)))
                 assert table.loc[(role, arm), metric] == pytest.approx(np.mean(values), abs=1e-9)
 
 
 def test_every_arm_is_judged_on_all_hospital_films(finished_study):
     table = pd.read_csv(finished_study.results.table("table2_seeds")).query("role == 'hospital'")
-    counts = table[["true_positive", "false_negative", "false_positive", "true_negative"]].sum(axis=1)
-    assert len(table) == 8
+    counts = table[["tp", "fn", "fp", "tn"]].sum(axis=1)
+    assert len(table) == 16
     assert set(counts) == {len(pd.read_csv(finished_study.results.manifest("hospital")))}
 
 
@@ -87,21 +88,44 @@ def test_table_1_counts_the_manifests(finished_study):
 
 
 def test_differences_are_those_of_table_2(finished_study):
-    table = pd.read_csv(finished_study.results.table("table2")).set_index(["role", "arm"])
+    keys = ["role", "arm", "operating_point"]
+    table = pd.read_csv(finished_study.results.table("table2")).set_index(keys)
     differences = pd.read_csv(finished_study.results.table("differences"))
-    assert differences.columns.tolist() == ["role", "arm", "metric", "difference", "low", "high"]
+    bounds = ["low", "high", "headline_low", "headline_high"]
+    assert differences.columns.tolist() == [*keys, "metric", "difference", *bounds]
     assert set(differences["arm"]) == set(ARMS) - {"baseline"}
+    assert set(differences["metric"]) == set(METRICS)
     for row in differences.itertuples():
-        expected = table.loc[(row.role, row.arm), row.metric] - table.loc[(row.role, "baseline"), row.metric]
-        assert row.difference == pytest.approx(expected, abs=1e-9)
+        ours, base = (table.loc[(row.role, arm, row.operating_point), row.metric] for arm in (row.arm, "baseline"))
+        assert row.difference == pytest.approx(ours - base, abs=1e-9)
 
 
-def test_all_tables_and_statements_are_there(finished_study):
-    for name in ("curves", "contrasts", "shift", "paper_table1", "paper_table2"):
-        assert len(pd.read_csv(finished_study.results.table(name)))
+def test_all_tables_and_statements_are_there_and_name_no_film(finished_study):
+    ids = set()
+    for role in ROLES:
+        manifest = pd.read_csv(finished_study.results.manifest(role), dtype=str)
+        ids |= set(manifest["image_id"]) | set(manifest["patient_id"])
+    for name in json.loads(finished_study.results.tables_record.read_text())["tables"]:
+        table = pd.read_csv(finished_study.results.table(name), dtype=str)
+        assert len(table) or name.startswith("dose"), name
+        assert not ids & set(table.to_numpy().ravel()), name
     statements = json.loads(statements_path(finished_study).read_text())
-    assert {"answer", "answer_long", "shift", "gain", "leakage", "rebalancing", "price"} == set(statements)
+    assert {"answer", "answer_long", "shift", "gain", "leakage", "rebalancing", "price"} <= set(statements)
     assert "simulated" in statements["answer"]
+
+
+def test_temperature_and_threshold_of_each_model_reach_the_tables(finished_study):
+    """A threshold of 0.3 chosen on validation counts by 0.3, and temperature 2 halves the log-odds."""
+    predictions = gather_predictions(finished_study)
+    rows = predictions.query("arm == 'baseline' and seed == 1 and role == 'hospital'")
+    assert (rows["threshold_validation"] == 0.3).all()
+    p, calibrated = rows["p_positive"].clip(1e-12, 1 - 1e-12), rows["p_calibrated"]
+    np.testing.assert_allclose(np.log(calibrated / (1 - calibrated)), np.log(p / (1 - p)) / 2, atol=1e-9)
+    table = pd.read_csv(finished_study.results.table("table2_seeds"))
+    chosen = table.query("role == 'hospital' and arm == 'baseline' and seed == 1 and operating_point == 'validation'")
+    positive = rows["label"] == "positive"
+    assert chosen["tp"].item() == int((positive & (rows["p_positive"] >= 0.3)).sum())
+    assert chosen["brier_calibrated"].item() == pytest.approx(np.mean((calibrated - positive) ** 2), abs=1e-12)
 
 
 def test_finished_tables_are_not_made_again_and_changed_predictions_are_noticed(finished_study):
@@ -169,7 +193,8 @@ def _write_predictions(study, arm, seed, fold, random):
     path = study.results.predictions(arm, seed, fold)
     path.parent.mkdir(parents=True)
     pd.concat(parts).to_csv(path, index=False)
-    write_record(study.results.classifier_record(arm, seed, fold), {}, {}, 0.0)
+    facts = {"temperature": 1.0 + seed, "threshold_validation": 0.5 - 0.2 * seed}
+    write_record(study.results.classifier_record(arm, seed, fold), {}, {}, 0.0, **facts)
 
 
 def _write_synthetic(study, label, fold, images):

@@ -1,7 +1,8 @@
-"""Arms beside each other: Table 2 with intervals, differences on the same films, curves.
+"""Arms beside each other: Table 2 with intervals, differences on the same films, the shift, the headline.
 
-All functions take one tidy table of predictions with the columns `arm, seed, image_id, patient_id, role, label,
-p_positive`; an arm with several folds has the rows of all its folds, one after the other.
+`resampled` maps a role to its arms' figures on the same resampled patients (`cxrlib.evaluation.resampled`). Estimates
+are means over seeds. `low` and `high` bound the 95 % interval over patients with the seeds given; `headline_low` and
+`headline_high` that over patients and seeds.
 """
 
 from collections.abc import Sequence
@@ -9,133 +10,168 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from cxrlib.errors import InputError
-from cxrlib.evaluation.metrics import (
-    METRICS,
-    check_both_labels,
-    confusion_counts,
-    precision_recall_points,
-    predicted_labels,
-    ranking_metrics,
-    roc_points,
-    threshold_metrics,
-)
-from cxrlib.evaluation.uncertainty import (
-    Interval,
-    metric_intervals,
-    paired_differences,
-    patient_counts,
-    unpaired_differences,
+from cxrlib.evaluation.metrics import METRICS, RANGES, confusion_counts, probability_metrics, threshold_metrics
+from cxrlib.evaluation.ranking import precision_recall_points, roc_points
+from cxrlib.evaluation.resampled import AT_PRECISION, QUANTITIES, Resampled, quantity
+from cxrlib.evaluation.scores import OPERATING_POINTS, Scores
+from cxrlib.evaluation.uncertainty import percentile_bounds
+
+Resamples = dict[str, dict[str, Resampled]]
+AllScores = dict[str, dict[str, Scores]]
+LOWEST, HIGHEST = (
+    np.array([RANGES.get(metric, (0.0, 1.0))[end] for _, metric in QUANTITIES])[:, None] for end in (0, 1)
 )
 
-ROLES = ("validation", "hospital")
 
-
-def metrics_by_seed(predictions: pd.DataFrame) -> pd.DataFrame:
-    """One row per role, arm and seed: the seven metrics, ROC-AUC, average precision, confusion counts."""
+def table2_seeds(scores: AllScores) -> pd.DataFrame:
+    """One row per role, arm, seed and operating point: every metric and the confusion counts."""
     rows = []
-    for (role, arm, seed), group in _groups(predictions, ["role", "arm", "seed"]):
-        labels, predicted = _labels(group), predicted_labels(group["p_positive"].to_numpy())
-        check_both_labels(labels, f"predictions of {arm}, seed {seed}, {role}")
-        row = {"role": role, "arm": arm, "seed": seed, **threshold_metrics(labels, predicted)}
-        rows.append(row | ranking_metrics(labels, group["p_positive"]) | confusion_counts(labels, predicted))
+    for role, arms in scores.items():
+        for arm, found in arms.items():
+            for number, seed in enumerate(found.seeds):
+                of_all = probability_metrics(found.labels, found.p_positive[number], found.p_calibrated[number])
+                for point in OPERATING_POINTS:
+                    predicted = found.predicted(point)[number]
+                    row = {"role": role, "arm": arm, "seed": seed, "operating_point": point}
+                    row |= threshold_metrics(found.labels, predicted) | of_all
+                    rows.append(row | confusion_counts(found.labels, predicted))
     return pd.DataFrame(rows)
 
 
-def metrics_by_arm(predictions: pd.DataFrame, *, bootstrap_seed: int) -> pd.DataFrame:
-    """Table 2: per role and arm the mean over seeds of each metric, its 95 % interval over patients, its sd over seeds.
-
-    With one seed the standard deviation over seeds is not a number.
-    """
-    by_seed = metrics_by_seed(predictions)
+def table2(resampled: Resamples) -> pd.DataFrame:
+    """One row per role, arm and operating point: for each metric its mean over seeds and interval over patients."""
     rows = []
-    for (role, arm), seeds in _groups(by_seed, ["role", "arm"]):
-        counts = _counts(predictions, role, arm)
-        row: dict[str, object] = {"role": role, "arm": arm, "seeds": len(seeds)}
-        for metric, interval in zip(METRICS, metric_intervals(counts, seed=bootstrap_seed), strict=True):
-            row[metric] = float(seeds[metric].mean())
-            row[f"{metric}_low"], row[f"{metric}_high"] = interval.low, interval.high
-            row[f"{metric}_sd"] = float(seeds[metric].std(ddof=1))
-        rows.append(row)
+    for role, arms in resampled.items():
+        for arm, found in arms.items():
+            estimates, bounds = found.estimates, _bounds(found.over_patients)
+            for point in OPERATING_POINTS:
+                row: dict[str, object] = {
+                    "role": role, "arm": arm, "operating_point": point, "seeds": len(found.found),
+                }  # fmt: skip
+                for metric in METRICS:
+                    column = quantity(metric, point)
+                    row[metric] = estimates[column]
+                    row[f"{metric}_low"], row[f"{metric}_high"] = bounds[column]
+                rows.append(row)
     return pd.DataFrame(rows)
 
 
-def contrasts(predictions: pd.DataFrame, pairs: Sequence[tuple[str, str]], *, bootstrap_seed: int) -> pd.DataFrame:
-    """Differences `arm` minus `reference` on the same films with 95 % intervals over patients, for each role and pair.
+def headline(resampled: Resamples) -> pd.DataFrame:
+    """One row per role, arm and metric at threshold 0.5: `low` and `high` are over patients and seeds.
 
-    Pairs with an arm that has no predictions are left out.
+    `patients_low` and `patients_high` are over patients alone, so that a reader sees what the chance of training adds;
+    with one seed the two are the same and that chance is unknown.
     """
-    columns = ["role", "arm", "reference", "metric", "difference", "low", "high"]
-    there = set(predictions["arm"])
     rows = []
-    for role in ROLES:
+    for role, arms in resampled.items():
+        for arm, found in arms.items():
+            both, patients = _bounds(found.over_both), _bounds(found.over_patients)
+            for metric in METRICS:
+                column = quantity(metric)
+                row = {"role": role, "arm": arm, "metric": metric, "seeds": len(found.found)}
+                row |= {"estimate": found.estimates[column], "low": both[column, 0], "high": both[column, 1]}
+                rows.append(row | {"patients_low": patients[column, 0], "patients_high": patients[column, 1]})
+    return pd.DataFrame(rows)
+
+
+def contrasts(resampled: Resamples, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    """Differences `arm` minus `reference` on the same films, one row per role, pair, operating point and metric.
+
+    The bootstrap is paired: both arms see the same patients in each resample. Pairs with an arm that did not answer
+    for a role's films are left out there.
+    """
+    rows = []
+    for role, arms in resampled.items():
         for arm, reference in pairs:
-            if not {arm, reference} <= there:
-                continue
-            _check_same_films(predictions, role, arm, reference)
-            first, second = _counts(predictions, role, arm), _counts(predictions, role, reference)
-            found = paired_differences(first, second, seed=bootstrap_seed)
-            rows += _rows({"role": role, "arm": arm, "reference": reference}, found)
-    return pd.DataFrame(rows, columns=columns)
+            if arm in arms and reference in arms:
+                keys = {"role": role, "arm": arm, "reference": reference}
+                rows += _difference_rows(keys, arms[arm], arms[reference], OPERATING_POINTS)
+    return pd.DataFrame(rows, columns=["role", "arm", "reference", *_DIFFERENCE])
 
 
-def shift(predictions: pd.DataFrame, *, bootstrap_seed: int) -> pd.DataFrame:
-    """Per arm, hospital minus validation with 95 % intervals; the two roles' patients are resampled apart."""
+def shift(resampled: Resamples) -> pd.DataFrame:
+    """Per arm, hospital minus validation at threshold 0.5; the two roles' patients are resampled apart."""
     rows = []
-    for arm in predictions["arm"].unique():
-        hospital, validation = (_counts(predictions, role, arm) for role in ("hospital", "validation"))
-        rows += _rows({"arm": arm}, unpaired_differences(hospital, validation, seed=bootstrap_seed))
-    return pd.DataFrame(rows, columns=["arm", "metric", "difference", "low", "high"])
+    for arm, validation in resampled["validation"].items():
+        hospital = resampled["hospital"].get(arm)
+        if hospital is not None:
+            rows += _difference_rows({"arm": arm}, hospital, validation, ("fixed",))
+    return pd.DataFrame(rows, columns=["arm", *_DIFFERENCE])
 
 
-def curves(predictions: pd.DataFrame) -> pd.DataFrame:
+def at_equal_precision(resampled: Resamples, reference: str = "baseline") -> pd.DataFrame:
+    """Recall of each arm where its precision is no lower than the reference arm's at threshold 0.5.
+
+    Each seed's threshold is the one of highest recall that reaches the precision, chosen on the films it is judged on:
+    a description of the curve, the same for every arm, and no promise for other films. `difference` is to the reference
+    arm under the same rule; 0 recall means that no threshold reaches the precision.
+    """
+    column, precision = quantity(AT_PRECISION), quantity("precision_positive")
+    rows = []
+    for role, arms in resampled.items():
+        base = arms.get(reference)
+        for arm, found in arms.items():
+            if base is None:
+                continue
+            row = {"role": role, "arm": arm, "precision": base.estimates[precision]}
+            row |= {"recall": found.estimates[column]}
+            for name, values in (("", found.over_patients), ("headline_", found.over_both)):
+                row[f"{name}low"], row[f"{name}high"] = _bounds(values)[column]
+            row["difference"] = found.estimates[column] - base.estimates[column]
+            pairs = (("", "over_patients"), ("headline_", "over_both"))
+            for name, way in pairs:
+                apart = getattr(found, way)[:, [column]] - getattr(base, way)[:, [column]]
+                row[f"difference_{name}low"], row[f"difference_{name}high"] = percentile_bounds(apart, (-1, 1))[0]
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def dose(headlines: pd.DataFrame, percents: dict[str, int]) -> pd.DataFrame:
+    """The headline's rows of the arms that make up the dose curve, `percents` giving each arm's dose."""
+    table = headlines[headlines["arm"].isin(percents)]
+    table = table.assign(dose_percent=table["arm"].map(percents))
+    columns = ["role", "dose_percent", "metric", "estimate", "low", "high"]
+    return table.sort_values(["role", "metric", "dose_percent"], kind="stable")[columns].reset_index(drop=True)
+
+
+def dose_seeds(by_seed: pd.DataFrame, percents: dict[str, int]) -> pd.DataFrame:
+    """Each run of the dose curve at threshold 0.5, one row per role, dose, seed and metric."""
+    table = by_seed[by_seed["arm"].isin(percents) & (by_seed["operating_point"] == "fixed")]
+    table = table.assign(dose_percent=table["arm"].map(percents))
+    long = table.melt(["role", "dose_percent", "seed"], list(METRICS), "metric", "value")
+    return long.sort_values(["role", "metric", "dose_percent", "seed"], kind="stable", ignore_index=True)
+
+
+def curves(scores: AllScores) -> pd.DataFrame:
     """Points of each seed: `roc` (x false positive rate, y recall), `precision_recall` (x recall, y precision)."""
     parts = []
-    for (role, arm, seed), group in _groups(predictions, ["role", "arm", "seed"]):
-        for curve, points in (("roc", roc_points), ("precision_recall", precision_recall_points)):
-            x, y = points(_labels(group), group["p_positive"].to_numpy())
-            parts.append(pd.DataFrame({"role": role, "arm": arm, "seed": seed, "curve": curve, "x": x, "y": y}))
+    for role, arms in scores.items():
+        for arm, found in arms.items():
+            for seed, p_positive in zip(found.seeds, found.p_positive, strict=True):
+                for curve, points in (("roc", roc_points), ("precision_recall", precision_recall_points)):
+                    x, y = points(found.labels, p_positive)
+                    parts.append(pd.DataFrame({"role": role, "arm": arm, "seed": seed, "curve": curve, "x": x, "y": y}))
     return pd.concat(parts, ignore_index=True)
 
 
-def _groups(table: pd.DataFrame, keys: list[str]):
-    """Groups in the order in which they first appear, roles first in the order of `ROLES`."""
-    for role in ROLES:
-        rows = table[table["role"] == role]
-        yield from rows.groupby(keys, sort=False)
+_DIFFERENCE = ["operating_point", "metric", "difference", "low", "high", "headline_low", "headline_high"]
 
 
-def _labels(group: pd.DataFrame) -> np.ndarray:
-    return (group["label"] == "positive").to_numpy(np.int64)
+def _difference_rows(
+    keys: dict[str, str], found: Resampled, reference: Resampled, points: Sequence[str]
+) -> list[dict[str, object]]:
+    apart = found.estimates - reference.estimates
+    limits = (LOWEST - HIGHEST, HIGHEST - LOWEST)
+    patients = percentile_bounds(found.over_patients - reference.over_patients, limits)
+    both = percentile_bounds(found.over_both - reference.over_both, limits)
+    rows = []
+    for point in points:
+        for metric in METRICS:
+            column = quantity(metric, point)
+            values = (apart[column], *patients[column], *both[column])
+            rows.append(keys | dict(zip(_DIFFERENCE, (point, metric, *values), strict=True)))
+    return rows
 
 
-def _counts(predictions: pd.DataFrame, role: str, arm: str) -> np.ndarray:
-    """Per-patient confusion counts (seeds, patients, 4), patients in sorted order."""
-    rows = predictions[(predictions["role"] == role) & (predictions["arm"] == arm)]
-    order = np.unique(rows["patient_id"].to_numpy(str))
-    groups = [group for _, group in rows.groupby("seed", sort=True)]
-    return np.stack(
-        [
-            patient_counts(
-                group["patient_id"].to_numpy(str), _labels(group), predicted_labels(group["p_positive"]), order
-            )
-            for group in groups
-        ]
-    )
-
-
-def _check_same_films(predictions: pd.DataFrame, role: str, arm: str, reference: str) -> None:
-    rows = predictions[predictions["role"] == role]
-    first, second = (set(rows.loc[rows["arm"] == name, "image_id"]) for name in (arm, reference))
-    if first != second:
-        raise InputError(
-            f"{role} predictions of `{arm}` and `{reference}` are of different films: {len(first - second)} only in "
-            f"the first, {len(second - first)} only in the second; train both on the same prepared data (--force)"
-        )
-
-
-def _rows(keys: dict[str, str], intervals: list[Interval]) -> list[dict[str, object]]:
-    return [
-        keys | {"metric": metric, "difference": found.estimate, "low": found.low, "high": found.high}
-        for metric, found in zip(METRICS, intervals, strict=True)
-    ]
+def _bounds(values: np.ndarray) -> np.ndarray:
+    return percentile_bounds(values, (LOWEST, HIGHEST))

@@ -1,38 +1,35 @@
-"""The study's figures of merit: Table 2's seven at a threshold, and those of the ranking.
+"""The study's figures of merit: those at a threshold, from confusion counts; and those of the ranking and of the
+probabilities, for one set of films.
 
-Labels and predictions are arrays of 0 (negative) and 1 (positive); probabilities lie in [0, 1].
+Labels are arrays of 0 (negative) and 1 (positive), probabilities lie in [0, 1], and whatever is computed from
+confusion counts takes them in the order of `COUNTS`. The same figures for thousands of resamples at once are in
+`cxrlib.evaluation.resampled`; tests hold the two against each other.
 """
 
 import numpy as np
-from sklearn.metrics import (
-    accuracy_score,
-    average_precision_score,
-    confusion_matrix,
-    f1_score,
-    precision_recall_curve,
-    precision_score,
-    recall_score,
-    roc_auc_score,
-    roc_curve,
-)
+from sklearn.metrics import average_precision_score, brier_score_loss, confusion_matrix, roc_auc_score
 
 from cxrlib.errors import InputError
+from cxrlib.evaluation.calibration import calibration_slope
 
-METRICS = (
+THRESHOLD_METRICS = (
     "accuracy", "f1_positive", "f1_negative", "precision_positive", "precision_negative", "recall_positive",
-    "recall_negative",
+    "recall_negative", "balanced_accuracy", "mcc",
 )  # fmt: skip
-COUNTS = ("true_positive", "false_negative", "false_positive", "true_negative")
+PROBABILITY_METRICS = ("roc_auc", "average_precision", "brier", "brier_calibrated", "calibration_slope")
+METRICS = (*THRESHOLD_METRICS, *PROBABILITY_METRICS)
+COUNTS = ("tp", "fn", "fp", "tn")
 THRESHOLD = 0.5
+# The smallest and largest value that each may take; the slope is the only one without limits.
+RANGES = dict.fromkeys(METRICS, (0.0, 1.0)) | {"mcc": (-1.0, 1.0), "calibration_slope": (-np.inf, np.inf)}
 
 
-def predicted_labels(p_positive: np.ndarray) -> np.ndarray:
-    """1 where the probability of `positive` is at least 0.5. Raises `InputError` for what is no probability."""
+def check_probabilities(p_positive: np.ndarray, where: str = "p_positive") -> None:
+    """Raises `InputError` for what is no probability (below 0, above 1, or not a number)."""
     p_positive = np.asarray(p_positive, dtype=float)
     wrong = ~((p_positive >= 0) & (p_positive <= 1))
     if wrong.any():
-        raise InputError(f"p_positive: found {p_positive[wrong][0]} in {int(wrong.sum())} rows, expected 0 to 1")
-    return (p_positive >= THRESHOLD).astype(np.int64)
+        raise InputError(f"{where}: found {p_positive[wrong][0]} in {int(wrong.sum())} rows, expected 0 to 1")
 
 
 def check_both_labels(labels: np.ndarray, where: str) -> None:
@@ -42,21 +39,10 @@ def check_both_labels(labels: np.ndarray, where: str) -> None:
         raise InputError(f"{where}: found labels {found.tolist()}, expected both 0 (negative) and 1 (positive)")
 
 
-def threshold_metrics(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """The seven of `METRICS` by scikit-learn; a ratio with denominator 0 is 0."""
-    values = {"accuracy": float(accuracy_score(labels, predicted))}
-    for label, name in ((1, "positive"), (0, "negative")):
-        for metric, function in (("f1", f1_score), ("precision", precision_score), ("recall", recall_score)):
-            values[f"{metric}_{name}"] = float(function(labels, predicted, pos_label=label, zero_division=0))
-    return {name: values[name] for name in METRICS}
-
-
-def ranking_metrics(labels: np.ndarray, p_positive: np.ndarray) -> dict[str, float]:
-    """Area under the ROC curve and average precision, by scikit-learn."""
-    return {
-        "roc_auc": float(roc_auc_score(labels, p_positive)),
-        "average_precision": float(average_precision_score(labels, p_positive)),
-    }
+def predicted_labels(p_positive: np.ndarray, threshold: np.ndarray | float = THRESHOLD) -> np.ndarray:
+    """1 where the probability of `positive` reaches the threshold. Raises `InputError` for what is no probability."""
+    check_probabilities(p_positive)
+    return (np.asarray(p_positive, dtype=float) >= threshold).astype(np.int64)
 
 
 def confusion_counts(labels: np.ndarray, predicted: np.ndarray) -> dict[str, int]:
@@ -66,9 +52,10 @@ def confusion_counts(labels: np.ndarray, predicted: np.ndarray) -> dict[str, int
 
 
 def metrics_from_counts(counts: np.ndarray) -> np.ndarray:
-    """The seven of `METRICS` from confusion counts, (…, 4) in the order of `COUNTS` to (…, 7).
+    """`THRESHOLD_METRICS` from confusion counts, (…, 4) in the order of `COUNTS` to (…, 9).
 
-    Counts may be whole or weighted; a ratio with denominator 0 is 0, as in `threshold_metrics`.
+    Counts may be whole or weighted. A ratio with denominator 0 is 0, as with scikit-learn's `zero_division=0`: a
+    classifier that never says "positive" has precision 0. Matthews' coefficient (Matthews 1975) is 0 there too.
     """
     tp, fn, fp, tn = np.moveaxis(np.asarray(counts, dtype=float), -1, 0)
     ratios = (
@@ -80,17 +67,33 @@ def metrics_from_counts(counts: np.ndarray) -> np.ndarray:
         (tp, tp + fn),
         (tn, tn + fp),
     )
-    values = [np.divide(top, bottom, out=np.zeros_like(bottom), where=bottom > 0) for top, bottom in ratios]
-    return np.stack(values, axis=-1)
+    values = [_ratio(top, bottom) for top, bottom in ratios]
+    balanced = (values[5] + values[6]) / 2
+    mcc = _ratio(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
+    return np.stack([*values, balanced, mcc], axis=-1)
 
 
-def roc_points(labels: np.ndarray, p_positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rate of false positives and rate of true positives at every threshold, (0, 0) to (1, 1)."""
-    x, y, _ = roc_curve(labels, p_positive)
-    return x, y
+def threshold_metrics(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """`THRESHOLD_METRICS` by name."""
+    counts = list(confusion_counts(labels, predicted).values())
+    return dict(zip(THRESHOLD_METRICS, metrics_from_counts(counts).tolist(), strict=True))
 
 
-def precision_recall_points(labels: np.ndarray, p_positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Recall and precision at every threshold, by rising recall, from (0, 1)."""
-    precision, recall, _ = precision_recall_curve(labels, p_positive)
-    return recall[::-1], precision[::-1]
+def probability_metrics(labels: np.ndarray, p_positive: np.ndarray, p_calibrated: np.ndarray) -> dict[str, float]:
+    """`PROBABILITY_METRICS` by name, by scikit-learn; the slope by `calibration.calibration_slope`.
+
+    `brier` is the mean squared error of the probability (Brier 1950): 0 is perfect, 0.25 is what "one half" for every
+    film gets. `brier_calibrated` is that of the probabilities after temperature scaling.
+    """
+    return {
+        "roc_auc": float(roc_auc_score(labels, p_positive)),
+        "average_precision": float(average_precision_score(labels, p_positive)),
+        "brier": float(brier_score_loss(labels, p_positive)),
+        "brier_calibrated": float(brier_score_loss(labels, p_calibrated)),
+        "calibration_slope": calibration_slope(labels, p_positive),
+    }
+
+
+def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    top, bottom = np.asarray(top, dtype=float), np.asarray(bottom, dtype=float)
+    return np.divide(top, bottom, out=np.zeros_like(bottom), where=bottom > 0)

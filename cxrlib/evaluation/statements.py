@@ -1,5 +1,6 @@
 """What the tables say, in sentences whose numbers and verdicts follow the intervals."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,16 +43,18 @@ class Difference:
         return points(self.value, self.low, self.high)
 
 
-def make_statements(
-    table2: pd.DataFrame, differences: pd.DataFrame, contrasts: pd.DataFrame, shift: pd.DataFrame, *, simulated: bool
-) -> dict[str, str]:
-    """Sentences by key, from the tables of these names (see `cxrlib.evaluation.comparison`).
+def make_statements(tables: Mapping[str, pd.DataFrame], *, simulated: bool) -> dict[str, str]:
+    """Sentences by key, from the tables of results by name (see `cxrlib.tables.results`), at threshold 0.5.
 
     `shift`: from validation to hospital. `gain`: the paper's claim. `leakage`: what stays when no generator saw the
     films under test. `rebalancing`: what oversampling gives. `price`: what happens to the negatives. `answer`: one
     sentence. `answer_long`: all of it. A sentence about an arm that the study lacks says so. `simulated` says which
     kind of films the sentences are about.
     """
+    table2, differences, contrasts, shift = (
+        tables[name][tables[name]["operating_point"] == "fixed"]
+        for name in ("table2", "differences", "contrasts", "shift")
+    )
     films = "simulated hospital films" if simulated else "hospital's films"
     effects = {
         arm: _difference(differences, role="hospital", arm=arm, metric=HEADLINE)

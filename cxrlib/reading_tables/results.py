@@ -40,7 +40,8 @@ def table_two(table: pd.DataFrame, role: str, paper: pd.DataFrame | None = None)
     `table` is table2.csv; `paper` (paper_table2.csv, its dataset "test" standing beside the hospital) adds the paper's
     own rows, named as such.
     """
-    parts = [(row, row.arm) for row in table[table["role"] == role].itertuples()]
+    chosen = table[(table["role"] == role) & (table["operating_point"] == "fixed")]
+    parts = [(row, row.arm) for row in chosen.itertuples()]
     if paper is not None:
         dataset = "validation" if role == "validation" else "test"
         parts += [(row, f"{row.model} (the paper)") for row in paper[paper["dataset"] == dataset].itertuples()]
@@ -59,7 +60,8 @@ def _class_row(row: Any, model: str, label: str) -> tuple[str, ...]:
 
 def differences(table: pd.DataFrame, role: str, metrics: Sequence[str]) -> pd.DataFrame:
     """Each arm's difference to the baseline in points of a hundred, with its 95 % interval; a column per metric."""
-    chosen = table[(table["role"] == role) & table["metric"].isin(metrics) & (table["arm"] != "baseline")]
+    chosen = table[(table["role"] == role) & (table["operating_point"] == "fixed") & (table["arm"] != "baseline")]
+    chosen = chosen[chosen["metric"].isin(metrics)]
     cells = [
         f"{100 * row.difference:+.1f} ({100 * row.low:+.0f} to {100 * row.high:+.0f})".replace(" ", "\u00a0")
         for row in chosen.itertuples()
@@ -72,6 +74,7 @@ def differences(table: pd.DataFrame, role: str, metrics: Sequence[str]) -> pd.Da
 
 def confusion_counts(table: pd.DataFrame, role: str) -> dict[str, np.ndarray]:
     """Per arm the mean over seeds of [[true positive, false negative], [false positive, true negative]]."""
-    cells = ["true_positive", "false_negative", "false_positive", "true_negative"]
-    means = table[table["role"] == role].groupby("arm", sort=False)[cells].mean()
+    cells = ["tp", "fn", "fp", "tn"]
+    chosen = table[(table["role"] == role) & (table["operating_point"] == "fixed")]
+    means = chosen.groupby("arm", sort=False)[cells].mean()
     return {str(arm): row.to_numpy().reshape(2, 2) for arm, row in means.iterrows()}

@@ -17,9 +17,8 @@ from cxrlib.data.shortcuts import (
     lung_share_of,
     parts_of_patients,
 )
-from cxrlib.evaluation.metrics import METRICS
+from cxrlib.evaluation.resampled import answer_intervals
 from cxrlib.evaluation.separation import separation
-from cxrlib.evaluation.uncertainty import metric_intervals, patient_counts
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 
@@ -100,14 +99,12 @@ def _judged(
     part: np.ndarray | None,
 ) -> dict[str, Any]:  # fmt: skip
     patients = films.manifest["patient_id"].to_numpy(str)
-    order = np.unique(patients)
     seed = seed_for(study.seed, "bootstrap", "shortcut", role)
-    counts = patient_counts(patients, films.labels, (p_positive >= 0.5).astype(int), order)
-    found = dict(zip(METRICS, metric_intervals(counts[None], seed=seed), strict=True))
+    found = answer_intervals(films.labels, (p_positive >= 0.5).astype(int), patients, seed=seed)
     intervals = {name: found[name] for name in SHORTCUT_METRICS}
     intervals["roc_auc"] = separation(films.labels, p_positive, patients, seed=seed, parts=part)
     row: dict[str, Any] = {"role": role, "shortcut": shortcut, "learned_on": learned_on}
-    row |= {"films": len(films), "patients": len(order)}
+    row |= {"films": len(films), "patients": len(np.unique(patients))}
     for name, interval in intervals.items():
         row |= {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
     return row

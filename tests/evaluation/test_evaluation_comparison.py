@@ -3,66 +3,68 @@
 import numpy as np
 import pandas as pd
 import pytest
+from made_predictions import make_predictions
 from sklearn import metrics as reference
 
 from cxrlib.errors import InputError
 from cxrlib.evaluation import comparison
 from cxrlib.evaluation.metrics import METRICS
+from cxrlib.evaluation.resampled import resample_all
+from cxrlib.evaluation.scores import collect_scores
+
+ROLES = ("validation", "hospital")
 
 
-def make_predictions(arms=("baseline", "synthetic"), seeds=2, patients=40, better=0.0, random_seed=0):
-    """Two films a patient; `better` is added to what the arms after the first say of positives."""
-    random = np.random.default_rng(random_seed)
-    rows = []
-    for role in ("validation", "hospital"):
-        difficulty = random.normal(0, 0.15, patients)
-        for arm in arms:
-            for seed in range(seeds):
-                for film in range(2 * patients):
-                    patient = film // 2
-                    positive = patient % 2
-                    score = 0.4 + 0.25 * positive + difficulty[patient] + random.normal(0, 0.1)
-                    score += better * positive * (arm != arms[0])
-                    label = "positive" if positive else "negative"
-                    rows.append((arm, seed, f"{role}{film}", f"{role}p{patient}", role, label, np.clip(score, 0, 1)))
-    columns = ["arm", "seed", "image_id", "patient_id", "role", "label", "p_positive"]
-    return pd.DataFrame(rows, columns=columns)
+def scores_of(predictions):
+    return {role: collect_scores(predictions, role) for role in ROLES}
 
 
-def test_table_2_is_the_mean_over_seeds_of_scikit_learns_values():
+def resamples_of(predictions, resamples=300):
+    return {role: resample_all(found, seed=1, resamples=resamples) for role, found in scores_of(predictions).items()}
+
+
+@pytest.fixture(scope="module")
+def resampled():
+    return resamples_of(make_predictions())
+
+
+def test_table_2_is_the_mean_over_seeds_of_scikit_learns_values(resampled):
     predictions = make_predictions()
-    table = comparison.metrics_by_arm(predictions, bootstrap_seed=1).set_index(["role", "arm"])
-    values = []
-    for seed in (0, 1):
-        rows = predictions.query(f"role == 'hospital' and arm == 'synthetic' and seed == {seed}")
-        values.append(reference.recall_score(rows["label"] == "positive", rows["p_positive"] >= 0.5))
-    row = table.loc[("hospital", "synthetic")]
-    assert row["recall_positive"] == pytest.approx(np.mean(values), abs=1e-12)
-    assert row["recall_positive_sd"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
-    assert row["recall_positive_low"] < row["recall_positive"] < row["recall_positive_high"]
-    assert row["seeds"] == 2
+    table = comparison.table2(resampled).set_index(["role", "arm", "operating_point"])
+    for point, threshold in (("fixed", 0.5), ("validation", 0.4)):
+        recalls, areas = [], []
+        for seed in (0, 1):
+            rows = predictions.query(f"role == 'hospital' and arm == 'synthetic' and seed == {seed}")
+            recalls.append(reference.recall_score(rows["label"] == "positive", rows["p_positive"] >= threshold))
+            areas.append(reference.roc_auc_score(rows["label"] == "positive", rows["p_positive"]))
+        row = table.loc[("hospital", "synthetic", point)]
+        assert row["recall_positive"] == pytest.approx(np.mean(recalls), abs=1e-12)
+        assert row["roc_auc"] == pytest.approx(np.mean(areas), abs=1e-12)
+        assert row["recall_positive_low"] < row["recall_positive"] < row["recall_positive_high"]
+        assert row["seeds"] == 2
 
 
-def test_by_seed_counts_and_ranking():
-    predictions = make_predictions()
-    table = comparison.metrics_by_seed(predictions)
-    assert len(table) == 8
-    assert (table[["true_positive", "false_negative", "false_positive", "true_negative"]].sum(axis=1) == 80).all()
-    row = table.iloc[0]
-    rows = predictions.query("role == @row.role and arm == @row.arm and seed == @row.seed")
-    assert row["roc_auc"] == pytest.approx(reference.roc_auc_score(rows["label"] == "positive", rows["p_positive"]))
+def test_table_2_is_the_mean_of_its_seeds(resampled):
+    by_seed = comparison.table2_seeds(scores_of(make_predictions()))
+    keys = ["role", "arm", "operating_point"]
+    means = by_seed.groupby(keys)[list(METRICS)].mean()
+    table = comparison.table2(resampled).set_index(keys)[list(METRICS)]
+    pd.testing.assert_frame_equal(table.sort_index(), means, atol=1e-12)
+    assert (by_seed[["tp", "fn", "fp", "tn"]].sum(axis=1) == 80).all()
 
 
 def test_differences_are_those_of_table_2_and_find_a_better_arm():
-    predictions = make_predictions(better=0.3)
-    table = comparison.metrics_by_arm(predictions, bootstrap_seed=1).set_index(["role", "arm"])
-    found = comparison.contrasts(predictions, [("synthetic", "baseline")], bootstrap_seed=1)
-    assert len(found) == 2 * len(METRICS)
+    resampled = resamples_of(make_predictions(better=0.3))
+    keys = ["role", "arm", "operating_point"]
+    table = comparison.table2(resampled).set_index(keys)
+    found = comparison.contrasts(resampled, [("synthetic", "baseline"), ("absent", "baseline")])
+    assert len(found) == 2 * 2 * len(METRICS)
     for row in found.itertuples():
-        expected = table.loc[(row.role, "synthetic"), row.metric] - table.loc[(row.role, "baseline"), row.metric]
-        assert row.difference == pytest.approx(expected, abs=1e-12)
-        assert row.low <= row.difference <= row.high
-    recall = found.query("role == 'hospital' and metric == 'recall_positive'").iloc[0]
+        ours, base = (table.loc[(row.role, arm, row.operating_point), row.metric] for arm in ("synthetic", "baseline"))
+        assert row.difference == pytest.approx(ours - base, abs=1e-12, nan_ok=row.metric == "calibration_slope")
+        # So good an arm separates the labels in many resamples, and then has no slope.
+        assert row.low <= row.difference <= row.high or (row.metric == "calibration_slope" and np.isnan(row.low))
+    recall = found.query("role == 'hospital' and metric == 'recall_positive' and operating_point == 'fixed'").iloc[0]
     assert recall["low"] > 0
 
 
@@ -70,7 +72,7 @@ def test_order_of_rows_does_not_matter():
     predictions = make_predictions()
     shuffled = predictions.sample(frac=1, random_state=1)
     first, second = (
-        comparison.metrics_by_arm(table, bootstrap_seed=1).sort_values(["role", "arm"], ignore_index=True)
+        comparison.table2(resamples_of(table, 100)).sort_values(["role", "arm", "operating_point"], ignore_index=True)
         for table in (predictions, shuffled)
     )
     pd.testing.assert_frame_equal(first, second)
@@ -80,27 +82,120 @@ def test_shift_is_hospital_minus_validation():
     predictions = make_predictions()
     hospital = predictions["role"] == "hospital"
     predictions.loc[hospital, "p_positive"] = (predictions.loc[hospital, "p_positive"] - 0.2).clip(0, 1)
-    table = comparison.shift(predictions, bootstrap_seed=1).set_index(["arm", "metric"])
+    resampled = resamples_of(predictions)
+    table = comparison.shift(resampled).set_index(["arm", "metric"])
     row = table.loc[("baseline", "recall_positive")]
     assert row["high"] < 0
+    values = comparison.table2(resampled).query("operating_point == 'fixed' and arm == 'baseline'").set_index("role")
+    expected = values.loc["hospital", "recall_positive"] - values.loc["validation", "recall_positive"]
+    assert row["difference"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_an_arm_that_answers_for_validation_only_has_no_shift_and_no_hospital_rows():
+    predictions = make_predictions(arms=("baseline", "source-rule"))
+    predictions = predictions.query("role == 'validation' or arm == 'baseline'")
+    resampled = resamples_of(predictions, 50)
+    assert comparison.shift(resampled)["arm"].unique().tolist() == ["baseline"]
+    found = comparison.contrasts(resampled, [("source-rule", "baseline")])
+    assert found["role"].unique().tolist() == ["validation"]
+
+
+def test_headline_intervals_hold_the_chance_of_training():
+    """Two seeds far apart: the interval over patients can't show it, the headline's does."""
+    predictions = make_predictions(arms=("baseline",), patients=60)
+    bad = (predictions["seed"] == 1) & (predictions["label"] == "positive")
+    predictions.loc[bad, "p_positive"] = (predictions.loc[bad, "p_positive"] - 0.3).clip(0, 1)
+    table = comparison.headline(resamples_of(predictions)).set_index(["role", "metric"])
+    row = table.loc[("hospital", "recall_positive")]
+    assert row["high"] - row["low"] > 1.5 * (row["patients_high"] - row["patients_low"])
+    assert 0 <= row["low"] <= row["estimate"] <= row["high"] <= 1
+
+
+def test_equal_precision_is_the_best_recall_whose_precision_reaches_the_baselines():
+    predictions = make_predictions(better=0.1)
+    table = comparison.at_equal_precision(resamples_of(predictions, 100)).set_index(["role", "arm"])
+    for role in ROLES:
+        rows = predictions[predictions["role"] == role]
+        seeds = [part for _, part in rows[rows["arm"] == "baseline"].groupby("seed")]
+        asked = np.mean([reference.precision_score(_truth(part), part["p_positive"] >= 0.5) for part in seeds])
+        for arm in ("baseline", "synthetic"):
+            best = []
+            for _, part in rows[rows["arm"] == arm].groupby("seed"):
+                precision, recall, _ = reference.precision_recall_curve(_truth(part), part["p_positive"])
+                best.append(recall[:-1][precision[:-1] >= asked - 1e-12].max(initial=0))
+            assert table.loc[(role, arm), "recall"] == pytest.approx(np.mean(best), abs=1e-12)
+        assert table.loc[(role, "baseline"), "difference"] == 0
+        ours, base = (table.loc[(role, arm), "recall"] for arm in ("synthetic", "baseline"))
+        assert table.loc[(role, "synthetic"), "difference"] == pytest.approx(ours - base, abs=1e-12)
+
+
+def test_dose_curve_runs_from_the_baseline_to_all_synthetic_films():
+    predictions = make_predictions(arms=("baseline", "synthetic-crossfit", "synthetic-dose25"))
+    percents = {"baseline": 0, "synthetic-dose25": 25, "synthetic-crossfit": 100}
+    resampled = resamples_of(predictions, 50)
+    headline = comparison.headline(resampled)
+    table = comparison.dose(headline, percents)
+    rows = table.query("role == 'hospital' and metric == 'roc_auc'")
+    assert rows["dose_percent"].tolist() == [0, 25, 100]
+    arms = headline.query("role == 'hospital' and metric == 'roc_auc'").set_index("arm")["estimate"]
+    assert rows["estimate"].tolist() == [arms[arm] for arm in percents]
+    seeds = comparison.dose_seeds(comparison.table2_seeds(scores_of(predictions)), percents)
+    assert len(seeds) == 2 * 3 * 2 * len(METRICS)
+
+
+def test_curves_run_from_corner_to_corner():
+    points = comparison.curves(scores_of(make_predictions()))
+    roc = points.query("role == 'hospital' and arm == 'baseline' and seed == 0 and curve == 'roc'")
+    assert roc[["x", "y"]].iloc[0].tolist() == [0, 0]
+    assert roc[["x", "y"]].iloc[-1].tolist() == [1, 1]
 
 
 def test_arms_on_different_films_are_not_compared():
     predictions = make_predictions()
     predictions = predictions[~((predictions["arm"] == "synthetic") & (predictions["image_id"] == "hospital0"))]
-    with pytest.raises(InputError, match=r"different films: 0 only in the first, 1 only in the second"):
-        comparison.contrasts(predictions, [("synthetic", "baseline")], bootstrap_seed=1)
+    with pytest.raises(InputError, match=r"different films: 1 only in the first, 0 only in the second"):
+        collect_scores(predictions, "hospital")
+
+
+def test_seeds_on_different_films_are_refused():
+    predictions = make_predictions()
+    predictions = predictions[~((predictions["seed"] == 1) & (predictions["image_id"] == "hospital0"))]
+    with pytest.raises(InputError, match=r"seeds 0 and 1 answered for different films \(80 and 79 answers\)"):
+        collect_scores(predictions, "hospital")
+
+
+def test_a_film_answered_twice_is_refused():
+    predictions = make_predictions()
+    with pytest.raises(InputError, match="1 films are answered twice"):
+        collect_scores(pd.concat([predictions, predictions.tail(1)]), "hospital")
+
+
+@pytest.mark.parametrize("column", ["label", "patient_id"])
+def test_labels_and_patients_must_agree_between_arms(column):
+    predictions = make_predictions()
+    row = (predictions["arm"] == "synthetic") & (predictions["image_id"] == "hospital0")
+    predictions.loc[row, column] = "positive"
+    with pytest.raises(InputError, match="1 films have another label or patient"):
+        collect_scores(predictions, "hospital")
 
 
 def test_one_label_alone_is_refused():
-    predictions = make_predictions().query("label == 'negative'")
-    with pytest.raises(InputError, match="expected both"):
-        comparison.metrics_by_seed(predictions)
+    with pytest.raises(InputError, match="hospital predictions of `baseline`: found labels"):
+        collect_scores(make_predictions().query("label == 'negative'"), "hospital")
 
 
-def test_curves_run_from_corner_to_corner():
-    points = comparison.curves(make_predictions())
-    roc = points.query("role == 'hospital' and arm == 'baseline' and seed == 0 and curve == 'roc'")
-    assert roc[["x", "y"]].iloc[0].tolist() == [0, 0]
-    assert roc[["x", "y"]].iloc[-1].tolist() == [1, 1]
-    assert set(points["curve"]) == {"roc", "precision_recall"}
+@pytest.mark.parametrize("column", ["p_positive", "p_calibrated", "threshold_validation"])
+def test_what_is_not_a_number_is_refused(column):
+    predictions = make_predictions()
+    predictions.loc[predictions.index[-1], column] = np.nan
+    with pytest.raises(InputError, match=f"hospital predictions: {column}: found nan"):
+        collect_scores(predictions, "hospital")
+
+
+def test_missing_columns_are_named():
+    with pytest.raises(InputError, match=r"expected also \['p_calibrated'\]"):
+        collect_scores(make_predictions().drop(columns="p_calibrated"), "hospital")
+
+
+def _truth(rows):
+    return rows["label"] == "positive"

@@ -1,23 +1,26 @@
-"""Metrics against scikit-learn, and the paper's tables from its counts."""
+"""Metrics against scikit-learn and statsmodels, and the paper's tables from its counts."""
+
+import math
 
 import numpy as np
 import pytest
 from sklearn import metrics as reference
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import proportion_confint
 
 from cxrlib.errors import InputError
 from cxrlib.evaluation.metrics import (
     COUNTS,
-    METRICS,
+    THRESHOLD_METRICS,
     check_both_labels,
     confusion_counts,
     metrics_from_counts,
-    precision_recall_points,
     predicted_labels,
-    ranking_metrics,
-    roc_points,
+    probability_metrics,
     threshold_metrics,
 )
-from cxrlib.evaluation.paper import paper_table1, paper_table2
+from cxrlib.evaluation.paper import mcnemar_limits, paper_conclusions, paper_table1, paper_table2
+from cxrlib.evaluation.ranking import precision_recall_points, roc_points
 
 
 @pytest.fixture
@@ -27,21 +30,33 @@ def answers():
     return labels, np.clip(random.normal(0.4 + 0.2 * labels, 0.2), 0, 1)
 
 
-def test_counts_and_metrics_agree_with_scikit_learn(answers):
+def by_scikit_learn(labels, predicted):
+    """The nine, each by scikit-learn's own function."""
+    values = {"accuracy": reference.accuracy_score(labels, predicted)}
+    for name, function in (
+        ("f1", reference.f1_score), ("precision", reference.precision_score), ("recall", reference.recall_score),
+    ):  # fmt: skip
+        for label, side in (("positive", 1), ("negative", 0)):
+            values[f"{name}_{label}"] = function(labels, predicted, pos_label=side, zero_division=0)
+    values["balanced_accuracy"] = reference.balanced_accuracy_score(labels, predicted)
+    values["mcc"] = reference.matthews_corrcoef(labels, predicted)
+    return [values[name] for name in THRESHOLD_METRICS]
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.31])
+def test_counts_and_metrics_agree_with_scikit_learn(answers, threshold):
     labels, p_positive = answers
-    predicted = predicted_labels(p_positive)
+    predicted = predicted_labels(p_positive, threshold)
+    np.testing.assert_array_equal(predicted, (p_positive >= threshold).astype(int))
     found = threshold_metrics(labels, predicted)
-    report = reference.classification_report(labels, predicted, output_dict=True)
-    for label, name in (("1", "positive"), ("0", "negative")):
-        for metric, key in (("f1", "f1-score"), ("precision", "precision"), ("recall", "recall")):
-            assert found[f"{metric}_{name}"] == pytest.approx(report[label][key], abs=1e-12)
-    assert found["accuracy"] == pytest.approx(report["accuracy"], abs=1e-12)
+    assert list(found.values()) == pytest.approx(by_scikit_learn(labels, predicted), abs=1e-12)
     counts = confusion_counts(labels, predicted)
-    assert counts["true_positive"] == int(((labels == 1) & (predicted == 1)).sum())
-    assert counts["false_negative"] == int(((labels == 1) & (predicted == 0)).sum())
-    assert counts["false_positive"] == int(((labels == 0) & (predicted == 1)).sum())
+    assert counts["tp"] == int(((labels == 1) & (predicted == 1)).sum())
+    assert counts["fn"] == int(((labels == 1) & (predicted == 0)).sum())
+    assert counts["fp"] == int(((labels == 0) & (predicted == 1)).sum())
+    assert counts["tn"] == int(((labels == 0) & (predicted == 0)).sum())
     derived = metrics_from_counts([counts[name] for name in COUNTS])
-    assert derived == pytest.approx([found[name] for name in METRICS], abs=1e-12)
+    assert derived == pytest.approx([found[name] for name in THRESHOLD_METRICS], abs=1e-12)
 
 
 @pytest.mark.parametrize("constant", [0, 1])
@@ -49,18 +64,24 @@ def test_a_classifier_of_one_answer_has_zeros_where_ratios_do_not_exist(answers,
     labels, _ = answers
     predicted = np.full_like(labels, constant)
     found = threshold_metrics(labels, predicted)
-    counts = confusion_counts(labels, predicted)
-    assert metrics_from_counts([counts[name] for name in COUNTS]) == pytest.approx(list(found.values()), abs=1e-12)
+    assert list(found.values()) == pytest.approx(by_scikit_learn(labels, predicted), abs=1e-12)
 
 
 def test_area_under_the_curves_equals_the_ranking_metrics(answers):
     labels, p_positive = answers
-    found = ranking_metrics(labels, p_positive)
+    found = probability_metrics(labels, p_positive, p_positive)
     x, y = roc_points(labels, p_positive)
     assert np.trapezoid(y, x) == pytest.approx(found["roc_auc"], abs=1e-12)
     recall, precision = precision_recall_points(labels, p_positive)
     assert np.sum(np.diff(recall) * precision[1:]) == pytest.approx(found["average_precision"], abs=1e-12)
     assert (recall[0], precision[0]) == (0, 1)
+
+
+def test_brier_score_is_the_mean_squared_error(answers):
+    labels, p_positive = answers
+    found = probability_metrics(labels, p_positive, p_positive / 2)
+    assert found["brier"] == pytest.approx(np.mean((p_positive - labels) ** 2), abs=1e-12)
+    assert found["brier_calibrated"] == pytest.approx(np.mean((p_positive / 2 - labels) ** 2), abs=1e-12)
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), -0.1, 1.5])
@@ -85,7 +106,7 @@ PAPER_TABLE2 = {
 @pytest.mark.parametrize(("row", "printed"), PAPER_TABLE2.items(), ids=lambda value: str(value[0]))
 def test_the_papers_table_2_to_four_digits(row, printed):
     table = paper_table2().set_index(["dataset", "model"]).loc[row]
-    assert tuple(round(float(table[name]), 4) for name in METRICS) == printed
+    assert tuple(round(float(table[name]), 4) for name in THRESHOLD_METRICS[:7]) == printed
 
 
 def test_the_reported_precision_and_recall_of_covidnet():
@@ -109,3 +130,32 @@ def test_the_papers_table_1():
     table = paper_table1().set_index("role")
     assert table.loc["hospital", ["positive_images", "negative_images"]].tolist() == [110, 223]
     assert paper_table1()["positive_images"].tolist() == [2158, 12158, 200, 110]
+
+
+def test_what_the_papers_counts_allow_one_to_conclude():
+    """105 against 84 of 110 positives: at best 21 films against none, at worst 26 against 5 (tails by hand)."""
+    table = paper_conclusions().set_index(["dataset", "metric"])
+    recall = table.loc[("test", "recall_positive")]
+    assert (recall["right"], recall["right_reference"], recall["films"]) == (105, 84, 110)
+    assert recall["p_lowest"] == pytest.approx(2 * 0.5**21, rel=1e-9)
+    assert recall["p_highest"] == pytest.approx(2 * sum(math.comb(31, k) for k in range(6)) * 0.5**31, rel=1e-9)
+    assert recall["verdict"] == "different"
+    assert [recall["share_low"], recall["share_high"]] == pytest.approx(
+        list(proportion_confint(105, 110, method="wilson")), abs=1e-9
+    )
+    accuracy = table.loc[("test", "accuracy")]
+    assert accuracy["p_lowest"] == pytest.approx(2 * 0.5**10, rel=1e-9)
+    assert accuracy["p_highest"] == pytest.approx(2 * sum(math.comb(60, k) for k in range(26)) * 0.5**60, rel=1e-9)
+    assert accuracy["verdict"] == "undecided"
+    assert table.loc[("validation", "accuracy"), "verdict"] == "not different"
+
+
+@pytest.mark.parametrize(("right", "right_reference", "films"), [(7, 4, 9), (3, 3, 5), (0, 4, 4), (10, 1, 12)])
+def test_limits_of_mcnemar_hold_over_every_paired_table(right, right_reference, films):
+    """All tables with these margins, each by statsmodels."""
+    p_values = []
+    for both in range(films + 1):
+        cells = [both, right - both, right_reference - both, films - right - right_reference + both]
+        if min(cells) >= 0:
+            p_values.append(mcnemar([cells[:2], cells[2:]], exact=True).pvalue)
+    assert mcnemar_limits(right, right_reference, films) == pytest.approx((min(p_values), max(p_values)), abs=1e-12)

@@ -14,29 +14,42 @@ def sentences(synthetic=GAIN, crossfit=GAIN, oversampled=NONE, contrast=NONE, sh
     effects = {"synthetic": synthetic, "synthetic-crossfit": crossfit, "oversampled": oversampled}
     effects = {arm: effect for arm, effect in effects.items() if effect}
     table2 = [
-        {"role": role, "arm": arm, **{f"{metric}{end}": 0.76 for metric in METRICS for end in ("", "_low", "_high")}}
+        {
+            "role": role,
+            "arm": arm,
+            "operating_point": "fixed",
+            **{f"{metric}{end}": 0.76 for metric in METRICS for end in ("", "_low", "_high")},
+        }
         for role in ("validation", "hospital")
         for arm in ("baseline", *effects)
     ]
     differences = [
-        {"role": "hospital", "arm": arm, "metric": metric, **_values(effect)}
+        {"role": "hospital", "arm": arm, "operating_point": "fixed", "metric": metric, **_values(effect)}
         for arm, effect in effects.items()
         for metric in METRICS
     ]
     pairs = [("synthetic-crossfit", "synthetic"), ("synthetic-crossfit", "oversampled"), ("synthetic", "oversampled")]
     contrasts = [
-        {"role": "hospital", "arm": arm, "reference": other, "metric": "recall_positive", **_values(contrast)}
+        {
+            "role": "hospital",
+            "arm": arm,
+            "reference": other,
+            "operating_point": "fixed",
+            "metric": "recall_positive",
+            **_values(contrast),
+        }
         for arm, other in pairs
         if {arm, other} <= effects.keys()
     ]
-    columns = ["role", "arm", "metric", "difference", "low", "high"]
-    return make_statements(
-        pd.DataFrame(table2),
-        pd.DataFrame(differences, columns=columns),
-        pd.DataFrame(contrasts, columns=[*columns, "reference"]),
-        pd.DataFrame([{"arm": "baseline", "metric": "recall_positive", **_values(shift)}]),
-        simulated=simulated,
-    )
+    columns = ["role", "arm", "operating_point", "metric", "difference", "low", "high"]
+    shifts = {"arm": "baseline", "operating_point": "fixed", "metric": "recall_positive", **_values(shift)}
+    tables = {
+        "table2": pd.DataFrame(table2),
+        "differences": pd.DataFrame(differences, columns=columns),
+        "contrasts": pd.DataFrame(contrasts, columns=[*columns, "reference"]),
+        "shift": pd.DataFrame([shifts]),
+    }
+    return make_statements(tables, simulated=simulated)
 
 
 def test_numbers_are_written_to_one_decimal_with_their_interval():

@@ -1,109 +1,150 @@
-"""Intervals: against scipy, and that they cover where patients have several films."""
+"""Intervals: against scipy, scikit-learn and statsmodels, resample by resample."""
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
+from made_predictions import make_predictions
 from scipy import stats
+from sklearn import metrics as reference
 
-from cxrlib.evaluation.metrics import METRICS, metrics_from_counts, threshold_metrics
-from cxrlib.evaluation.uncertainty import (
-    metric_intervals,
-    paired_differences,
-    patient_counts,
-    unpaired_differences,
-    wilson_interval,
-)
-
-RECALL = METRICS.index("recall_positive")
-ACCURACY = METRICS.index("accuracy")
+from cxrlib.evaluation.calibration import logit
+from cxrlib.evaluation.metrics import METRICS, probability_metrics, threshold_metrics
+from cxrlib.evaluation.resampled import answer_intervals, draw_seeds, draws, quantity, resample_all
+from cxrlib.evaluation.scores import collect_scores
+from cxrlib.evaluation.uncertainty import percentile_bounds, wilson_interval
 
 
-def clustered_counts(random, patients=60, films=4, seeds=2, recall=0.8):
-    """Positive patients whose films are all found or all missed, in every seed alike: (seeds, patients, 4)."""
-    found = random.random(patients) < recall
-    counts = np.zeros((seeds, patients, 4))
-    counts[:, found, 0] = films
-    counts[:, ~found, 1] = films
-    return counts
+def test_each_resample_is_what_scikit_learn_gives_for_its_films():
+    """Films of a patient drawn twice are written down twice, and every metric is computed from that list."""
+    scores = collect_scores(make_predictions(patients=25, films=3), "hospital")
+    found = resample_all(scores, seed=4, resamples=12)["synthetic"]
+    answers = scores["synthetic"]
+    blocks = np.concatenate(list(draws(25, 12, np.random.default_rng(4))))
+    assert (blocks[0] == 1).all()
+    for values, times in zip(found.values, blocks[1:], strict=True):
+        assert times.sum() == 25
+        rows = np.repeat(np.arange(len(answers.labels)), times[answers.patients].astype(int))
+        for seed in (0, 1):
+            labels, p = answers.labels[rows], answers.p_positive[seed, rows]
+            expected = probability_metrics(labels, p, answers.p_calibrated[seed, rows])
+            expected |= threshold_metrics(labels, (p >= 0.5).astype(int))
+            assert [values[seed, quantity(name)] for name in METRICS] == pytest.approx(
+                [expected[name] for name in METRICS], abs=1e-9, nan_ok=True
+            )
+            other = threshold_metrics(labels, (p >= 0.4).astype(int))
+            assert [values[seed, quantity(name, "validation")] for name in other] == pytest.approx(
+                list(other.values()), abs=1e-12
+            )
 
 
-def test_patient_counts_sum_to_the_films_and_give_scikit_learns_metrics():
-    random = np.random.default_rng(0)
-    patients = random.choice([f"p{number}" for number in range(30)], 100)
-    labels, predicted = random.integers(0, 2, 100), random.integers(0, 2, 100)
-    counts = patient_counts(patients, labels, predicted, np.unique(patients))
-    assert counts.sum() == 100
-    expected = list(threshold_metrics(labels, predicted).values())
-    assert metrics_from_counts(counts.sum(axis=0)) == pytest.approx(expected, abs=1e-12)
+def test_calibration_slope_is_that_of_statsmodels_resample_by_resample():
+    scores = collect_scores(make_predictions(patients=40), "hospital")
+    found = resample_all(scores, seed=2, resamples=6)["baseline"]
+    answers = scores["baseline"]
+    blocks = np.concatenate(list(draws(40, 6, np.random.default_rng(2))))
+    x = sm.add_constant(logit(answers.p_positive[1]))
+    slopes = [
+        sm.GLM(answers.labels, x, family=sm.families.Binomial(), freq_weights=times[answers.patients]).fit().params[1]
+        for times in blocks
+    ]
+    assert found.found[1, quantity("calibration_slope")] == pytest.approx(slopes[0], rel=1e-6)
+    assert found.values[:, 1, quantity("calibration_slope")] == pytest.approx(slopes[1:], rel=1e-6)
 
 
 def test_interval_of_a_proportion_agrees_with_scipy():
     """One film a patient and one seed: the bootstrap of accuracy is the bootstrap of a mean."""
-    random = np.random.default_rng(1)
-    right = (random.random(150) < 0.8).astype(float)
-    counts = np.stack([right, 1 - right, 0 * right, 0 * right], axis=1)[None]
-    found = metric_intervals(counts, seed=5, resamples=4000)[ACCURACY]
-    reference = stats.bootstrap((right,), np.mean, n_resamples=4000, method="percentile", rng=9).confidence_interval
-    assert found.estimate == pytest.approx(right.mean(), abs=1e-12)
-    assert found.low == pytest.approx(reference.low, abs=0.01)
-    assert found.high == pytest.approx(reference.high, abs=0.01)
+    predictions = make_predictions(arms=("baseline",), seeds=1, patients=150, films=1)
+    scores = collect_scores(predictions, "hospital")
+    found = resample_all(scores, seed=5, resamples=4000)["baseline"]
+    low, high = percentile_bounds(found.over_patients)[quantity("accuracy")]
+    right = (scores["baseline"].predicted("fixed")[0] == scores["baseline"].labels).astype(float)
+    expected = stats.bootstrap((right,), np.mean, n_resamples=4000, method="percentile", rng=9).confidence_interval
+    assert found.estimates[quantity("accuracy")] == pytest.approx(right.mean(), abs=1e-12)
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.01)
 
 
-def test_same_seed_same_interval():
-    counts = clustered_counts(np.random.default_rng(2))
-    assert metric_intervals(counts, seed=1, resamples=300) == metric_intervals(counts, seed=1, resamples=300)
+def test_intervals_of_bare_answers_are_those_of_an_arm_with_them():
+    scores = collect_scores(make_predictions(arms=("baseline",), seeds=1), "hospital")
+    arm = resample_all(scores, seed=5, resamples=300)["baseline"]
+    answers = scores["baseline"]
+    found = answer_intervals(
+        answers.labels, answers.predicted("fixed")[0], answers.patient_ids[answers.patients], seed=5, resamples=300
+    )
+    bounds = percentile_bounds(arm.over_patients)
+    for name, interval in found.items():
+        assert interval.estimate == pytest.approx(arm.estimates[quantity(name)], abs=1e-12)
+        assert (interval.low, interval.high) == pytest.approx(bounds[quantity(name)], abs=1e-12)
 
 
-def test_intervals_over_patients_cover_where_those_over_films_do_not():
-    random = np.random.default_rng(3)
-    covered = {"patients": 0, "films": 0}
-    for trial in range(120):
-        counts = clustered_counts(random)
-        by_film = np.repeat(counts, 4, axis=1) / 4
-        for name, table in (("patients", counts), ("films", by_film)):
-            interval = metric_intervals(table, seed=trial, resamples=300)[RECALL]
-            covered[name] += interval.low <= 0.8 <= interval.high
-    assert covered["patients"] >= 105
-    assert covered["films"] <= 90
+def test_same_seed_same_resamples_and_they_don_t_depend_on_the_other_arms():
+    scores = collect_scores(make_predictions(), "hospital")
+    both, again = (resample_all(scores, seed=1, resamples=60) for _ in range(2))
+    alone = resample_all({"baseline": scores["baseline"]}, seed=1, resamples=60)
+    np.testing.assert_array_equal(both["synthetic"].values, again["synthetic"].values)
+    np.testing.assert_array_equal(both["baseline"].values, alone["baseline"].values)
+    np.testing.assert_array_equal(both["baseline"].over_both, alone["baseline"].over_both)
 
 
 def test_seeds_that_err_alike_do_not_narrow_the_interval():
-    random = np.random.default_rng(4)
-    one = clustered_counts(random, seeds=1)
-    five = np.repeat(one, 5, axis=0)
-    alone, together = (metric_intervals(counts, seed=1)[RECALL] for counts in (one, five))
-    assert together.high - together.low == pytest.approx(alone.high - alone.low, rel=1e-9)
+    one = make_predictions(arms=("baseline",), seeds=1)
+    five = np.concatenate([[seed] * len(one) for seed in range(5)])
+    repeated = one.iloc[np.tile(np.arange(len(one)), 5)].assign(seed=five)
+    alone, together = (
+        percentile_bounds(
+            resample_all(collect_scores(table, "hospital"), seed=1, resamples=200)["baseline"].over_patients
+        )
+        for table in (one, repeated)
+    )
+    np.testing.assert_allclose(alone, together, atol=1e-12)
 
 
-def test_difference_of_an_arm_to_itself_is_zero():
-    counts = clustered_counts(np.random.default_rng(5))
-    for interval in paired_differences(counts, counts, seed=1, resamples=200):
-        assert (interval.estimate, interval.low, interval.high) == (0, 0, 0)
+def test_resamples_without_one_of_the_labels_do_not_count_and_many_of_them_leave_no_interval():
+    """Three patients of whom one is positive: more than a twentieth of the resamples lack a label."""
+    predictions = make_predictions(arms=("baseline",), seeds=1, patients=3)
+    found = resample_all(collect_scores(predictions, "hospital"), seed=1, resamples=400)["baseline"]
+    lacking = np.isnan(found.values[:, 0, quantity("accuracy")]).mean()
+    assert lacking == pytest.approx((2 / 3) ** 3 + (1 / 3) ** 3, abs=0.08)
+    assert np.isnan(percentile_bounds(found.over_patients)).all()
+    few = np.linspace(0, 1, 1000)[:, None]
+    few[:30] = np.nan
+    assert percentile_bounds(few)[0] == pytest.approx(np.quantile(few[30:], [0.025, 0.975]))
 
 
-def test_paired_difference_is_narrower_than_unpaired_where_films_are_hard_for_both():
-    random = np.random.default_rng(6)
-    reference = clustered_counts(random, recall=0.6)
-    better = reference.copy()
-    missed = np.flatnonzero(reference[0, :, 1])[:6]
-    better[:, missed] = [4, 0, 0, 0]
-    paired = paired_differences(better, reference, seed=1)[RECALL]
-    unpaired = unpaired_differences(better, reference, seed=1)[RECALL]
-    assert paired.estimate == pytest.approx(0.1)
-    assert unpaired.estimate == pytest.approx(0.1)
-    assert paired.low > 0 > unpaired.low
+def test_drawn_seeds_have_the_variance_that_runs_of_this_number_have():
+    """Mean of S runs with sample variance v: variance v / S, which the plain bootstrap misses by (S − 1) / S."""
+    for seeds in (2, 3, 5):
+        runs = np.random.default_rng(seeds).normal(size=seeds)
+        weights = draw_seeds(200_000, seeds, 1, "baseline")
+        assert weights.sum(axis=1) == pytest.approx(1)
+        assert (weights @ runs).mean() == pytest.approx(runs.mean(), abs=0.01)
+        assert (weights @ runs).var() == pytest.approx(runs.var(ddof=1) / seeds, rel=0.02)
+    assert (draw_seeds(5, 1, 1, "baseline") == 1).all()
 
 
-def test_arms_may_have_different_numbers_of_seeds_but_not_of_patients():
-    random = np.random.default_rng(7)
-    three, two = clustered_counts(random, seeds=3), clustered_counts(random, seeds=2)
-    difference = paired_differences(three, two, seed=1, resamples=200)[RECALL]
-    sums = [metrics_from_counts(part.sum(axis=1)).mean(axis=0)[RECALL] for part in (three, two)]
-    assert difference.estimate == pytest.approx(sums[0] - sums[1])
-    with pytest.raises(ValueError, match="60 and 59 patients"):
-        paired_differences(three, two[:, :59], seed=1)
+def test_arms_draw_their_seeds_apart():
+    first, second = (draw_seeds(5000, 3, 1, arm) for arm in ("baseline", "synthetic"))
+    assert abs(np.corrcoef(first[:, 0], second[:, 0])[0, 1]) < 0.05
+
+
+def test_bounds_stay_inside_what_is_possible():
+    values = np.random.default_rng(0).normal(1, 0.2, (500, 2))
+    bounds = percentile_bounds(values, (0, 1))
+    assert (bounds[:, 1] == 1).all()
+    assert (bounds[:, 0] < 1).all()
 
 
 def test_wilson_interval_of_no_failure_has_width():
     interval = wilson_interval(20, 20)
     assert interval.high == pytest.approx(1)
     assert 0.8 < interval.low < 0.9
+
+
+def test_recall_at_precision_needs_a_baseline_that_calls_something_positive():
+    predictions = make_predictions()
+    silent = predictions.assign(
+        p_positive=np.where(predictions["arm"] == "baseline", predictions["p_positive"] / 10, predictions["p_positive"])
+    )
+    scores = collect_scores(silent, "hospital")
+    assert reference.recall_score(scores["baseline"].labels, scores["baseline"].predicted("fixed")[0]) == 0
+    found = resample_all(scores, seed=1, resamples=20)
+    assert np.isnan(found["synthetic"].estimates[quantity("recall_at_precision")])

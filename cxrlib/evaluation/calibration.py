@@ -1,0 +1,131 @@
+"""Whether probabilities mean what they say: calibration slope and reliability bins."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from cxrlib.evaluation.scores import Scores
+
+# Nearer to 0 or 1 than this a probability is as good as certain, and its logit would be infinite.
+SMALLEST_PROBABILITY = 1e-12
+ITERATIONS = 40
+BINS = 10
+
+
+def logit(p_positive: np.ndarray) -> np.ndarray:
+    """log(p / (1 − p)) of probabilities clipped to [1e-12, 1 − 1e-12]."""
+    p = np.clip(np.asarray(p_positive, dtype=float), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    return np.log(p) - np.log1p(-p)
+
+
+def calibration_slope(labels: np.ndarray, p_positive: np.ndarray) -> float:
+    """Slope of the logistic regression of the label on logit(p), with intercept and without penalty (Cox 1958).
+
+    1 is right, below 1 the probabilities are too extreme (overconfident), above 1 too timid. Not a number where the
+    slope does not exist: probabilities that separate the labels without overlap (it would be infinite), or that are
+    all the same.
+    """
+    labels = np.asarray(labels)
+    return float(weighted_slopes(labels, logit(p_positive), np.ones((1, len(labels))))[0])
+
+
+def weighted_slopes(labels: np.ndarray, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Slopes of many weighted logistic regressions of the labels on one covariate, by Newton's method.
+
+    `labels` (rows,) of 0 and 1, `x` (rows,), `weights` (resamples, rows) ≥ 0; gives (resamples,), not a number where
+    the estimate does not exist (Albert & Anderson 1984). A step that lowers the likelihood is halved.
+    """
+    slopes = np.full(len(weights), np.nan)
+    todo = np.flatnonzero(_overlap(labels, x, weights))
+    if not len(todo):
+        return slopes
+    centre, spread = float(np.mean(x)), float(np.std(x))
+    z, y = (x - centre) / spread, labels.astype(float)
+    total = weights[todo].sum(axis=1)
+    beta = np.tile(_start(y, z, weights[todo].sum(axis=0)), (len(todo), 1))
+    step = np.zeros_like(beta)
+    best = np.full(len(todo), -np.inf)
+    for _ in range(ITERATIONS):
+        w = weights[todo]
+        eta = (beta + step)[:, :1] + (beta + step)[:, 1:] * z
+        likelihood = np.einsum("rn,rn->r", w, y * eta - np.logaddexp(0, eta)) / total
+        worse = likelihood < best - 1e-12
+        beta = np.where(worse[:, None], beta, beta + step)
+        gain = np.where(worse, np.inf, likelihood - best)
+        best = np.where(worse, best, likelihood)
+        step = np.where(worse[:, None], step / 2, _newton_step(w, y, z, eta))
+        done = np.abs(step).max(axis=1) < 1e-9 * (1 + np.abs(beta).max(axis=1))
+        done |= (gain < 1e-15) & (np.abs(step).max(axis=1) < 1e-6)
+        slopes[todo[done]] = (beta + step)[done, 1] / spread
+        todo, beta, step, best, total = (part[~done] for part in (todo, beta, step, best, total))
+        if not len(todo):
+            break
+    return slopes
+
+
+def _start(y: np.ndarray, z: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """A few plain Newton steps on all resamples together: near the answer of each, (2,)."""
+    share = weights @ y / weights.sum()
+    beta = np.array([[np.log(share / (1 - share)), 0.0]])
+    for _ in range(3):
+        step = _newton_step(weights[None], y, z, beta[:, :1] + beta[:, 1:] * z)
+        beta = beta + step / max(1.0, float(np.abs(step).max()))
+    return beta[0]
+
+
+def _newton_step(w: np.ndarray, y: np.ndarray, z: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    """Solution of the 2 × 2 Newton equations of each resample, (resamples, 2)."""
+    p = 1 / (1 + np.exp(-eta))
+    residual, curvature = w * (y - p), w * p * (1 - p)
+    g0, g1 = residual.sum(axis=1), residual @ z
+    h00, h01, h11 = curvature.sum(axis=1), curvature @ z, curvature @ (z * z)
+    determinant = np.maximum(h00 * h11 - h01**2, 1e-300)
+    return np.stack([(h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant], axis=1)
+
+
+def _overlap(labels: np.ndarray, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Whether both labels are there and their values of x overlap, which is when a finite slope exists."""
+    drawn = weights > 0
+    bounds = {}
+    for label in (0, 1):
+        inside = drawn & (labels == label)
+        bounds[label] = np.where(inside, x, np.inf).min(axis=1), np.where(inside, x, -np.inf).max(axis=1)
+    both = np.isfinite(bounds[0][0]) & np.isfinite(bounds[1][0])
+    return both & (bounds[0][1] > bounds[1][0]) & (bounds[1][1] > bounds[0][0])
+
+
+def reliability(labels: np.ndarray, p_positive: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
+    """Bins of about equally many films by rising probability: `bin`, `p_mean`, `positive_share`, `films`.
+
+    Equal numbers, not equal widths: no bin is so small that its share is noise, or that it tells of single patients.
+    Films of equal probability stay together, so there may be fewer bins than asked for.
+    """
+    labels, p = np.asarray(labels), np.asarray(p_positive, dtype=float)
+    edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1]))
+    where = np.searchsorted(edges, p, side="left")
+    rows = []
+    for number, index in enumerate(np.unique(where)):
+        inside = where == index
+        rows.append(
+            {
+                "bin": number,
+                "p_mean": float(p[inside].mean()),
+                "positive_share": float(labels[inside].mean()),
+                "films": int(inside.sum()),
+            }
+        )
+    return rows
+
+
+def reliability_table(scores: dict[str, dict[str, "Scores"]]) -> pd.DataFrame:
+    """`reliability` of each role, arm and seed, before and after temperature scaling (`calibrated`)."""
+    rows = []
+    for role, arms in scores.items():
+        for arm, found in arms.items():
+            for number, seed in enumerate(found.seeds):
+                for calibrated, p_positive in ((False, found.p_positive), (True, found.p_calibrated)):
+                    keys = {"role": role, "arm": arm, "seed": seed, "calibrated": calibrated}
+                    rows += [keys | row for row in reliability(found.labels, p_positive[number])]
+    return pd.DataFrame(rows)

@@ -1,0 +1,136 @@
+"""The classifiers' answers as arrays: one arm, one role, seed by seed, on films in a fixed order.
+
+The tables of predictions that come in have the columns `COLUMNS`; a cross-fitted arm has the rows of all its folds.
+On the hospital's films each of these answers for its own part, so every film has one answer per seed. On validation
+films each fold's model answers for all of them, so a film has one row per fold.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.errors import InputError
+from cxrlib.evaluation.metrics import THRESHOLD, check_both_labels, check_probabilities
+
+ROLES = ("validation", "hospital")
+OPERATING_POINTS = ("fixed", "validation")
+COLUMNS = (
+    "arm", "seed", "fold", "image_id", "patient_id", "role", "label", "p_positive", "p_calibrated",
+    "threshold_validation",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One arm's answers to one role's films; rows are sorted by film, then fold."""
+
+    role: str
+    arm: str
+    seeds: tuple[int, ...]
+    films: np.ndarray  # (rows,) str
+    labels: np.ndarray  # (rows,) int64, 0 or 1
+    patient_ids: np.ndarray  # (patients,) str, sorted
+    patients: np.ndarray  # (rows,) int64, index into patient_ids
+    p_positive: np.ndarray  # (seeds, rows)
+    p_calibrated: np.ndarray  # (seeds, rows)
+    thresholds: np.ndarray  # (seeds, rows), each row's model's threshold from validation
+
+    def predicted(self, operating_point: str) -> np.ndarray:
+        """0 or 1, (seeds, rows), at the threshold of the paper (`fixed`, 0.5) or the one chosen on validation."""
+        threshold = THRESHOLD if operating_point == "fixed" else self.thresholds
+        return (self.p_positive >= threshold).astype(np.int64)
+
+    def one_answer_per_film(self) -> bool:
+        return len(np.unique(self.films)) == len(self.films)
+
+    def only(self, rows: np.ndarray) -> "Scores":
+        """The answers to some of the films; patients without any of these are left out."""
+        patient_ids, patients = np.unique(self.patient_ids[self.patients[rows]], return_inverse=True)
+        chosen = (part[:, rows] for part in (self.p_positive, self.p_calibrated, self.thresholds))
+        return Scores(
+            self.role, self.arm, self.seeds, self.films[rows], self.labels[rows], patient_ids, patients, *chosen
+        )
+
+
+def collect_scores(predictions: pd.DataFrame, role: str) -> dict[str, Scores]:
+    """Scores of every arm that answered for this role's films, in the order in which arms first appear.
+
+    Raises `InputError` for missing columns, values that are no probabilities, a film answered twice, seeds or arms
+    that answered for different films, films whose label or patient differs between tables, and a single label.
+    """
+    missing = [column for column in COLUMNS if column not in predictions]
+    if missing:
+        raise InputError(f"predictions: found columns {list(predictions.columns)}, expected also {missing}")
+    rows = predictions[predictions["role"] == role]
+    for column in ("p_positive", "p_calibrated", "threshold_validation"):
+        _check_column(rows, column, role)
+    scores = {str(arm): _collect(part, role, str(arm)) for arm, part in rows.groupby("arm", sort=False)}
+    _check_same_films(scores, role)
+    return scores
+
+
+def _collect(part: pd.DataFrame, role: str, arm: str) -> Scores:
+    where = f"{role} predictions of `{arm}`"
+    part = part.sort_values(["seed", "image_id", "fold"], kind="stable")
+    keys = ["seed", "image_id", "fold"]
+    twice = part[part.duplicated(keys)]
+    if len(twice):
+        raise InputError(f"{where}: {len(twice)} films are answered twice by the same model, expected once")
+    seeds = [group for _, group in part.groupby("seed", sort=True)]
+    first = seeds[0]
+    facts = ["image_id", "fold", "patient_id", "label"]
+    for group in seeds[1:]:
+        if len(group) != len(first) or (group[facts].to_numpy(str) != first[facts].to_numpy(str)).any():
+            raise InputError(
+                f"{where}: seeds {first['seed'].iloc[0]} and {group['seed'].iloc[0]} answered for different films "
+                f"({len(first)} and {len(group)} answers); train both on the same prepared data (--force)"
+            )
+    labels = (first["label"] == "positive").to_numpy(np.int64)
+    check_both_labels(labels, where)
+    patient_ids, patients = np.unique(first["patient_id"].to_numpy(str), return_inverse=True)
+    values = (
+        np.stack([group[column].to_numpy(float) for group in seeds])
+        for column in ("p_positive", "p_calibrated", "threshold_validation")
+    )
+    numbers = tuple(int(group["seed"].iloc[0]) for group in seeds)
+    return Scores(role, arm, numbers, first["image_id"].to_numpy(str), labels, patient_ids, patients, *values)
+
+
+def _check_column(rows: pd.DataFrame, column: str, role: str) -> None:
+    # A threshold above 1 means "never positive" and is a choice that Youden's index can make.
+    values = rows[column].to_numpy(float)
+    if column != "threshold_validation":
+        check_probabilities(values, f"{role} predictions: {column}")
+    elif not np.isfinite(values).all():
+        raise InputError(f"{role} predictions: {column}: found {values[~np.isfinite(values)][0]}, expected a number")
+
+
+def _check_same_films(scores: dict[str, Scores], role: str) -> None:
+    if not scores:
+        return
+    first, *others = scores.values()
+    known = _facts(first)
+    for other in others:
+        found = _facts(other)
+        if known.keys() != found.keys():
+            raise InputError(
+                f"{role} predictions of `{first.arm}` and `{other.arm}` are of different films: "
+                f"{len(known.keys() - found.keys())} only in the first, {len(found.keys() - known.keys())} only in the "
+                "second; train both on the same prepared data (--force)"
+            )
+        differing = sum(known[film] != found[film] for film in known)
+        if differing:
+            raise InputError(
+                f"{role} predictions of `{first.arm}` and `{other.arm}`: {differing} films have another label or "
+                "patient in the second; train both on the same prepared data (--force)"
+            )
+
+
+def _facts(scores: Scores) -> dict[str, tuple[int, str]]:
+    """Label and patient of each film."""
+    patients = scores.patient_ids[scores.patients]
+    return {
+        str(film): (int(label), str(patient))
+        for film, label, patient in zip(scores.films, scores.labels, patients, strict=True)
+    }

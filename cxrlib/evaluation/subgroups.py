@@ -1,0 +1,128 @@
+"""The same figures for parts of the films: by view, sex, age, source and finding."""
+
+import zlib
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.evaluation import ranking
+from cxrlib.evaluation.resampled import draws
+from cxrlib.evaluation.scores import Scores
+from cxrlib.evaluation.suppression import is_small, suppress_small_cells
+from cxrlib.evaluation.uncertainty import RESAMPLES, percentile_bounds
+
+SUBGROUPS = ("view", "sex", "age", "source", "finding")
+METRICS = ("recall_positive", "recall_negative", "roc_auc")
+AGE_BANDS = ((0, "under 40"), (40, "40 to 59"), (60, "60 to 79"), (80, "80 and over"))
+UNKNOWN = "unknown"
+COLUMNS = [
+    "role", "arm", "subgroup", "level", "metric", "films", "patients", "positives", "estimate", "low", "high",
+    "suppressed",
+]  # fmt: skip
+
+
+def levels(facts: pd.DataFrame) -> pd.DataFrame:
+    """The level of each film in each subgroup, as text; `facts` has `image_id`, and whichever of `SUBGROUPS` are known.
+
+    Ages become bands; what is empty is `unknown`. A subgroup with a single level tells nothing and is left out.
+    """
+    table = pd.DataFrame(index=facts["image_id"].astype(str))
+    for name in SUBGROUPS:
+        if name not in facts:
+            continue
+        values = _age_bands(facts["age"]) if name == "age" else facts[name].fillna("").astype(str).str.strip()
+        table[name] = values.replace("", UNKNOWN).to_numpy()
+    return table[[name for name in table if table[name].nunique() > 1]]
+
+
+def subgroup_table(
+    scores: dict[str, Scores], facts: pd.DataFrame, *, seed: int, resamples: int = RESAMPLES
+) -> pd.DataFrame:
+    """One row per arm, subgroup, level and metric: mean over seeds at threshold 0.5, its 95 % interval over patients.
+
+    Within a level its own patients are resampled. Where a metric rests on 1 to 4 patients, its row is suppressed and
+    its numbers are empty; `positives` is empty wherever so small a number follows from it (`suppress_small_cells`). A
+    metric whose label has no film in a level does not exist there, and its estimate is empty.
+    """
+    rows: list[dict[str, object]] = []
+    for arm, found in scores.items():
+        table = levels(facts).reindex(found.films)
+        for name in table:
+            parts = {
+                level: found.only((table[name] == level).to_numpy()) for level in _in_order(name, table[name].unique())
+            }
+            tells = _may_tell_positives(parts)
+            for level, part in parts.items():
+                keys = {"role": found.role, "arm": arm, "subgroup": name, "level": level}
+                level_seed = zlib.crc32(f"{seed}/{name}/{level}".encode())
+                rows += [keys | row for row in _level_rows(part, level_seed, resamples, tells[level])]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"films": "Int64", "patients": "Int64", "positives": "Int64"})
+
+
+def _level_rows(part: Scores, seed: int, resamples: int, tell_positives: bool) -> list[dict[str, object]]:
+    films = np.unique(part.films, return_index=True)[1]
+    counts: dict[str, object] = {"films": len(films), "patients": len(part.patient_ids)}
+    counts["positives"] = int(part.labels[films].sum()) if tell_positives else None
+    few = {label: is_small(number) for label, number in _patients_by_label(part).items()}
+    concerned = {"recall_positive": ("positive",), "recall_negative": ("negative",), "roc_auc": tuple(few)}
+    values = _values(part, seed, resamples)
+    bounds = percentile_bounds(values[1:].mean(axis=1), (0, 1))
+    rows: list[dict[str, object]] = []
+    for column, metric in enumerate(METRICS):
+        if is_small(len(part.patient_ids)) or any(few[label] for label in concerned[metric]):
+            rows.append({"metric": metric, "suppressed": True})
+            continue
+        estimate = values[0, :, column].mean()
+        row = {"metric": metric, "estimate": estimate, "low": bounds[column, 0], "high": bounds[column, 1]}
+        rows.append(counts | row | {"suppressed": False})
+    return rows
+
+
+def _patients_by_label(part: Scores) -> dict[str, int]:
+    return {
+        name: len(np.unique(part.patients[part.labels == label])) for label, name in ((1, "positive"), (0, "negative"))
+    }
+
+
+def _may_tell_positives(parts: dict[str, Scores]) -> dict[str, bool]:
+    """Whether a level's number of positives gives no small number of patients away, not even by the sums."""
+    counts = pd.DataFrame([_patients_by_label(part) for part in parts.values()], index=list(parts))
+    shown = suppress_small_cells(counts, list(counts.columns))
+    return {
+        str(level): all(not isinstance(cell, str) for cell in row)
+        for level, row in zip(shown.index, shown.to_numpy(), strict=True)
+    }
+
+
+def _values(part: Scores, seed: int, resamples: int) -> np.ndarray:
+    """`METRICS` of each resample and seed, the first row as found, (1 + resamples, seeds, 3)."""
+    right = (part.predicted("fixed") == part.labels).astype(float)
+    orders = [ranking.ranked(part.labels, p) for p in part.p_positive]
+    blocks = []
+    for times in draws(len(part.patient_ids), resamples, np.random.default_rng(seed)):
+        weights = times[:, part.patients]
+        block = np.full((len(times), len(part.seeds), len(METRICS)), np.nan)
+        for column, label in ((0, 1), (1, 0)):
+            of_label = weights * (part.labels == label)
+            total = of_label.sum(axis=1, keepdims=True)
+            block[..., column] = np.divide(
+                of_label @ right.T, total, out=np.full((len(times), len(right)), np.nan), where=total > 0
+            )
+        for number, order in enumerate(orders):
+            block[:, number, 2] = ranking.roc_auc(ranking.ladder(order, weights))
+        blocks.append(block)
+    return np.concatenate(blocks)
+
+
+def _age_bands(ages: pd.Series) -> pd.Series:
+    years = pd.to_numeric(ages, errors="coerce")
+    edges = [start for start, _ in AGE_BANDS]
+    names = np.array([name for _, name in AGE_BANDS])
+    bands = names[np.maximum(np.searchsorted(edges, years.fillna(0), side="right") - 1, 0)]
+    return pd.Series(np.where(years.isna(), UNKNOWN, bands), index=ages.index)
+
+
+def _in_order(name: str, found: np.ndarray) -> list[str]:
+    """Ages from young to old, everything else by name; `unknown` last."""
+    order = [band for _, band in AGE_BANDS] if name == "age" else sorted(found)
+    return [level for level in order if level in found and level != UNKNOWN] + [UNKNOWN] * (UNKNOWN in found)
