@@ -1,13 +1,13 @@
 """The arms: which films each recipe trains on, and with which weights in the loss."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from cxrlib.classifier.settings import synthetic_percent
-from cxrlib.data.images import load_image_set, load_synthetic
+from cxrlib.data.images import ImageSet, load_image_set, load_manifest, load_synthetic, resize_images
 from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
 from cxrlib.reproducibility import random_generator
@@ -74,20 +74,19 @@ def compose_training_films(study: Study, arm: str, seed: int, fold: str) -> Trai
     drawn with replacement, as give the classes the proportions of the synthetic arm. `class-weighted`: the public
     films, and weights in the loss that do the same. Raises `InputError` if a label has no film.
     """
-    size = study.classifier.image_size
-    public = load_image_set(study, "training", size)
+    public = (load_manifest(study, "training")["label"] == "positive").to_numpy(np.int64)
     made = study.synthesis.images_per_label
-    parts = [] if arm == "synthetic-only" else [(np.asarray(public.labels), public.images, None)]
+    parts = [] if arm == "synthetic-only" else [_public_part(study, public)]
     if synthetic_percent(arm):
         parts += [_synthetic_part(study, arm, seed, fold, label) for label in LABELS]
-    images, labels = _joined(parts, size)
-    rows = np.arange(len(labels))
+    labels = np.concatenate([part.labels for part in parts])
     _check_labels(study, arm, labels)
+    rows = np.arange(len(labels))
     if arm == "oversampled":
         generator = random_generator("cpu", study.seed, "classifier", seed, "oversampling")
         rows = np.concatenate((rows, drawn_again(labels, made, generator)))
     return TrainingFilms(
-        images,
+        _joined(parts, study.classifier.image_size),
         labels,
         rows,
         public=0 if arm == "synthetic-only" else len(public),
@@ -96,33 +95,48 @@ def compose_training_films(study: Study, arm: str, seed: int, fold: str) -> Trai
     )
 
 
-Part = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+@dataclass(frozen=True)
+class _Part:
+    """Some of an arm's films: labels (N,), and a way to get at the films of which `rows` (N,) are taken."""
+
+    labels: np.ndarray
+    rows: np.ndarray
+    load: Callable[[], np.ndarray]
 
 
-def _synthetic_part(study: Study, arm: str, seed: int, fold: str, label: str) -> Part:
-    """Labels, films and, of a dose, the rows that are taken."""
-    films = load_synthetic(study, label, fold, study.classifier.image_size)
-    percent = synthetic_percent(arm)
-    if percent == 100:
-        return films.labels, films.images, None
-    purpose = (study.seed, "classifier", seed, "dose", label, fold)
-    order = torch.randperm(len(films), generator=random_generator("cpu", *purpose)).numpy()
-    chosen = np.sort(order[: max(1, round(len(films) * percent / 100))])
-    return films.labels[chosen], films.images, chosen
+def _public_part(study: Study, labels: np.ndarray) -> _Part:
+    size = study.classifier.image_size
+    return _Part(labels, np.arange(len(labels)), lambda: load_image_set(study, "training", size).images)
 
 
-def _joined(parts: Sequence[Part], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """One array of all films, filled a few hundred at a time, since a concatenation holds everything twice."""
-    labels = np.concatenate([labels for labels, _, _ in parts])
-    images = np.empty((len(labels), size, size), np.uint8)
+def _synthetic_part(study: Study, arm: str, seed: int, fold: str, label: str) -> _Part:
+    """The synthetic films of a label or, of a dose, a random part of them; a larger dose holds the smaller ones."""
+
+    def load() -> ImageSet:
+        return load_synthetic(study, label, fold, study.gan.resolution)
+
+    labels, percent = load().labels, synthetic_percent(arm)
+    rows = np.arange(len(labels))
+    if percent < 100:
+        purpose = (study.seed, "classifier", seed, "dose", label, fold)
+        order = torch.randperm(len(labels), generator=random_generator("cpu", *purpose)).numpy()
+        rows = np.sort(order[: max(1, round(len(labels) * percent / 100))])
+    return _Part(labels[rows], rows, lambda: load().images)
+
+
+def _joined(parts: Sequence[_Part], size: int) -> np.ndarray:
+    """One array of all films. The parts are read one after the other and a few hundred films at a time, since a
+    concatenation of resized parts would hold everything twice."""
+    images = np.empty((sum(len(part.rows) for part in parts), size, size), np.uint8)
     filled = 0
-    for chosen_labels, films, chosen in parts:
-        for start in range(0, len(chosen_labels), FILMS_PER_COPY):
-            stop = min(start + FILMS_PER_COPY, len(chosen_labels))
-            wanted = slice(start, stop) if chosen is None else chosen[start:stop]
-            images[filled + start : filled + stop] = films[wanted]
-        filled += len(chosen_labels)
-    return images, labels
+    for part in parts:
+        films = part.load()
+        for start in range(0, len(part.rows), FILMS_PER_COPY):
+            chunk = films[part.rows[start : start + FILMS_PER_COPY]]
+            chunk = chunk if chunk.shape[1] == size else resize_images(chunk, size)
+            images[filled : filled + len(chunk)] = chunk
+            filled += len(chunk)
+    return images
 
 
 def _check_labels(study: Study, arm: str, labels: np.ndarray) -> None:

@@ -25,7 +25,7 @@ from cxrlib.classifier.arms import TrainingFilms
 from cxrlib.classifier.network import Phase, PixelStatistics, build_classifier, start_phase
 from cxrlib.classifier.prediction import predict_probabilities
 from cxrlib.classifier.settings import ClassifierSettings
-from cxrlib.classifier.stepping import Batch, Stepper
+from cxrlib.classifier.stepping import Batch, Stepper, make_stepper
 from cxrlib.data.images import ImageSet
 from cxrlib.errors import InputError
 from cxrlib.reproducibility import pick_device, random_generator, seed_for
@@ -82,12 +82,12 @@ def fit(run: TrainingRun) -> nn.Module:
         phase: Phase = "frozen" if epoch < settings.frozen_epochs else "all"
         if stepper is None or epoch == settings.frozen_epochs:
             parameters = start_phase(network, phase, pretrained=settings.weights != "none")
-            stepper = Stepper(network, parameters, images, labels, run.statistics, run.films.label_weights)
+            stepper = make_stepper(network, parameters, images, labels, run.statistics, run.films.label_weights)
         if saved and epoch == run.epochs_done and epoch != settings.frozen_epochs:
             _restore_optimiser(stepper.optimiser, saved["optimiser"])
 
         rates = learning_rates[epoch * steps : (epoch + 1) * steps]
-        loss = _train_epoch(stepper, rates, run, epoch)
+        loss = train_epoch(stepper, rates, run, epoch)
 
         facts = {"phase": phase, "epoch": epoch + 1, "learning_rate": rates[-1], "training_loss": loss}
         if run.validation is not None:
@@ -130,7 +130,7 @@ def epoch_order(name: tuple[Any, ...], pool: int, films: int, epoch: int) -> Ten
     return torch.cat(passes)[epoch * films - first * pool :][:films]
 
 
-def _train_epoch(stepper: Stepper, learning_rates: list[float], run: TrainingRun, epoch: int) -> float:
+def train_epoch(stepper: Stepper, learning_rates: list[float], run: TrainingRun, epoch: int) -> float:
     """The steps of one epoch; returns the mean loss. All draws are named by seed and epoch."""
     device, settings, films = stepper.images.device, run.settings, run.films.epoch_films
     order = epoch_order(run.name, len(run.films.rows), films, epoch)

@@ -57,3 +57,9 @@ def prepared_study(tmp_path_factory, write_study_in):
         assert label in LABELS
         write_synthetic(study, label, fold, grey, 6)
     return study
+
+
+@pytest.fixture(scope="session")
+def write_synthetic_films():
+    """`write_synthetic_films(study, label, fold, grey, number)`."""
+    return write_synthetic

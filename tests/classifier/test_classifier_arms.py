@@ -296,6 +296,8 @@ def test_one_label_only_is_refused_before_training(prepared_study, monkeypatch):
         patched.setattr(training, "fit", None)
         with pytest.raises(InputError, match="validation: found 8 films, none of them positive"):
             train_classifier(prepared_study, "synthetic", 1, "all")
-    monkeypatch.setattr("cxrlib.classifier.arms.load_image_set", without_positives)
+    negatives = load_image_set(prepared_study, "training", 32)
+    negatives = negatives.manifest[negatives.labels == 0]
+    monkeypatch.setattr("cxrlib.classifier.arms.load_manifest", lambda study, role: negatives)
     with pytest.raises(InputError, match="arm `baseline`: found 20 training films, none of them positive"):
         compose_training_films(prepared_study, "baseline", 0, "all")
