@@ -73,7 +73,7 @@ chapter_needs = {
     "02_gan_training": [*all_generators, *all_synthetic, str(results.quality_record)],
     "03_synthesis_review": [*all_synthetic, str(results.quality_record)],
     "04_classifier_training": finished_classifiers(study.classifier_arms),
-    "05_results": [str(results.tables_record)],
+    "05_results": [str(results.tables_record), str(results.explanations_record)],
 }
 
 
@@ -191,6 +191,21 @@ rule tables:
         f"{where}/logs/tables.log",
     shell:
         "{stage} tables {given} > {log:q} 2>&1"
+
+
+rule explanations:
+    input:
+        finished_classifiers([arm for arm in study.classifier.arms if arm != "source-rule"]),
+        films(*ROLES),
+        synthetic_sets("all"),
+        code("cxrlib/classifier/explanation.py", "cxrlib/tables/explanations.py"),
+    output:
+        str(results.explanations_record),
+    log:
+        f"{where}/logs/explanations.log",
+    threads: study.threads_per_job
+    shell:
+        "{stage} explain {given} > {log:q} 2>&1"
 
 
 rule chapter:

@@ -128,6 +128,11 @@ class Results:
         """What the border rule learned from the training films, cell by cell."""
         return self.root / "data" / "border_weights.json"
 
+    @property
+    def explanations_record(self) -> Path:
+        """Beside films.csv, films.npy and maps.npy: the films that figures show with what a classifier looked at."""
+        return self.root / "explanations" / "explanations.json"
+
     def figure(self, name: str) -> Path:
         return self.root / "figures" / f"{name}.png"
 

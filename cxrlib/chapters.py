@@ -21,6 +21,8 @@ from cxrlib.study import REPOSITORY, Study
 logger = logging.getLogger(__name__)
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+# Set in the kernel of a chapter that nobody watches: nothing there waits for a hand, and no widget is made.
+HEADLESS = "CXR_HEADLESS"
 
 # What each chapter reads, besides what the chapters before it read; paths inside `results/<study>/`.
 READS = {
@@ -28,7 +30,7 @@ READS = {
     "02_gan_training": ("gan/*/*/config.json", "synthetic/*/*/audit.json", "tables/quality.json"),
     "03_synthesis_review": ("review/*/worklist.csv", "review/*/events/*.jsonl"),
     "04_classifier_training": ("classifier/*/*/*/config.json",),
-    "05_results": ("tables/*.json",),
+    "05_results": ("tables/*.json", "explanations/explanations.json"),
 }
 
 
@@ -193,14 +195,18 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any], folder: Path)
 def _kernel_of_this_interpreter() -> Iterator[None]:
     """Make `python3` mean this interpreter, whatever kernels the user has installed.
 
-    The kernel's plotting backend is set as well: `MPLBACKEND=Agg`, common on servers, makes figures vanish without an
-    error.
+    The kernel is told that nobody watches, and its plotting backend is set: `MPLBACKEND=Agg`, common on servers, makes
+    figures vanish without an error.
     """
     kernel = {
         "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"],
         "display_name": "Python 3",
         "language": "python",
-        "env": {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+        "env": {
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            HEADLESS: "1",
+        },
     }
     before = os.environ.get("JUPYTER_PATH")
     with tempfile.TemporaryDirectory(prefix="cxr-kernel-") as folder:

@@ -180,6 +180,15 @@ def measure_quality(study: StudyName, force: Force = False) -> None:
 
 
 @app.command()
+def explain(study: StudyName, force: Force = False) -> None:
+    """Find out what the classifiers looked at: maps for the figures, and shares of attention inside the lungs."""
+    from cxrlib.study import load_study
+    from cxrlib.tables import explain_study
+
+    explain_study(load_study(study), force=force, progress=_progress("models looked into"))
+
+
+@app.command()
 def tables(study: StudyName, force: Force = False) -> None:
     """Compute every table of the results from the predictions."""
     from cxrlib.study import load_study

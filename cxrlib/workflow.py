@@ -29,7 +29,7 @@ STAGES = ("data", "generators", "synthetic films", "classifiers", "tables", "cha
 # What may change without making finished films, generators or classifiers obsolete.
 HARMLESS_KEYS = ("title", "summary", "classifier.arms", "classifier.doses", "classifier.seeds", "review")
 TYPICAL_PUBLIC_FILMS = 5000
-MADE_FOLDERS = ("data", "gan", "synthetic", "classifier", "tables", "figures", "chapters", "logs")
+MADE_FOLDERS = ("data", "gan", "synthetic", "classifier", "explanations", "tables", "figures", "chapters", "logs")
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ def _closing_jobs(study: Study) -> Iterator[Job]:
     yield Job("tables", "tables of the films", results.films_record, 10)
     yield Job("tables", "quality of the synthetic films", results.quality_record, 10)
     yield Job("tables", "tables", results.tables_record, 10)
+    yield Job("tables", "what the classifiers looked at", results.explanations_record, 15)
     for chapter in CHAPTERS:
         yield Job("chapters", f"chapter {chapter}", results.chapter(chapter), 12)
     yield Job("book", "book", study.build_folder / "html" / "index.html", 15)

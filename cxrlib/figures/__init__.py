@@ -1,8 +1,17 @@
 """The book's figures: arrays and tables in, matplotlib figures out. Each says where its films come from."""
 
+from cxrlib.figures.curves import curves, decision_curve, operating_point, reliability
 from cxrlib.figures.data import intensity_histograms
+from cxrlib.figures.explanations import LookedAt, attention_gallery, attention_shares, real_and_synthetic
 from cxrlib.figures.films import FilmRow, annotated_films, film_pairs, film_sheet
-from cxrlib.figures.results import confusion_matrices, curves, differences, seed_dots
+from cxrlib.figures.results import (
+    confusion_matrices,
+    differences,
+    dose_curve,
+    paper_beside,
+    seed_dots,
+    subgroups,
+)
 from cxrlib.figures.style import METRIC_NAMES, WIDTH_INCHES, panels, style
 from cxrlib.figures.training import composition, quality_intervals, training_curves
 
@@ -10,17 +19,27 @@ __all__ = [
     "METRIC_NAMES",
     "WIDTH_INCHES",
     "FilmRow",
+    "LookedAt",
     "annotated_films",
+    "attention_gallery",
+    "attention_shares",
     "composition",
     "confusion_matrices",
     "curves",
+    "decision_curve",
     "differences",
+    "dose_curve",
     "film_pairs",
     "film_sheet",
     "intensity_histograms",
+    "operating_point",
     "panels",
+    "paper_beside",
     "quality_intervals",
+    "real_and_synthetic",
+    "reliability",
     "seed_dots",
     "style",
+    "subgroups",
     "training_curves",
 ]

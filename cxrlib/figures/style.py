@@ -1,16 +1,17 @@
-"""The book's figures: arrays and tables in, matplotlib figures out. (Figures made of films: `figures.py`.)
+"""The book's figures: arrays and tables in, matplotlib figures out. (Figures made of films: `films.py`.)
 
 One look throughout: the colours of Okabe and Ito, which colour-blind readers tell apart, always doubled by a marker, a
 line style or a hatch, so that a grey print can be read too. Every figure says in its corner or in a row's heading where
 its films come from: real, synthetic or simulated.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -25,6 +26,18 @@ LINE_LOOKS = (
     (BLACK, "-", "o"), (BLUE, (0, (5, 1.5)), "s"), (VERMILION, (0, (5, 1.5, 1, 1.5)), "D"), (GREEN, (0, (1, 1)), "^"),
     (PURPLE, (0, (3, 1, 1, 1, 1, 1)), "v"), (ORANGE, (0, (8, 2)), "P"), (SKY, "-", "X"),
 )  # fmt: skip
+BROWN = "#8A6100"
+# An arm looks the same in every figure. Doses look like the arm whose films they take a part of, with a smaller mark.
+ARM_LOOKS: Mapping[str, tuple[str, Any, str]] = {
+    "baseline": LINE_LOOKS[0],
+    "synthetic": LINE_LOOKS[1],
+    "synthetic-crossfit": LINE_LOOKS[2],
+    "oversampled": LINE_LOOKS[3],
+    "class-weighted": LINE_LOOKS[4],
+    "synthetic-only": (BROWN, (0, (8, 2)), "P"),
+    "source-rule": (MUTED, (0, (2, 2)), "X"),
+}
+DOSE_LOOK = (VERMILION, (0, (1, 2)), "d")
 
 METRIC_NAMES = {
     "accuracy": "accuracy",
@@ -35,7 +48,12 @@ METRIC_NAMES = {
     "recall_positive": "recall, positive",
     "recall_negative": "recall, negative",
     "roc_auc": "area under ROC",
+    "balanced_accuracy": "balanced accuracy",
+    "mcc": "Matthews correlation",
     "average_precision": "average precision",
+    "brier": "Brier score",
+    "brier_calibrated": "Brier score, temperature-scaled",
+    "calibration_slope": "calibration slope",
 }
 
 STYLE: Mapping[str, Any] = {
@@ -100,6 +118,25 @@ def looks(count: int) -> list[tuple[str, Any, str]]:
     return [LINE_LOOKS[index % len(LINE_LOOKS)] for index in range(count)]
 
 
+def arm_look(arm: str, index: int = 0) -> tuple[str, Any, str]:
+    """Colour, line and marker of an arm; one that is not known looks by its place in the list."""
+    if arm.startswith("synthetic-dose"):
+        return DOSE_LOOK
+    return ARM_LOOKS.get(arm, LINE_LOOKS[index % len(LINE_LOOKS)])
+
+
+def chosen_rows(table: pd.DataFrame, role: str, operating_point: str = "fixed") -> pd.DataFrame:
+    """The rows of a role and, in a table that has several, of one operating point."""
+    found = table[table["role"] == role]
+    return found[found["operating_point"] == operating_point] if "operating_point" in found else found
+
+
+def arms_of(table: pd.DataFrame, arms: Sequence[str] | None = None) -> list[str]:
+    """The arms of a table in its order, or those of `arms` that it has."""
+    there = [str(arm) for arm in dict.fromkeys(table["arm"])]
+    return there if arms is None else [arm for arm in arms if arm in there]
+
+
 def legend_below(figure: Figure, ax: Axes, columns: int = 4) -> None:
     handles, texts = ax.get_legend_handles_labels()
     if handles:
@@ -107,5 +144,6 @@ def legend_below(figure: Figure, ax: Axes, columns: int = 4) -> None:
 
 
 def interval_mark(ax: Axes, middle: float, low: float, high: float, y: float, colour: str, marker: str) -> None:
+    """A horizontal interval with a mark at its estimate."""
     ax.plot([low, high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
     ax.plot([middle], [y], marker=marker, color=colour, markersize=7, markeredgecolor="white", linestyle="none")
