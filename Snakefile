@@ -196,7 +196,7 @@ rule tables:
 rule explanations:
     input:
         finished_classifiers([arm for arm in study.classifier.arms if arm != "source-rule"]),
-        films(*ROLES),
+        audited,
         synthetic_sets("all"),
         code("cxrlib/classifier/explanation.py", "cxrlib/tables/explanations.py"),
     output:

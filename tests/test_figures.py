@@ -1,5 +1,6 @@
 """Figures show what they were given, say where films come from, and stay legible in grey."""
 
+import made_results as made
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +10,8 @@ from matplotlib.text import Text
 
 from cxrlib import figures
 from cxrlib.errors import InputError
-from cxrlib.figures.style import LINE_LOOKS
+from cxrlib.evaluation.paper import paper_table2
+from cxrlib.figures.style import arm_look
 
 ARMS = ("baseline", "synthetic", "oversampled")
 
@@ -51,6 +53,20 @@ CHARTS = {
     "differences": lambda origin: figures.differences(difference_table(), "hospital", ["accuracy"], origin),
     "seed_dots": lambda origin: figures.seed_dots(seed_table(), "hospital", ["accuracy"], origin),
     "confusion": lambda origin: figures.confusion_matrices({"baseline": np.array([[84, 26], [9, 214]])}, origin),
+    "curves_of_all": lambda origin: figures.curves(made.curves(), "hospital", origin, made.table2_seeds()),
+    "reliability": lambda origin: figures.reliability(made.calibration(), "hospital", origin),
+    "decision": lambda origin: figures.decision_curve(made.decision(), "hospital", origin),
+    "dose": lambda origin: figures.dose_curve(made.dose(), made.dose_seeds(), "hospital", ["accuracy"], origin),
+    "seeds_of_all": lambda origin: figures.seed_dots(
+        made.table2_seeds(), "hospital", ["accuracy", "mcc"], origin, made.headline()
+    ),
+    "differences_of_all": lambda origin: figures.differences(made.differences(), "hospital", ["accuracy"], origin),
+    "subgroups": lambda origin: figures.subgroups(
+        made.subgroups(), "hospital", "recall_positive", ["baseline", "synthetic"], origin
+    ),
+    "paper_beside": lambda origin: figures.paper_beside(made.table2(), paper_table2(), ["accuracy"], origin),
+    "attention_shares": lambda origin: figures.attention_shares(made.attention(), origin),
+    "no_attention": lambda origin: figures.attention_shares(made.attention().iloc[:0], origin),
     "quality": lambda origin: figures.quality_intervals(quality_table(), {"a-b": "a to b", "a-a": "a to a"}, origin),
     "composition": lambda origin: figures.composition(pd.DataFrame([[5, 1, 3, 1]], index=["baseline"]), origin),
     "training": lambda origin: figures.training_curves({"a": log()}, "images", {"loss": "loss"}, "films", origin),
@@ -143,7 +159,7 @@ def test_confusion_matrix_shows_counts_and_shares_of_the_true_label():
 
 
 def test_lines_differ_by_style_and_marker_and_not_by_colour_alone():
-    looks = LINE_LOOKS[:5]
+    looks = [arm_look(arm) for arm in ("source-rule", "synthetic-dose10", *made.MAIN_ARMS)]
     assert len({str(look[1]) for look in looks}) == len(looks)
     assert len({look[2] for look in looks}) == len(looks)
     white_contrast = [1.05 / (0.05 + _luminance(look[0])) for look in looks]
@@ -161,3 +177,138 @@ def test_the_style_is_left_behind_when_the_figure_is_done():
     before = mpl.rcParams["font.size"], mpl.rcParams["axes.grid"]
     figures.panels(1, 1, 2.0)
     assert (mpl.rcParams["font.size"], mpl.rcParams["axes.grid"]) == before
+
+
+def overlaps(figure: Figure) -> list[tuple[str, str]]:
+    """Pairs of texts that lie on each other, and texts that reach over the figure's edge."""
+    boxes = [(text.get_text(), text.get_window_extent()) for text in drawn_texts(figure)]
+    width, height = figure.bbox.width, figure.bbox.height
+    found = [
+        (text, "the edge")
+        for text, box in boxes
+        if min(box.x0, box.y0) < -1 or box.x1 > width + 1 or box.y1 > height + 1
+    ]
+    for index, (text, box) in enumerate(boxes):
+        found += [
+            (text, other) for other, near in boxes[:index] if box.shrunk(0.9, 0.9).overlaps(near.shrunk(0.9, 0.9))
+        ]
+    return found
+
+
+def drawn_texts(figure: Figure) -> list[Text]:
+    """The texts that end up on the picture: ticks outside an axis and axes that are off have others, never drawn."""
+    seen: dict[int, Text] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        draw = Text.draw
+        patch.setattr(
+            Text, "draw", lambda self, *values, **more: (seen.update({id(self): self}), draw(self, *values, **more))[1]
+        )
+        pixels(figure)
+    return [text for text in seen.values() if text.get_visible() and text.get_text().strip()]
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_no_text_lies_on_another_or_is_too_small_to_read(name):
+    figure = CHARTS[name]("simulated films")
+    assert overlaps(figure) == []
+    small = {text.get_text() for text in figure.findobj(Text) if text.get_fontsize() < 8} - {"simulated films"}
+    assert {text for text in small if text.strip()} == set()
+
+
+def test_curves_of_all_arms_stand_each_beside_the_baseline():
+    figure = figures.curves(made.curves(), "hospital", "", made.table2_seeds(), made.MAIN_ARMS)
+    titles = [ax.get_title(loc="left") for ax in figure.axes if ax.get_title(loc="left")]
+    assert titles == list(made.MAIN_ARMS[1:])
+    areas = made.table2_seeds().query("role == 'hospital' and arm == 'class-weighted'")["roc_auc"].mean()
+    assert any(f"class-weighted  {areas:.3f}" in text for text in texts(figure))
+    some = figures.curves(made.curves(), "hospital", "", arms=("baseline", "synthetic"))
+    assert len(some.axes) == 2
+
+
+def test_reliability_puts_the_bins_of_all_seeds_together_by_their_films():
+    seeds = ((0, 0.1, 0.0, 30), (1, 0.3, 0.4, 10))
+    rows = [("hospital", "baseline", *seed[:1], 0, *seed[1:], scaled) for scaled in (False, True) for seed in seeds]
+    table = pd.DataFrame(
+        rows, columns=["role", "arm", "seed", "bin", "p_mean", "positive_share", "films", "calibrated"]
+    )
+    ax = figures.reliability(table, "hospital", "").axes[0]
+    raw = ax.get_lines()[1]
+    assert raw.get_xdata()[0] == pytest.approx((0.1 * 30 + 0.3 * 10) / 40)
+    assert raw.get_ydata()[0] == pytest.approx(0.1)
+
+
+def test_suppressed_subgroups_show_a_note_and_no_number():
+    figure = figures.subgroups(made.subgroups(), "hospital", "recall_positive", ["baseline", "synthetic"], "")
+    shown = texts(figure)
+    assert shown.count("fewer than 5 patients") == 2
+    ax = figure.axes[0]
+    at = dict(zip([label.get_text() for label in ax.get_yticklabels()], ax.get_yticks(), strict=True))
+    heights = [y for line in ax.get_lines() for y in np.atleast_1d(line.get_ydata())]
+    assert min(abs(np.array(heights) - at["age: unknown"])) > 0.5
+    assert min(abs(np.array(heights) - at["sex: F"])) < 0.2
+    assert {"60", "57", "30"} <= set(shown)
+
+
+def test_decisions_are_drawn_beside_calling_all_or_none_positive():
+    ax = figures.decision_curve(made.decision(), "hospital", "", ["baseline"]).axes[0]
+    names = {line.get_label(): line for line in ax.get_lines()}
+    assert list(names) == ["call every film positive", "call none positive", "baseline"]
+    assert set(names["call none positive"].get_ydata()) == {0}
+    expected = made.decision().query("arm == 'baseline'").groupby("threshold")["net_benefit"].mean()
+    np.testing.assert_allclose(names["baseline"].get_ydata(), expected)
+
+
+def test_doses_show_every_run_and_the_interval_of_the_mean():
+    ax = figures.dose_curve(made.dose(), made.dose_seeds(), "hospital", ["accuracy"], "").axes[0]
+    dots = [line for line in ax.get_lines() if line.get_linestyle() == "None" and line.get_marker() == "o"]
+    assert len(dots[0].get_xdata()) == 15
+    (low, high), *_ = [segment[:, 1] for segment in ax.collections[0].get_segments()]
+    assert (low, high) == pytest.approx((53, 66))
+
+
+def test_differences_at_another_operating_point_are_other_numbers():
+    table = made.differences()
+    table.loc[table["operating_point"] == "validation", "difference"] += 0.5
+    fixed, validation = (
+        figures.differences(table, "hospital", ["accuracy"], "", point).axes[0].get_lines()[2].get_xdata()[0]
+        for point in ("fixed", "validation")
+    )
+    assert validation - fixed == pytest.approx(50)
+
+
+def test_the_paper_s_rows_keep_their_numbers_beside_ours():
+    figure = figures.paper_beside(made.table2(), paper_table2(), ["recall_positive"], "", ["baseline"])
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["COVIDx (the paper)", "COVIDx+Synth (the paper)", "baseline"]
+    points = [line.get_xdata()[0] for line in figure.axes[0].get_lines() if len(line.get_xdata()) == 1]
+    assert points[:2] == pytest.approx([100 * 84 / 110, 100 * 105 / 110])
+
+
+def test_attention_is_drawn_over_films_and_never_without_leave():
+    maps = np.zeros((2, 16, 16), np.float32)
+    maps[:, 2:6, 2:6] = 1
+    rows = [
+        figures.LookedAt("missed", films(2), maps, ["negative, p = 0.10", "negative, p = 0.20"], "real films"),
+        figures.LookedAt("alarms", films(0), maps[:0], [], "real films"),
+        figures.LookedAt("private", None, None, [], "real films"),
+    ]
+    figure = figures.attention_gallery(rows)
+    shown = texts(figure)
+    assert {"negative, p = 0.10", "there are no such films", "these films may not be shown in a published book"} <= set(
+        shown
+    )
+    assert [len(ax.images) for ax in figure.axes] == [6, 0, 0]
+    assert overlaps(figure) == []
+
+
+def test_figure_two_shows_each_film_plain_and_as_every_arm_saw_it():
+    seen = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
+    cells = {(film, arm): (films(1)[0], seen, f"{arm}: positive") for film in ("hospital film", "synthetic film")
+             for arm in ("baseline", "synthetic")}  # fmt: skip
+    origins = {"hospital film": "simulated", "synthetic film": "synthetic, after simulated films"}
+    figure = figures.real_and_synthetic(cells, origins)
+    assert len(figure.axes) == 6
+    assert [len(ax.images) for ax in figure.axes] == [1, 2, 2, 1, 2, 2]
+    assert {"hospital film", "synthetic film", "simulated", "baseline: positive"} <= set(texts(figure))
+    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), films(1)[0])
+    assert overlaps(figure) == []

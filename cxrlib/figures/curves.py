@@ -186,16 +186,21 @@ def operating_point(
     (tp, fn), (fp, tn) = np.asarray(counts, dtype=float)
     recall, alarms = tp / max(tp + fn, 1), fp / max(fp + tn, 1)
     precision = tp / (tp + fp) if tp + fp else 1.0
+    titles = (
+        f"finds {100 * recall:.0f} %, {100 * alarms:.0f} % false alarms",
+        f"{100 * precision:.0f} % of alarms are right",
+    )
     figure, axes = panels(1, 3, 3.1)
     with style():
         draw_confusion(axes[0, 0], np.asarray(counts), f"threshold {threshold:.2f}")
         axes[0, 0].set_ylabel("truth")
-        for ax, kind, place in zip(axes[0, 1:], CURVES, ((alarms, recall), (recall, precision)), strict=True):
+        places = ((alarms, recall), (recall, precision))
+        for ax, kind, place, title in zip(axes[0, 1:], CURVES, places, titles, strict=True):
             curve, x_name, y_name, _ = kind
             x, y = points[curve]
             ax.plot(x, y, color=BLACK, drawstyle="steps-post" if curve == "roc" else "default")
             ax.plot(*place, marker="D", color=VERMILION, markersize=9, markeredgecolor="white", linestyle="none")
             ax.set(xlabel=x_name, ylabel=y_name, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
-            ax.set(title=f"{100 * place[0]:.0f} % and {100 * place[1]:.0f} %", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+            ax.set(title=title, xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
         mark_origin(figure, origin)
     return figure

@@ -36,7 +36,7 @@ def attention_gallery(rows: Sequence[LookedAt], films_per_row: int = 6) -> Figur
     Attention glows; the white line surrounds what reached half of the film's highest value.
     """
     heights = [0.55 if row.films is None or not len(row.films) else 2 * WIDTH_INCHES / films_per_row for row in rows]
-    figure, axes = panels(len(rows), 1, sum(heights) + 0.62 * len(rows), height_ratios=heights)
+    figure, axes = panels(len(rows), 1, sum(heights) + 0.5 * len(rows), height_ratios=heights)
     with style():
         for row, ax in zip(rows, axes[:, 0], strict=True):
             ax.set_axis_off()
@@ -57,7 +57,7 @@ def _draw_line(ax: Axes, row: LookedAt, films_per_row: int) -> None:
         _film(ax, film, (left, left + size, 1 + gap, 2 + gap))
         _attention(ax, film, seen, (left, left + size, 0, 1))
         ax.text(left + size / 2, -gap, row.captions[index], ha="center", va="top", fontsize=8)
-    ax.set(xlim=(0, films_per_row * (size + gap) - gap), ylim=(-0.28, 2 + gap), aspect="equal")
+    ax.set(xlim=(0, films_per_row * (size + gap) - gap), ylim=(-0.2, 2 + gap), aspect="equal")
 
 
 def _film(ax: Axes, film: np.ndarray, extent: tuple[float, float, float, float]) -> None:
@@ -81,10 +81,10 @@ def _attention(ax: Axes, film: np.ndarray, seen: np.ndarray, extent: tuple[float
 def real_and_synthetic(
     cells: Mapping[tuple[str, str], tuple[np.ndarray, np.ndarray, str]], origins: Mapping[str, str]
 ) -> Figure:
-    """The paper's Figure 2: a line per film (real, synthetic), first plain, then with what each arm answered and saw.
+    """The paper's Figure 2: a line per film (a real one, a synthetic one), plain, then with what each arm saw in it.
 
-    `cells` holds (film, arm) → film uint8 (S, S), map float (S, S) from 0 to 1, and the answer in words; `origins`
-    says under each film where it is from.
+    `cells` holds (name of the film, arm) → film uint8 (S, S), map float (S, S) from 0 to 1, and the answer in words;
+    `origins` says under each film where it is from.
     """
     films = list(dict.fromkeys(film for film, _ in cells))
     arms = list(dict.fromkeys(arm for _, arm in cells))
@@ -95,7 +95,7 @@ def real_and_synthetic(
         for line, name in enumerate(films):
             pixels = cells[name, arms[0]][0]
             _film(axes[line, 0], pixels, extent)
-            axes[line, 0].set_title(f"{name} film")
+            axes[line, 0].set_title(name)
             axes[line, 0].set_xlabel(origins[name], fontsize=8, color=MUTED, style="italic")
             for column, arm in enumerate(arms, start=1):
                 film, seen, answer = cells[name, arm]

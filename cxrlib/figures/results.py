@@ -1,4 +1,4 @@
-"""Figures of the results at a threshold: arms, seeds, differences, subgroups, doses, confusion, and the paper beside."""
+"""Figures of the results at a threshold: seeds, differences, doses, subgroups, confusion, and the paper beside."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,10 +31,10 @@ SUBGROUP_NAMES = {"view": "view", "sex": "sex", "age": "age", "source": "source"
 def seed_dots(
     table: pd.DataFrame, role: str, metrics: Sequence[str], origin: str, headline: pd.DataFrame | None = None
 ) -> Figure:
-    """Every training run as a dot, per arm and metric (in %), with a bar at the mean over seeds.
+    """Every training run as a dot, per arm and metric (in %), and below the dots a bar at the mean over seeds.
 
     `table` has role, arm, seed and a column per metric, as fractions; `headline` (role, arm, metric, low, high) adds
-    the interval over seeds and patients, below the dots.
+    the interval over seeds and patients around it.
     """
     chosen = chosen_rows(table, role)
     arms = arms_of(chosen)
@@ -44,12 +44,12 @@ def seed_dots(
             for index, arm in enumerate(arms):
                 colour, _, marker = arm_look(arm, index)
                 values = chosen[chosen["arm"] == arm][metric].to_numpy() * 100
-                heights = index + np.linspace(-0.2, 0.1, len(values)) if len(values) > 1 else [index - 0.05]
+                heights = index + np.linspace(-0.3, 0.02, len(values)) if len(values) > 1 else [index - 0.14]
                 ax.plot(values, heights, marker=marker, linestyle="none", color=colour, alpha=0.8, markersize=4.5,
                         markeredgecolor="white", markeredgewidth=0.4)  # fmt: skip
-                ax.plot([np.mean(values)] * 2, [index - 0.32, index + 0.38], color=colour, linewidth=2.2)
+                ax.plot([np.mean(values)] * 2, [index + 0.13, index + 0.43], color=colour, linewidth=2.4)
                 if headline is not None:
-                    _headline_interval(ax, headline, (role, arm, metric), index + 0.26, colour)
+                    _headline_interval(ax, headline, (role, arm, metric), index + 0.28, colour)
             _arm_axis(ax, arms, METRIC_NAMES[metric], "%")
         mark_origin(figure, origin)
     return figure
@@ -214,7 +214,7 @@ def confusion_matrices(counts: Mapping[str, np.ndarray], origin: str) -> Figure:
     """
     columns = min(max(len(counts), 3), MATRICES_PER_LINE)
     lines = -(-len(counts) // columns)
-    figure, axes = panels(lines, columns, lines * (WIDTH_INCHES / columns + 0.3) + 0.2)
+    figure, axes = panels(lines, columns, lines * (WIDTH_INCHES / columns + 0.4) + 0.25)
     with style():
         for ax, (name, cells) in zip(axes.ravel(), counts.items(), strict=False):
             draw_confusion(ax, cells, name)

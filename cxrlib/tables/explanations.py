@@ -14,11 +14,19 @@ from cxrlib.artifacts import atomic_path, is_finished, read_json, write_csv, wri
 from cxrlib.classifier.explanation import attention_maps, attention_stage, mass_inside
 from cxrlib.classifier.network import PixelStatistics
 from cxrlib.classifier.prediction import load_classifier, predict_probabilities, read_predictions
-from cxrlib.data.images import MASK_KINDS, ImageSet, load_image_set, load_masks, load_synthetic
+from cxrlib.data.images import (
+    MASK_KINDS,
+    ImageSet,
+    films_identity,
+    load_image_set,
+    load_masks,
+    load_synthetic,
+)
 from cxrlib.data.phantom import phantom_film, phantom_manifest
-from cxrlib.data.settings import LABELS, PhantomSource
+from cxrlib.data.settings import LABELS, ROLES, PhantomSource
 from cxrlib.errors import InputError
 from cxrlib.evaluation.shares import mean_over_films
+from cxrlib.evaluation.suppression import is_small
 from cxrlib.reproducibility import deterministic, pick_device, seed_for
 from cxrlib.study import Study
 
@@ -26,7 +34,6 @@ SHOWN_ARMS = ("synthetic-crossfit", "synthetic", "synthetic-only", "oversampled"
 FAILURES_SHOWN = 6
 # Enough for intervals of a few points; more films would cost more than the rest of the chapter.
 OUTLINED_FILMS = 200
-FEWEST_PATIENTS = 5
 ATTENTION_COLUMNS = (
     "role", "arm", "label", "region", "films", "patients", "estimate", "low", "high", "chance", "suppressed",
 )  # fmt: skip
@@ -188,7 +195,7 @@ def _rows_of(
             continue
         patients = films.manifest["patient_id"].to_numpy(str)[chosen]
         number = len(np.unique(patients))
-        few = number < FEWEST_PATIENTS
+        few = is_small(number)
         found = mean_over_films(mean[chosen], patients, seed=seed_for(study.seed, "attention"))
         values = {"estimate": found.estimate, "low": found.low, "high": found.high, "chance": area[chosen].mean()}
         counts = {"films": int(chosen.sum()), "patients": number}
@@ -199,7 +206,7 @@ def _rows_of(
 
 def _failures(study: Study) -> Iterator[ShownFilm]:
     """False negatives and false positives of the shown arm's first seed, the most confident first."""
-    if not study.data.hospital.publishable:
+    if not study.publishable("hospital"):
         return
     arm = shown_arm(study)
     hospital = load_image_set(study, "hospital", study.classifier.image_size)
@@ -250,7 +257,7 @@ def _real_positive(study: Study) -> tuple[np.ndarray, str, str, str]:
     size = study.classifier.image_size
     random = np.random.default_rng(seed_for(study.seed, "figure two", "real"))
     for role in ("hospital", "validation", "training"):
-        if study.data.source(role).publishable:
+        if study.publishable(role):
             films = load_image_set(study, role, size)
             row = random.choice(np.flatnonzero(films.labels))
             return np.array(films.images[row]), role, _origin(study, role), str(films.manifest["fold"].iloc[row])
@@ -269,7 +276,7 @@ def _what_decides_explanations(study: Study) -> tuple[dict[str, Any], dict[str, 
         "study_seed": study.seed,
         "arms": explained_arms(study),
         "seeds": study.classifier.seeds,
-        "publishable": [role for role in ("training", "validation", "hospital") if study.data.source(role).publishable],
+        "publishable": [role for role in ROLES if study.publishable(role)],
         "films": {"failures": FAILURES_SHOWN, "outlined": OUTLINED_FILMS},
     }
     inputs: dict[str, Any] = {}
@@ -284,5 +291,5 @@ def _what_decides_explanations(study: Study) -> tuple[dict[str, Any], dict[str, 
                     )
                 inputs[f"{arm}/seed{seed}/{fold}"] = read_json(record)["model_sha256"]
     inputs["synthetic positive"] = read_json(study.results.synthetic_record("positive", "all"))["images_sha256"]
-    inputs["hospital"] = read_json(study.results.data_record("hospital"))["manifest_sha256"]
+    inputs["hospital"] = films_identity(study, "hospital", study.classifier.image_size)
     return settings, inputs

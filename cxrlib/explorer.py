@@ -1,0 +1,98 @@
+"""One threshold, moved by hand: what it does to the answers of a classifier, and where it lies on the curves.
+
+In a live notebook a slider; in a chapter that nobody watches (run headless, for the book) the same picture at one
+threshold, and no widget.
+"""
+
+import io
+import os
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from IPython.display import Image
+
+from cxrlib import figures
+from cxrlib.chapters import HEADLESS
+from cxrlib.errors import InputError
+from cxrlib.evaluation.metrics import precision_recall_points, roc_points
+from cxrlib.narration import origin, show
+from cxrlib.study import Study
+
+PARTED = 100
+
+
+class ThresholdView:
+    """The answers of one classifier at any threshold.
+
+    `labels` are 0 or 1 and `p_positive` probabilities, both (N,). Raises `InputError` unless both labels are there.
+    """
+
+    def __init__(self, labels: np.ndarray, p_positive: np.ndarray, films: str) -> None:
+        self._labels, self._p = np.asarray(labels, dtype=np.int64), np.asarray(p_positive, dtype=float)
+        self._origin = films
+        if set(self._labels.tolist()) != {0, 1}:
+            raise InputError(
+                f"threshold: found films of the labels {sorted(set(self._labels.tolist()))}, expected both"
+            )
+        self._points = {
+            "roc": roc_points(self._labels, self._p),
+            "precision_recall": precision_recall_points(self._labels, self._p),
+        }
+
+    def counts(self, threshold: float) -> np.ndarray:
+        """[[true positive, false negative], [false positive, true negative]]: positive from `threshold` upwards."""
+        called = self._p >= threshold
+        return np.array(
+            [[int((called == answer)[self._labels == label].sum()) for answer in (1, 0)] for label in (1, 0)]
+        )
+
+    def figure(self, threshold: float) -> Any:
+        """The counts, and the threshold's place on the ROC and precision–recall curves."""
+        return figures.operating_point(self._points, self.counts(threshold), threshold, self._origin)
+
+    def picture(self, threshold: float) -> bytes:
+        """The figure as a PNG, drawn lightly enough to follow a hand."""
+        buffer = io.BytesIO()
+        with figures.style():
+            self.figure(threshold).savefig(buffer, format="png", dpi=96, metadata={"Software": None})
+        return buffer.getvalue()
+
+
+class ThresholdSlider:
+    """A slider over a `ThresholdView`. Display its `box`; `picture.value` and `words.value` follow the slider."""
+
+    def __init__(self, view: ThresholdView, start: float = 0.5) -> None:
+        import ipywidgets
+
+        self.view = view
+        self.slider = ipywidgets.FloatSlider(
+            value=start, min=0, max=1, step=1 / PARTED, description="threshold", readout_format=".2f",
+            layout=ipywidgets.Layout(width="480px"),
+        )  # fmt: skip
+        self.picture = ipywidgets.Image(format="png")
+        self.words = ipywidgets.HTML()
+        self.box = ipywidgets.VBox([self.slider, self.words, self.picture])
+        self.slider.observe(lambda change: self._move(change["new"]), names="value")
+        self._move(start)
+
+    def _move(self, threshold: float) -> None:
+        (found, missed), (alarms, cleared) = self.view.counts(threshold).tolist()
+        self.words.value = (
+            f"From {threshold:.2f} upwards a film is called positive: <b>{found}</b> of {found + missed} positives are "
+            f"found, <b>{missed}</b> missed; <b>{alarms}</b> of {alarms + cleared} negatives are false alarms."
+        )
+        self.picture.value = self.view.picture(threshold)
+
+
+def threshold_explorer(study: Study, predictions: pd.DataFrame, arm: str, seed: int = 0, role: str = "hospital") -> Any:
+    """A slider over the answers of one arm and seed, or, headless, the same picture at one half; to be displayed.
+
+    `predictions` as from `gather_predictions`. The picture is kept as figure `threshold`; it holds counts and curves,
+    and no row of a patient.
+    """
+    rows = predictions[(predictions["arm"] == arm) & (predictions["seed"] == seed) & (predictions["role"] == role)]
+    labels = (rows["label"] == "positive").to_numpy(np.int64)
+    view = ThresholdView(labels, rows["p_positive"].to_numpy(), origin(study, role))
+    picture: Image = show(study, "threshold", view.figure(0.5))
+    return picture if os.environ.get(HEADLESS) else ThresholdSlider(view).box

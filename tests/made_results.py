@@ -1,0 +1,158 @@
+"""Tables of results as the stages write them, made up: for tests of figures, of display tables and of the slider."""
+
+import numpy as np
+import pandas as pd
+
+MAIN_ARMS = (
+    "baseline", "synthetic", "synthetic-crossfit", "oversampled", "class-weighted", "synthetic-only",
+)  # fmt: skip
+DOSE_ARMS = ("synthetic-dose10", "synthetic-dose25", "synthetic-dose50")
+ARMS = (*MAIN_ARMS, *DOSE_ARMS)
+THRESHOLD_METRICS = (
+    "accuracy", "f1_positive", "f1_negative", "precision_positive", "precision_negative", "recall_positive",
+    "recall_negative", "balanced_accuracy", "mcc",
+)  # fmt: skip
+ALL_METRICS = (*THRESHOLD_METRICS, "roc_auc", "average_precision", "brier", "brier_calibrated", "calibration_slope")
+
+
+def _value(arm: str, metric: str, seed: int = 0) -> float:
+    base = 0.62 + 0.03 * (ARMS.index(arm) % 6) + 0.02 * (ALL_METRICS.index(metric) % 5)
+    return base + 0.012 * seed
+
+
+def table2(arms=ARMS, roles=("validation", "hospital")):
+    rows = []
+    for role in roles:
+        for arm in arms:
+            for point in ("fixed", "validation"):
+                row = {"role": role, "arm": arm, "operating_point": point, "seeds": 3}
+                for metric in ALL_METRICS:
+                    value = _value(arm, metric, 1)
+                    row |= {metric: value, f"{metric}_low": value - 0.06, f"{metric}_high": value + 0.05}
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def table2_seeds(arms=ARMS, roles=("validation", "hospital")):
+    rows = []
+    for role in roles:
+        for arm in arms:
+            for point in ("fixed", "validation"):
+                for seed in range(3):
+                    row = {"role": role, "arm": arm, "operating_point": point, "seed": seed}
+                    row |= {metric: _value(arm, metric, seed) for metric in ALL_METRICS}
+                    rows.append(row | {"tp": 60 + seed, "fn": 17 - seed, "fp": 12, "tn": 111})
+    return pd.DataFrame(rows)
+
+
+def headline(arms=ARMS):
+    return pd.DataFrame(
+        [("hospital", arm, metric, _value(arm, metric, 1), _value(arm, metric) - 0.07, _value(arm, metric) + 0.09)
+         for arm in arms for metric in ALL_METRICS],
+        columns=["role", "arm", "metric", "estimate", "low", "high"],
+    )  # fmt: skip
+
+
+def differences(arms=ARMS):
+    rows = []
+    for index, arm in enumerate(arms[1:]):
+        for point in ("fixed", "validation"):
+            for metric in ALL_METRICS:
+                middle = 0.02 * index - 0.03
+                bounds = (middle - 0.05, middle + 0.05, middle - 0.08, middle + 0.08)
+                rows.append(("hospital", arm, point, metric, middle, *bounds))
+    columns = ["role", "arm", "operating_point", "metric", "difference", "low", "high", "headline_low", "headline_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def curves(arms=MAIN_ARMS, roles=("hospital",)):
+    grid = np.linspace(0, 1, 40)
+    parts = []
+    for role in roles:
+        for index, arm in enumerate(arms):
+            for seed in range(3):
+                power = 0.35 + 0.05 * index + 0.04 * seed
+                for curve, y in (("roc", grid**power), ("precision_recall", 1 - grid ** (1 / power) * 0.7)):
+                    keys = {"role": role, "arm": arm, "seed": seed, "curve": curve}
+                    parts.append(pd.DataFrame(keys | {"x": grid, "y": y}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def calibration(arms=MAIN_ARMS):
+    rows = []
+    for arm in arms:
+        for seed in range(3):
+            for calibrated in (False, True):
+                for number in range(10):
+                    p = (number + 0.5) / 10
+                    share = p if calibrated else np.clip(0.5 + (p - 0.5) * 0.5 + 0.01 * seed, 0, 1)
+                    films = 5 + 4 * abs(number - 5)
+                    rows.append(("hospital", arm, seed, number, p, share, films, calibrated))
+    columns = ["role", "arm", "seed", "bin", "p_mean", "positive_share", "films", "calibrated"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def decision(arms=MAIN_ARMS):
+    rows = []
+    thresholds = np.linspace(0.01, 0.99, 60)
+    for index, arm in enumerate(("treat-all", "treat-none", *arms)):
+        for seed in range(1 if arm.startswith("treat") else 3):
+            for threshold in thresholds:
+                if arm == "treat-all":
+                    benefit = 0.38 - 0.62 * threshold / (1 - threshold)
+                elif arm == "treat-none":
+                    benefit = 0.0
+                else:
+                    benefit = 0.34 - 0.01 * index - 0.3 * threshold**2
+                rows.append(("hospital", arm, seed, threshold, benefit))
+    return pd.DataFrame(rows, columns=["role", "arm", "seed", "threshold", "net_benefit"])
+
+
+def dose():
+    rows = [("hospital", percent, metric, 0.6 + percent / 500, 0.53 + percent / 500, 0.66 + percent / 500)
+            for percent in (0, 10, 25, 50, 100) for metric in ALL_METRICS]  # fmt: skip
+    return pd.DataFrame(rows, columns=["role", "dose_percent", "metric", "estimate", "low", "high"])
+
+
+def dose_seeds():
+    rows = [("hospital", percent, seed, metric, 0.58 + percent / 500 + 0.02 * seed)
+            for percent in (0, 10, 25, 50, 100) for seed in range(3) for metric in ALL_METRICS]  # fmt: skip
+    return pd.DataFrame(rows, columns=["role", "dose_percent", "seed", "metric", "value"])
+
+
+def subgroups(arms=MAIN_ARMS):
+    levels = [("view", "AP", 60), ("view", "PA", 120), ("view", "unknown", 20), ("sex", "F", 90), ("sex", "M", 110),
+              ("age", "under 40", 40), ("age", "40 to 59", 80), ("age", "60 and over", 78), ("age", "unknown", 2),
+              ("source", "hospital scanner", 200), ("finding", "No Finding", 100),
+              ("finding", "Pneumonia/Viral/COVID-19", 98), ("finding", "Pneumonia/Bacterial", 3)]  # fmt: skip
+    rows = []
+    for index, arm in enumerate(arms):
+        for subgroup, level, films in levels:
+            for metric in ("recall_positive", "recall_negative", "accuracy"):
+                few = films < 5
+                values = (None,) * 6 if few else (films, films - 3, films // 2, 0.7 + 0.03 * index, 0.6, 0.85)
+                rows.append(("hospital", arm, subgroup, level, metric, *values, few))
+    columns = [
+        "role", "arm", "subgroup", "level", "metric", "films", "patients", "positives", "estimate", "low", "high",
+        "suppressed",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def attention(arms=MAIN_ARMS):
+    rows = []
+    for index, arm in enumerate(arms):
+        for label, region in (("negative", "lungs"), ("positive", "lungs"), ("positive", "opacities")):
+            value = 0.35 + 0.03 * index if region == "lungs" else 0.1
+            chance = 0.33 if region == "lungs" else 0.09
+            rows.append(("hospital", arm, label, region, 77, 72, value, value - 0.02, value + 0.02, chance, False))
+    columns = [
+        "role", "arm", "label", "region", "films", "patients", "estimate", "low", "high", "chance", "suppressed",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def significance(arms=ARMS):
+    rows = [("hospital", arm, "baseline", seed, test, 4.0, 0.01 * (index + 1), min(1.0, 0.08 * (index + 1)))
+            for index, arm in enumerate(arms[1:]) for test in ("mcnemar", "delong") for seed in range(3)]  # fmt: skip
+    return pd.DataFrame(rows, columns=["role", "arm", "reference", "seed", "test", "statistic", "p_value", "p_holm"])
