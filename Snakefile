@@ -195,7 +195,7 @@ rule tables:
 
 rule explanations:
     input:
-        finished_classifiers([arm for arm in study.classifier.arms if arm != "source-rule"]),
+        finished_classifiers(study.classifier.arms),
         audited,
         synthetic_sets("all"),
         code("cxrlib/classifier/explanation.py", "cxrlib/tables/explanations.py"),

@@ -14,6 +14,7 @@ from cxrlib.artifacts import atomic_path, is_finished, read_json, write_csv, wri
 from cxrlib.classifier.explanation import attention_maps, attention_stage, mass_inside
 from cxrlib.classifier.network import PixelStatistics
 from cxrlib.classifier.prediction import load_classifier, predict_probabilities, read_predictions
+from cxrlib.classifier.settings import has_network
 from cxrlib.data.images import (
     MASK_KINDS,
     ImageSet,
@@ -85,8 +86,8 @@ def shown_arm(study: Study) -> str:
 
 
 def explained_arms(study: Study) -> list[str]:
-    """The arms that have a network that looks at films."""
-    return [arm for arm in study.classifier.arms if arm != "source-rule"]
+    """The study's arms that have a network to look into; doses are left out."""
+    return [arm for arm in study.classifier.arms if has_network(arm)]
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,10 @@ def _attention_rows(study: Study, progress: Report) -> Iterator[dict[str, Any]]:
     rows = _drawn(np.flatnonzero(outlined), OUTLINED_FILMS, study.seed)
     films = hospital.select(rows)
     arms, done = explained_arms(study), 0
-    models = sum(len(_seeds(study, arm)) * len(study.classifier_folds(arm)) for arm in arms)
+    models = sum(len(study.classifier_seeds(arm)) * len(study.classifier_folds(arm)) for arm in arms)
     for arm in arms if len(films) else ():
-        shares = {kind: np.full((len(_seeds(study, arm)), len(films)), np.nan) for kind in known}
-        for index, seed in enumerate(_seeds(study, arm)):
+        shares = {kind: np.full((len(study.classifier_seeds(arm)), len(films)), np.nan) for kind in known}
+        for index, seed in enumerate(study.classifier_seeds(arm)):
             for fold in study.classifier_folds(arm):
                 judged = _judged_by(films, fold)
                 _, maps = _Looker(study, arm, seed, fold).look(films.images[judged])
@@ -163,10 +164,6 @@ def _attention_rows(study: Study, progress: Report) -> Iterator[dict[str, Any]]:
                     progress(done, models)
         for kind, array in known.items():
             yield from _rows_of(study, arm, kind, films, shares[kind], np.asarray(array)[rows])
-
-
-def _seeds(study: Study, arm: str) -> range:
-    return range(study.classifier.seeds)
 
 
 def _judged_by(films: ImageSet, fold: str) -> np.ndarray:
@@ -262,9 +259,10 @@ def _real_positive(study: Study) -> tuple[np.ndarray, str, str, str]:
             row = random.choice(np.flatnonzero(films.labels))
             return np.array(films.images[row]), role, _origin(study, role), str(films.manifest["fold"].iloc[row])
     source = PhantomSource(reader="phantom", scanner="hospital", negative_patients=1, positive_patients=1)
-    manifest = phantom_manifest(source, "hospital", study.seed)
+    seed = seed_for(study.seed, "figure two", "stand-in")  # a patient of no role, simulated or not
+    manifest = phantom_manifest(source, "hospital", seed)
     row = manifest[manifest["label"] == "positive"].iloc[0].to_dict()
-    return phantom_film(source, study.seed, row, size).image, "chest phantom", "simulated", ""
+    return phantom_film(source, seed, row, size).image, "chest phantom", "simulated", ""
 
 
 def _origin(study: Study, role: str) -> str:
@@ -281,7 +279,7 @@ def _what_decides_explanations(study: Study) -> tuple[dict[str, Any], dict[str, 
     }
     inputs: dict[str, Any] = {}
     for arm in explained_arms(study):
-        for seed in _seeds(study, arm):
+        for seed in study.classifier_seeds(arm):
             for fold in study.classifier_folds(arm):
                 record = study.results.classifier_record(arm, seed, fold)
                 if not record.exists():

@@ -1,0 +1,67 @@
+"""A tiny study with every arm trained, made once for all tests of a process: films, classifiers, what they looked at."""
+
+import atexit
+import functools
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from audited import write_audit
+
+from cxrlib.artifacts import write_record
+from cxrlib.classifier.training import train_classifier
+from cxrlib.data.preparation import prepare_role
+from cxrlib.data.settings import LABELS, ROLES
+from cxrlib.study import Study, load_study
+
+CLASSIFIER = {
+    "network": "shufflenet_v2_x0_5", "weights": "none", "image_size": 32, "batch_size": 16, "frozen_epochs": 1,
+    "epochs": 1, "seeds": 2, "doses": [50],
+    "arms": [
+        "baseline", "synthetic", "synthetic-crossfit", "oversampled", "class-weighted", "synthetic-only", "source-rule",
+    ],
+}  # fmt: skip
+
+
+@functools.cache
+def trained(write_study_in) -> Study:
+    """Every classifier of every arm, on simulated films and on "synthetic" ones that are hospital films, darkened."""
+    root = Path(tempfile.mkdtemp(prefix="cxr-finished-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    study = load_study(write_study_in(root, classifier=CLASSIFIER))
+    for role in ROLES:
+        prepare_role(study, role)
+    write_audit(study)
+    write_synthetic_films(study)
+    for arm in study.classifier_arms:
+        for seed in study.classifier_seeds(arm):
+            for fold in study.classifier_folds(arm):
+                train_classifier(study, arm, seed, fold)
+    return study
+
+
+def write_synthetic_films(study: Study) -> None:
+    """As `synthesise` leaves them, without its generators."""
+    size = study.classifier.image_size
+    hospital = np.load(study.results.images("hospital", size))
+    labels = pd.read_csv(study.results.manifest("hospital"))["label"].to_numpy()
+    for label in LABELS:
+        images = (hospital[labels == label][: study.synthesis.images_per_label] * 0.8).astype(np.uint8)
+        for fold in ("all", *study.fold_names):
+            folder = study.results.synthetic(label, fold)
+            folder.mkdir(parents=True)
+            np.save(folder / "images.npy", images)
+            columns = {
+                "seed": range(len(images)),
+                "truncation": 1.0,
+                "generator_sha256": "0",
+                "nearest_image_id": "none",
+            }
+            names = [f"{label}{row}" for row in range(len(images))]
+            manifest = pd.DataFrame({"image_id": names, "label": label, **columns, "nearest_distance": 0.0})
+            manifest.to_csv(folder / "manifest.csv", index=False)
+            facts = {"images_sha256": hashlib.sha256(images).hexdigest(), "manifest_sha256": "0"}
+            write_record(study.results.synthetic_record(label, fold), {}, {}, 0.0, images=len(images), **facts)

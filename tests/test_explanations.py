@@ -1,0 +1,165 @@
+"""What the classifiers of a finished study looked at: numbers recomputed, films withheld where they must be."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from finished_study import trained
+
+from cxrlib.artifacts import read_json
+from cxrlib.classifier.explanation import attention_maps, attention_stage, mass_inside
+from cxrlib.classifier.prediction import load_classifier, predict_probabilities, read_predictions
+from cxrlib.data.images import load_image_set, load_masks
+from cxrlib.errors import InputError
+from cxrlib.study import load_study
+from cxrlib.tables import explain_study, shown_arm
+from cxrlib.tables.explanations import ATTENTION_COLUMNS, FAILURES_SHOWN
+
+
+@pytest.fixture(scope="module")
+def study(write_study_in):
+    study = trained(write_study_in)
+    explain_study(study)
+    return study
+
+
+def shown(study):
+    folder = study.results.explanations_record.parent
+    return pd.read_csv(folder / "films.csv"), np.load(folder / "films.npy"), np.load(folder / "maps.npy")
+
+
+def test_share_inside_the_lungs_is_that_of_the_maps_recomputed(study):
+    table = pd.read_csv(study.results.table("attention"))
+    assert table.columns.tolist() == list(ATTENTION_COLUMNS)
+    assert table["arm"].unique().tolist() == list(study.classifier.arms)[:-1]
+    films = load_image_set(study, "hospital", 32)
+    masks = load_masks(study, "hospital", 32, "lungs")
+    shares = []
+    for seed in study.classifier_seeds("baseline"):
+        network, statistics = load_classifier(study.results.classifier("baseline", seed, "all"))
+        answers = (predict_probabilities(network, films.images, statistics) >= 0.5).astype(int)
+        stage, _ = attention_stage(network, study.classifier.network, 32)
+        shares.append(mass_inside(attention_maps(network, stage, films.images, statistics, answers), masks))
+    for label, value in (("negative", 0), ("positive", 1)):
+        row = table.query("arm == 'baseline' and region == 'lungs' and label == @label").iloc[0]
+        chosen = np.array(shares)[:, films.labels == value]
+        known = np.isfinite(chosen).any(axis=0)
+        assert row["films"] == known.sum()
+        assert row["estimate"] == pytest.approx(np.nanmean(chosen[:, known], axis=0).mean(), abs=1e-4)
+        assert row["chance"] == pytest.approx(masks[films.labels == value][known].mean())
+        assert row["low"] <= row["estimate"] <= row["high"]
+
+
+def test_failures_are_the_wrong_answers_most_confident_first(study):
+    table, films, maps = shown(study)
+    arm = shown_arm(study)
+    assert arm == "synthetic-crossfit"
+    answers = pd.concat(
+        read_predictions(study.results.predictions(arm, 0, fold)).query("role == 'hospital'")
+        for fold in study.classifier_folds(arm)
+    )
+    missed = answers.query("label == 'positive' and p_positive < 0.5")["p_positive"].sort_values()
+    alarms = answers.query("label == 'negative' and p_positive >= 0.5")["p_positive"].sort_values(ascending=False)
+    for panel, expected in (("false negative", missed), ("false positive", alarms)):
+        found = table[table["panel"] == panel]["p_positive"]
+        np.testing.assert_allclose(found, expected.head(FAILURES_SHOWN), atol=1e-5)
+    assert len(table) == len(films) == len(maps)
+    assert maps.min() >= 0
+    assert maps.max() <= 1
+
+
+def test_figure_two_has_a_hospital_positive_and_a_synthetic_one_with_both_answers(study):
+    table, films, _ = shown(study)
+    chosen = table[table["panel"].isin(["real", "synthetic"])]
+    assert chosen["panel"].tolist() == ["real", "synthetic"] * 2
+    assert chosen["arm"].unique().tolist() == ["baseline", "synthetic-crossfit"]
+    real = films[chosen.index[0]]
+    hospital = load_image_set(study, "hospital", 32)
+    at = [row for row, film in enumerate(hospital.images) if np.array_equal(film, real)]
+    assert hospital.manifest["label"].iloc[at].tolist() == ["positive"]
+    given = read_predictions(study.results.predictions("baseline", 0, "all")).set_index("image_id")["p_positive"]
+    assert chosen["p_positive"].iloc[0] == pytest.approx(given[hospital.manifest["image_id"].iloc[at[0]]], abs=1e-5)
+    assert (chosen["answer"] == np.where(chosen["p_positive"] >= 0.5, "positive", "negative")).all()
+
+
+def test_it_is_the_same_when_made_again_and_loaded_when_finished(study):
+    record = study.results.explanations_record
+    before = {path.name: path.read_bytes() for path in record.parent.iterdir() if path != record}
+    table = study.results.table("attention").read_bytes()
+    done = []
+    explain_study(study, progress=lambda *facts: done.append(facts))
+    assert done == []
+    explain_study(study, force=True, progress=lambda *facts: done.append(facts))
+    assert done[-1] == (16, 16)
+    assert {path.name: path.read_bytes() for path in record.parent.iterdir() if path != record} == before
+    assert study.results.table("attention").read_bytes() == table
+
+
+def test_no_id_and_no_film_of_a_private_hospital_gets_into_it(study, tmp_path):
+    copy = _copy_of(study, tmp_path, private=["hospital"])
+    explain_study(copy)
+    table, films, _ = shown(copy)
+    assert set(table["panel"]) == {"real", "synthetic"}
+    assert table.loc[table["panel"] == "real", "source"].unique().tolist() == ["validation"]
+    hospital = load_image_set(copy, "hospital", 32)
+    secret = {film.tobytes() for film in hospital.images}
+    assert not secret & {film.tobytes() for film in films}
+    written = (
+        copy.results.table("attention").read_text()
+        + (copy.results.explanations_record.parent / "films.csv").read_text()
+    )
+    names = [*hospital.manifest["image_id"], *hospital.manifest["patient_id"]]
+    assert not [name for name in names if str(name) in written]
+
+
+def test_where_every_role_is_private_a_simulated_film_stands_for_the_real_one(study, tmp_path):
+    copy = _copy_of(study, tmp_path, private=["training", "validation", "hospital"])
+    explain_study(copy)
+    table, films, _ = shown(copy)
+    real = table[table["panel"] == "real"]
+    assert real["source"].unique().tolist() == ["chest phantom"]
+    assert real["origin"].unique().tolist() == ["simulated"]
+    known = [
+        film.tobytes()
+        for role in ("training", "validation", "hospital")
+        for film in load_image_set(copy, role, 32).images
+    ]
+    assert films[real.index[0]].tobytes() not in known
+
+
+def test_a_missing_classifier_is_named_with_the_command_that_trains_it(study):
+    record = study.results.classifier_record("oversampled", 1, "all")
+    hidden = record.rename(record.with_suffix(".hidden"))
+    try:
+        with pytest.raises(InputError, match=r"train-classifier tiny --arm oversampled --seed 1 --fold all"):
+            explain_study(study)
+    finally:
+        hidden.rename(record)
+
+
+def test_a_retrained_classifier_is_noticed(study):
+    record = study.results.classifier_record("baseline", 0, "all")
+    before = record.read_text()
+    record.write_text(json.dumps(read_json(record) | {"model_sha256": "0"}))
+    try:
+        with pytest.raises(InputError, match="baseline/seed0/all"):
+            explain_study(study)
+    finally:
+        record.write_text(before)
+
+
+def _copy_of(study, folder, private):
+    """The same finished study with films of some roles not publishable."""
+    import shutil
+
+    import yaml
+
+    values = yaml.safe_load(study.file.read_text())
+    for role in private:
+        values["data"][role]["publishable"] = False
+    (folder / "studies").mkdir()
+    (folder / "studies" / "tiny.yaml").write_text(yaml.safe_dump(values))
+    shutil.copytree(study.results.root, folder / "results" / "tiny")
+    shutil.rmtree(folder / "results" / "tiny" / "explanations")
+    return load_study(folder / "studies" / "tiny.yaml")
