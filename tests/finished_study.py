@@ -1,4 +1,4 @@
-"""A tiny study with every arm trained, made once for all tests of a process: films, classifiers, what they looked at."""
+"""A tiny study with every arm trained, made once for all tests of a process."""
 
 import atexit
 import functools

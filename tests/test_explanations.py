@@ -42,7 +42,7 @@ def test_share_inside_the_lungs_is_that_of_the_maps_recomputed(study):
         stage, _ = attention_stage(network, study.classifier.network, 32)
         shares.append(mass_inside(attention_maps(network, stage, films.images, statistics, answers), masks))
     for label, value in (("negative", 0), ("positive", 1)):
-        row = table.query("arm == 'baseline' and region == 'lungs' and label == @label").iloc[0]
+        row = table[(table["arm"] == "baseline") & (table["region"] == "lungs") & (table["label"] == label)].iloc[0]
         chosen = np.array(shares)[:, films.labels == value]
         known = np.isfinite(chosen).any(axis=0)
         assert row["films"] == known.sum()
@@ -118,7 +118,7 @@ def test_where_every_role_is_private_a_simulated_film_stands_for_the_real_one(st
     explain_study(copy)
     table, films, _ = shown(copy)
     real = table[table["panel"] == "real"]
-    assert real["source"].unique().tolist() == ["chest phantom"]
+    assert real["source"].unique().tolist() == ["stand-in"]
     assert real["origin"].unique().tolist() == ["simulated"]
     known = [
         film.tobytes()

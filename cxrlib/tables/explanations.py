@@ -23,11 +23,11 @@ from cxrlib.data.images import (
     load_masks,
     load_synthetic,
 )
-from cxrlib.data.phantom import phantom_film, phantom_manifest
-from cxrlib.data.settings import LABELS, ROLES, PhantomSource
+from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.errors import InputError
 from cxrlib.evaluation.shares import mean_over_films
 from cxrlib.evaluation.suppression import is_small
+from cxrlib.narration.stand_ins import stand_ins
 from cxrlib.reproducibility import deterministic, pick_device, seed_for
 from cxrlib.study import Study
 
@@ -249,7 +249,7 @@ def _figure_two(study: Study) -> Iterator[ShownFilm]:
 def _real_positive(study: Study) -> tuple[np.ndarray, str, str, str]:
     """A positive film drawn at random, its source ("hospital", …), its origin, and the hospital's fold it belongs to.
 
-    The hospital's if it may be shown, else a public one, else one of the simulated chest phantom.
+    The hospital's if it may be shown, else a public one, else a simulated stand-in.
     """
     size = study.classifier.image_size
     random = np.random.default_rng(seed_for(study.seed, "figure two", "real"))
@@ -258,11 +258,7 @@ def _real_positive(study: Study) -> tuple[np.ndarray, str, str, str]:
             films = load_image_set(study, role, size)
             row = random.choice(np.flatnonzero(films.labels))
             return np.array(films.images[row]), role, _origin(study, role), str(films.manifest["fold"].iloc[row])
-    source = PhantomSource(reader="phantom", scanner="hospital", negative_patients=1, positive_patients=1)
-    seed = seed_for(study.seed, "figure two", "stand-in")  # a patient of no role, simulated or not
-    manifest = phantom_manifest(source, "hospital", seed)
-    row = manifest[manifest["label"] == "positive"].iloc[0].to_dict()
-    return phantom_film(source, seed, row, size).image, "chest phantom", "simulated", ""
+    return stand_ins(study, "hospital", "positive", 1, size)[0], "stand-in", "simulated", ""
 
 
 def _origin(study: Study, role: str) -> str:
