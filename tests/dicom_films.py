@@ -1,11 +1,19 @@
 """DICOM films for tests: made from an array, with a header that a hospital's would have, canaries included."""
 
+import os
+import signal
+import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from cxrlib.artifacts import atomic_path
+from cxrlib.data.dicom_pixels import convert_file
 
 CR_CLASS = "1.2.840.10008.5.1.4.1.1.1"
 
@@ -48,3 +56,39 @@ def ramp(
 ) -> np.ndarray:
     """Values rising from left to right, the same in every row."""
     return np.tile(np.rint(np.linspace(lowest, highest, columns)).astype(dtype), (rows, 1))
+
+
+def compressed(dataset: Dataset, syntax: str) -> Dataset:
+    """The film in another transfer syntax, encoded by GDCM; `syntax` is one of its names, e.g. JPEGLSLossless."""
+    import gdcm
+
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = f"{folder}/before", f"{folder}/after"
+        dataset.save_as(before, enforce_file_format=True)
+        reader = gdcm.ImageReader()
+        reader.SetFileName(before)
+        assert reader.Read()
+        change = gdcm.ImageChangeTransferSyntax()
+        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer = gdcm.ImageWriter()
+        writer.SetFileName(after)
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        assert writer.Write()
+        return pydicom.dcmread(after)
+
+
+def convert_or_crash(item: tuple[bytes, Path], source: Path) -> tuple[str, str]:
+    """Stands for a decoder with bugs: a file named so crashes it, hangs it, or kills it while it writes."""
+    path, picture = item
+    if b"crash" in path:
+        os.abort()
+    if b"hang" in path:
+        time.sleep(600)
+    if b"torn" in path:
+        with atomic_path(picture) as temporary:
+            temporary.write_bytes(b"\x89PNG")
+            os.kill(os.getpid(), signal.SIGKILL)
+    return convert_file(item, source)

@@ -164,7 +164,7 @@ def _alone(private: Path) -> Iterator[None]:
     """Hold the import's lock; the kernel gives it back however this process ends."""
     try:
         make_private_folder(private)
-        lock = open(private / "lock", "w", encoding="utf-8")  # noqa: SIM115
+        lock = os.fdopen(os.open(private / "lock", os.O_RDWR | os.O_CREAT, 0o600), "w")
     except OSError as error:
         raise InputError(f"{private}: can't be written: {error.strerror or error}; name another --key") from None
     with lock:

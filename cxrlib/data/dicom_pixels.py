@@ -114,7 +114,7 @@ def _stored_values(dataset: "Dataset") -> tuple[np.ndarray, np.ndarray]:
 def _complete_meta(dataset: "Dataset") -> None:
     """Name the encoding of files without the preamble, and refuse compressions without a decoder."""
     from pydicom.pixels import get_decoder
-    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGExtended12Bit
 
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
@@ -123,6 +123,8 @@ def _complete_meta(dataset: "Dataset") -> None:
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         readable = get_decoder(syntax).is_available
+        # GDCM and Pillow offer themselves for this one, but read it with eight bits only.
+        readable &= syntax != JPEGExtended12Bit or int(dataset.BitsStored) == 8
     except NotImplementedError:
         readable = False
     if not readable:

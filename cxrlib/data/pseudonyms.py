@@ -90,15 +90,15 @@ def _make_key(place: Path) -> None:
 
 
 def _read_key(place: Path) -> bytes:
+    status = place.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{place}: the key is not an ordinary file; name another one with --key")
+    if status.st_mode & 0o077:
+        raise InputError(
+            f"{place}: others may read the key (mode {status.st_mode & 0o777:04o}, expected 0600); "
+            f"type `chmod 600 {place}`, and make a new key if somebody has read it"
+        )
     with open(place, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{place}: the key is not an ordinary file; name another one with --key")
-        if status.st_mode & 0o077:
-            raise InputError(
-                f"{place}: others may read the key (mode {status.st_mode & 0o777:04o}, expected 0600); "
-                f"type `chmod 600 {place}`, and make a new key if somebody has read it"
-            )
         key = file.read(4096).strip()
     if len(key) < FEWEST_KEY_CHARACTERS or len(set(key)) < FEWEST_DIFFERENT_CHARACTERS:
         raise InputError(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import openpyxl
 import pytest
-from dicom_films import film, ramp, save
+from dicom_films import convert_or_crash, film, ramp, save
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
@@ -234,6 +234,19 @@ def test_rows_without_a_film_are_counted(hospital):
     imported = hospital.run()
     assert imported.unmatched_label_rows == [3, 4]
     assert any("2 rows of the labels match no film: 3, 4" in line for line in imported.lines(hospital.out))
+
+
+def test_a_decoder_that_crashes_or_hangs_costs_its_own_file_only(hospital, monkeypatch):
+    for name in ("a", "crash", "hang", "torn", "z"):
+        hospital.add(name)
+    monkeypatch.setattr(dicom, "convert_file", convert_or_crash)
+    imported = hospital.run(seconds_per_file=1)
+    assert imported.used == 2
+    assert {name: row["reason"] for name, row in hospital.private_table().items()} == {
+        "a": "", "z": "", "crash": "damaged: the decoder crashed", "torn": "damaged: the decoder crashed",
+        "hang": "damaged: the decoder took too long",
+    }  # fmt: skip
+    assert len(list((hospital.out / "images").iterdir())) == 2
 
 
 def test_a_second_run_decodes_nothing_and_changes_nothing(hospital, monkeypatch):
