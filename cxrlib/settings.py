@@ -10,4 +10,4 @@ class Settings(BaseModel):
     so that a study can be validated and shown without loading torch.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

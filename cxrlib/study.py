@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 import re
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cxrlib.gan.settings import FEWEST_FILMS, GanSettings, SynthesisSettings
 from cxrlib.review.settings import ReviewSettings
 from cxrlib.settings import Settings
 
+MAXIMUM_STUDY_BYTES = 100_000
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -129,16 +131,7 @@ def load_study(study: str | Path, root: Path | None = None) -> Study:
     `results/` and `_build/`; by default the folder that holds `studies/`. Raises `InputError`.
     """
     path, root = _locate(study, root)
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: the study file can't be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: found {type(values).__name__}, expected keys and values such as `name: demo`")
-    values = _expand(values, path, "")
+    values = _expand(_read_yaml(path), path, "")
     try:
         loaded = Study.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
@@ -149,11 +142,55 @@ def load_study(study: str | Path, root: Path | None = None) -> Study:
     return loaded
 
 
+class _StudyLoader(yaml.SafeLoader):
+    """YAML without what a study file does not need: a key given twice hides a mistake, aliases multiply."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.MarkedYAMLError(None, None, f"found the alias *{event.anchor}; write it out", event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(None, None, f"found the key `{key.value}` twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path) -> dict:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAXIMUM_STUDY_BYTES + 1)
+        if len(content) > MAXIMUM_STUDY_BYTES:
+            raise InputError(f"{path}: more than {MAXIMUM_STUDY_BYTES:,} bytes; a study file has a few thousand")
+        values = yaml.load(content.decode("utf-8"), Loader=_StudyLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: the study file can't be read: {error}") from None
+    except RecursionError:
+        raise InputError(f"{path}: not valid YAML: nested too deeply") from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError) as error:
+        # PyYAML lets errors of its conversions through, such as those of a date in month 13.
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())[:300]}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: found {type(values).__name__}, expected keys and values such as `name: demo`")
+    return values
+
+
 def _locate(study: str | Path, root: Path | None) -> tuple[Path, Path]:
     text = str(study)
     if text.endswith((".yaml", ".yml")):
-        path = Path(text).resolve()
-        if not path.is_file():
+        try:
+            path = Path(text).resolve()
+            found = path.is_file()
+        except (OSError, RuntimeError, ValueError):
+            found = False
+        if not found:
             raise InputError(f"{text}: no such study file")
         return path, root or (path.parent.parent if path.parent.name == "studies" else Path.cwd())
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", text):
@@ -206,11 +243,15 @@ def _explain_one(problem: dict[str, Any]) -> str:
         near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
         return f"{key}: unknown key; {hint}"
+    if problem["type"] == "union_tag_not_found":
+        return f"{key}.reader: missing; expected phantom, folder or covidx"
+    if problem["type"] == "json_invalid":
+        return f"not a study: {problem['ctx']['error']}"
     if problem["type"] == "missing":
         return f"{key}: missing; it has no default"
     if problem["type"] == "value_error":
         return ": ".join(part for part in (key, problem["msg"].removeprefix("Value error, ")) if part)
-    return f"{key}: found {problem['input']!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    return f"{key}: found {reprlib.repr(problem['input'])}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 
 def _location(loc: tuple) -> list[str]:

@@ -3,14 +3,24 @@
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from cxrlib.settings import Settings
+
+
+def _a_name_that_can_be(folder: Path) -> Path:
+    if "\0" in str(folder) or not str(folder).strip():
+        raise ValueError(f"found {str(folder)!r}, expected the path of a folder")
+    return folder
+
 
 LABELS = ("negative", "positive")
 ROLES = ("training", "validation", "hospital")
 Label = Literal["negative", "positive"]
 Role = Literal["training", "validation", "hospital"]
+# More simulated patients than anyone has hours for are a slip of the keyboard.
+Patients = Annotated[int, Field(gt=0, le=100_000)]
+Folder = Annotated[Path, AfterValidator(_a_name_that_can_be)]
 ColumnName = Annotated[str, Field(min_length=1)]
 
 
@@ -19,8 +29,8 @@ class PhantomSource(Settings):
 
     reader: Literal["phantom"]
     scanner: Literal["public", "hospital"]
-    negative_patients: PositiveInt
-    positive_patients: PositiveInt
+    negative_patients: Patients
+    positive_patients: Patients
     publishable: bool = True
 
 
@@ -55,7 +65,7 @@ class FolderSource(Settings):
     """
 
     reader: Literal["folder"]
-    folder: Path
+    folder: Folder
     labels_file: str = "labels.csv"
     columns: LabelColumns = LabelColumns()
     labels: dict[str, Label] = Field(default_factory=dict)
@@ -83,7 +93,7 @@ class CovidxSource(Settings):
     """A COVIDx V8B tree: the official label files beside the folders `train` and `test`."""
 
     reader: Literal["covidx"]
-    folder: Path
+    folder: Folder
     split: Literal["train", "test"]
     allow_missing: bool = False
     publishable: bool = False
