@@ -1,6 +1,7 @@
 """Worker processes for files that nobody can trust: one that crashes or hangs a decoder costs that file only."""
 
 import contextlib
+import importlib
 import logging
 import multiprocessing
 import os
@@ -116,6 +117,8 @@ def _dismiss(worker: _Worker) -> None:
 def _serve(connection: Connection, function: Callable[[Any], Any], seconds: int) -> None:
     """A worker's life: items in, results out, until the other end closes, even if by being killed."""
     _be_quiet_and_modest()
+    for module in LOADED_ONCE:  # before the clock runs, should the process that was forked not have them
+        importlib.import_module(module)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process even inside a decoder's C code
     while True:
         try:

@@ -240,7 +240,7 @@ def test_a_decoder_that_crashes_or_hangs_costs_its_own_file_only(hospital, monke
     for name in ("a", "crash", "hang", "torn", "z"):
         hospital.add(name)
     monkeypatch.setattr(dicom, "convert_file", convert_or_crash)
-    imported = hospital.run(seconds_per_file=1)
+    imported = hospital.run(seconds_per_file=5)
     assert imported.used == 2
     assert {name: row["reason"] for name, row in hospital.private_table().items()} == {
         "a": "", "z": "", "crash": "damaged: the decoder crashed", "torn": "damaged: the decoder crashed",

@@ -58,7 +58,7 @@ def test_the_key_is_made_on_first_use_for_its_owner_only_and_kept(tmp_path):
 
 
 def test_commands_that_start_together_agree_on_one_key(tmp_path):
-    with ProcessPoolExecutor(6, mp_context=get_context("forkserver")) as pool:
+    with ProcessPoolExecutor(6, mp_context=get_context("spawn")) as pool:
         made = list(pool.map(load_pseudonyms, [tmp_path / "k"] * 24, [()] * 24))
     assert len(set(made)) == 1
 
