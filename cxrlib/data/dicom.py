@@ -20,7 +20,7 @@ from cxrlib.artifacts import atomic_path
 from cxrlib.data.dicom_borders import FILMS_PER_SHEET, draw_sheet
 from cxrlib.data.dicom_header import CRASHED, SLOW, Header, read_header
 from cxrlib.data.dicom_journal import Journal
-from cxrlib.data.dicom_labels import ROWS_NAMED, LabelTable, read_label_table
+from cxrlib.data.dicom_labels import ROWS_NAMED, FilmLabels, read_film_labels
 from cxrlib.data.dicom_pixels import BLACK_PERCENTILE, LONG_SIDE_PX, WHITE_PERCENTILE, convert_file
 from cxrlib.data.dicom_source import walk
 from cxrlib.data.dicom_workers import Lost, run_isolated
@@ -104,7 +104,7 @@ def import_dicom(
 ) -> Imported:
     """Turn the DICOM files under `source` into the folder `out`; interrupted, it goes on when it is called again.
 
-    `labels` is the hospital's table (see `read_label_table`). The key is made on first use. `labels.csv` is written
+    `labels` is the hospital's table (see `read_film_labels`). The key is made on first use. `labels.csv` is written
     last: a folder that has it is finished. `progress("headers")`, then `progress("films")`, are told (done, total).
 
     Raises `InputError` for folders within each other, a folder `out` that holds anything else, an unfit key, a table
@@ -114,7 +114,7 @@ def import_dicom(
     _check_places(source, out)
     key_file = Path(key_file or default_key_file())
     pseudonyms = load_pseudonyms(key_file, outside=(source, out))
-    table = read_label_table(Path(labels), pseudonyms)
+    table = read_film_labels(Path(labels), pseudonyms)
     place = key_file.expanduser().resolve()
     name = hashlib.sha256(f"{source.resolve()}\0{out.resolve()}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
     private = place.with_name(f"{place.name}.imports") / name
@@ -288,7 +288,7 @@ def _write_rows(path: Path, columns: Iterable[str], rows: Iterable[Iterable[str]
     path.chmod(mode)
 
 
-def _summary(work: _Import, table: LabelTable, sheets: int, key_file: Path) -> Imported:
+def _summary(work: _Import, table: FilmLabels, sheets: int, key_file: Path) -> Imported:
     by_label, view_unknown = {}, 0
     for row in work.journal.used():
         by_label[row["label"]] = by_label.get(row["label"], 0) + 1

@@ -1,11 +1,10 @@
 """The hospital's own table of labels, matched to films by whichever id the hospital has."""
 
-import csv
-import io
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cxrlib.data.label_table import read_label_table
 from cxrlib.data.pseudonyms import Pseudonyms
 from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
@@ -28,7 +27,7 @@ Wanted = tuple[tuple[str, str], ...]
 
 
 @dataclass
-class LabelTable:
+class FilmLabels:
     """Labels by what a film must match: every id that the row gives, as pseudonyms."""
 
     file: Path
@@ -58,30 +57,27 @@ class LabelTable:
         return sorted({row for row, _ in self.rows.values()} - self.matched)
 
 
-def read_label_table(file: Path, pseudonyms: Pseudonyms) -> LabelTable:
-    """Read a CSV (with commas, semicolons or tabs) or Excel table of ids and labels.
+def read_film_labels(file: Path, pseudonyms: Pseudonyms) -> FilmLabels:
+    """Read a CSV or Excel table of ids and labels (see `read_label_table` for the dialects).
 
     It has a column `label` (negative or positive) and at least one of `patient_id`, `accession_number`, `study_uid`,
     `image_uid` and `file` (relative to the source); a film must match every id that a row gives. Ids are kept as
     pseudonyms only. Raises `InputError` for a table without them, an unknown label, a row without an id, and two rows
     of the same ids with different labels.
     """
-    header, *lines = _read_cells(file)
-    columns = [_column(name) for name in header]
+    table = read_label_table(file.parent, file.name)
+    columns = [_column(name) for name in table.columns]
     keys = [name for name in columns if name in KEYS]
     twice = sorted({name for name in (*keys, "label") if columns.count(name) > 1})
     if "label" not in columns or not keys or twice:
         raise InputError(
-            f"{file}: found the columns {', '.join(header) or 'none'}"
+            f"{file}: found the columns {', '.join(table.columns)}"
             + (f", of which {', '.join(twice)} comes twice" if twice else "")
             + f"; expected one `label` and at least one of: {', '.join(KEYS)}"
         )
     rows: dict[Wanted, tuple[int, str]] = {}
-    for number, cells in enumerate(lines, start=2):
-        values = dict(zip(columns, cells, strict=False))
-        if not any(cell for cell in cells):
-            continue
-        wanted, label = _row(file, number, values, pseudonyms)
+    for number, *cells in table.itertuples(name=None):
+        wanted, label = _row(file, number, dict(zip(columns, cells, strict=True)), pseudonyms)
         first = rows.setdefault(wanted, (number, label))
         if first[1] != label:
             raise InputError(
@@ -90,7 +86,7 @@ def read_label_table(file: Path, pseudonyms: Pseudonyms) -> LabelTable:
             )
     if not rows:
         raise InputError(f"{file}: no row under the header; expected one for each patient, study or image")
-    return LabelTable(file, rows, {tuple(kind for kind, _ in wanted) for wanted in rows})
+    return FilmLabels(file, rows, {tuple(kind for kind, _ in wanted) for wanted in rows})
 
 
 def _row(file: Path, number: int, values: dict[str, str], pseudonyms: Pseudonyms) -> tuple[Wanted, str]:
@@ -112,40 +108,3 @@ def _posix(kind: str, text: str) -> str:
 def _column(name: str) -> str:
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
     return KEY_NAMES.get(plain, plain)
-
-
-def _read_cells(file: Path) -> list[list[str]]:
-    """The table's cells as text without spaces around them, the header first."""
-    try:
-        lines = _read_excel(file) if file.suffix.lower() in (".xlsx", ".xlsm") else _read_csv(file.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file; expected a table of ids and labels") from None
-    except Exception as error:  # openpyxl and zipfile raise nearly every type on damaged files
-        raise InputError(f"{file}: not a readable CSV or Excel table: {' '.join(str(error).split())}") from None
-    lines = [[cell.strip() for cell in line] for line in lines]
-    return lines or [[]]
-
-
-def _read_csv(content: bytes) -> list[list[str]]:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252")  # what Excel writes in western Europe
-    first = text.split("\n", 1)[0]
-    return list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count)))
-
-
-def _read_excel(file: Path) -> list[list[str]]:
-    """The first sheet; a number without decimals is read without them."""
-    import openpyxl
-
-    book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-    try:
-        cells = [list(row) for row in book.worksheets[0].iter_rows(values_only=True)]
-    finally:
-        book.close()
-    return [["" if cell is None else f"{cell:.0f}" if _whole(cell) else str(cell) for cell in row] for row in cells]
-
-
-def _whole(cell: object) -> bool:
-    return isinstance(cell, float) and cell.is_integer()

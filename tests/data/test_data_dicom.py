@@ -214,7 +214,7 @@ def test_labels_may_be_an_excel_table(hospital):
         (["patient_id,accession_number,label", ",,positive"], "row 2: every id is empty"),
         (["patient_id,label", "P1,positive", "p1,negative"], "rows 2 (positive) and 3 (negative) have the same ids"),
         (["patient_id,label"], "no row under the header"),
-        ([], "expected one `label`"),
+        ([], "holds no text"),
         (["patient_id,accession_number,label", "P1,,positive", ",ACC1,negative"],
          "rows 2 (positive) and 3 (negative) match the same film"),
     ],
