@@ -20,6 +20,7 @@ from cxrlib.review.settings import ReviewSettings
 from cxrlib.settings import Settings
 
 MAXIMUM_STUDY_BYTES = 100_000
+MAXIMUM_ALIASES = 12
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -131,7 +132,10 @@ def load_study(study: str | Path, root: Path | None = None) -> Study:
     `results/` and `_build/`; by default the folder that holds `studies/`. Raises `InputError`.
     """
     path, root = _locate(study, root)
-    values = _expand(_read_yaml(path), path, "")
+    try:
+        values = _expand(_read_yaml(path), path, "")
+    except RecursionError:
+        raise InputError(f"{path}: not a study: nested without end") from None
     try:
         loaded = Study.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
@@ -143,12 +147,16 @@ def load_study(study: str | Path, root: Path | None = None) -> Study:
 
 
 class _StudyLoader(yaml.SafeLoader):
-    """YAML without what a study file does not need: a key given twice hides a mistake, aliases multiply."""
+    """YAML without what harms a study file: a key given twice hides a mistake, aliases of aliases multiply."""
+
+    aliases = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
-            raise yaml.MarkedYAMLError(None, None, f"found the alias *{event.anchor}; write it out", event.start_mark)
+            self.aliases += 1
+            if self.aliases > MAXIMUM_ALIASES:
+                problem = f"found more than {MAXIMUM_ALIASES} aliases; write *{self.peek_event().anchor} out"
+                raise yaml.MarkedYAMLError(None, None, problem, self.peek_event().start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict:
@@ -170,8 +178,6 @@ def _read_yaml(path: Path) -> dict:
         values = yaml.load(content.decode("utf-8"), Loader=_StudyLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the study file can't be read: {error}") from None
-    except RecursionError:
-        raise InputError(f"{path}: not valid YAML: nested too deeply") from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError) as error:
         # PyYAML lets errors of its conversions through, such as those of a date in month 13.
         if isinstance(error, InputError):

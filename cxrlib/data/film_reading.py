@@ -10,14 +10,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from typing import BinaryIO
 
 import numpy as np
@@ -27,10 +27,11 @@ from cxrlib.data.containment import Refused, open_inside
 from cxrlib.data.decoding import UnreadableImage, decode, decode_mask
 from cxrlib.errors import InputError
 
-FILMS_PER_ORDER = 32
-# Starting processes takes about half a second, so they are started only for more work than this.
-WORTH_STARTING_SECONDS = 1.5
-TRIAL_SECONDS = 0.25
+FILMS_PER_ORDER = 64
+ORDER_SECONDS = 0.05
+# Starting processes takes up to half a second, so they are started only for more work than this.
+WORTH_STARTING_SECONDS = 1.0
+TRIAL_SECONDS = 0.1
 
 Row = tuple[str, str]
 
@@ -49,36 +50,70 @@ class FilmJob:
 
 def read_films(
     job: FilmJob, rows: Sequence[Row], *, processes: int = 0, progress: Callable[[int, int], None] | None = None
-) -> list[tuple[str, str]]:
+) -> list[Row]:
     """Put every film into its place; for each row (file, lung mask or "") why film and mask were left out, or "".
 
     A film that is left out leaves its place in the arrays undefined; a mask that is left out is all 0. With
     `processes` 0 there is one per core if the work is worth it, with 1 everything happens here. Raises `InputError` if
     another process dies, and `OSError` if the disk is full.
     """
-    reasons: list[tuple[str, str]] = []
-
-    def add(more: Sequence[Sequence[str]]) -> None:
-        for film, mask in more:
-            reasons.append((film, mask))
-            if progress:
-                progress(len(reasons), len(rows))
-
-    started = time.perf_counter()
-    with closing(FilmReader(job)) as reader:
-        # The first films are read here; they tell whether the rest is worth other processes.
-        while len(reasons) < len(rows):
-            seconds = time.perf_counter() - started
-            left = seconds / max(len(reasons), 1) * (len(rows) - len(reasons))
-            if processes != 1 and seconds > TRIAL_SECONDS and left > WORTH_STARTING_SECONDS:
+    orders = _Orders(rows)
+    with closing(FilmReader(job)) as reader, ExitStack() as stack:
+        helpers: _Helpers | None = None
+        while order := orders.take():
+            orders.answer(order, reader.read(order.start, order.rows))
+            if helpers is None and processes != 1 and orders.worth_helpers():
+                helpers = stack.enter_context(closing(_Helpers(job, orders, (processes or available_cores()) - 1)))
+            if helpers and helpers.failed():
                 break
-            start = len(reasons)
-            add(reader.read(start, rows[start : start + FILMS_PER_ORDER]))
-    if len(reasons) < len(rows):
-        with closing(_read_elsewhere(job, rows, len(reasons), processes or available_cores())) as elsewhere:
-            for more in elsewhere:
-                add(more)
-    return reasons
+            if progress:
+                progress(orders.done, len(rows))
+        if helpers:
+            helpers.finish()
+    if progress and rows:
+        progress(len(rows), len(rows))
+    return orders.in_order()
+
+
+@dataclass(frozen=True)
+class _Order:
+    start: int
+    rows: Sequence[Row]
+
+
+class _Orders:
+    """Deals rows out, in portions that take about `ORDER_SECONDS`, and gathers the answers."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows, self._next, self._lock = rows, 0, threading.Lock()
+        self._started, self._portion = time.perf_counter(), 1
+        self._answers: dict[int, list[Row]] = {}
+        self.done = 0
+
+    def take(self) -> _Order | None:
+        with self._lock:
+            start, self._next = self._next, min(self._next + self._portion, len(self._rows))
+            return _Order(start, self._rows[start : self._next]) if start < self._next else None
+
+    def answer(self, order: _Order, reasons: Sequence[Sequence[str]]) -> None:
+        with self._lock:
+            self._answers[order.start] = [(film, mask) for film, mask in reasons]
+            self.done += len(reasons)
+            # Of several processes' films at once: what a portion takes only gets shorter than meant.
+            seconds_per_film = (time.perf_counter() - self._started) / self.done
+            self._portion = max(1, min(FILMS_PER_ORDER, round(ORDER_SECONDS / max(seconds_per_film, 1e-6))))
+
+    def worth_helpers(self) -> bool:
+        """Whether so much is left that other processes would have it done sooner, their start included."""
+        seconds = time.perf_counter() - self._started
+        return seconds > TRIAL_SECONDS and seconds / self.done * (len(self._rows) - self.done) > WORTH_STARTING_SECONDS
+
+    def stop(self) -> None:
+        with self._lock:
+            self._next = len(self._rows)
+
+    def in_order(self) -> list[Row]:
+        return [reason for start in sorted(self._answers) for reason in self._answers[start]]
 
 
 class FilmReader:
@@ -134,22 +169,30 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _read_elsewhere(job: FilmJob, rows: Sequence[Row], start: int, processes: int) -> Iterator[list[list[str]]]:
-    """Reasons in the order of the rows, from `start` on; each thread waits for a process of its own."""
-    idle: SimpleQueue[_Worker] = SimpleQueue()
-    with ExitStack() as running:
-        for _ in range(processes):
-            idle.put(running.enter_context(closing(_Worker(job))))
+class _Helpers:
+    """Other processes that take orders too; a thread waits for each."""
 
-        def order(first: int) -> list[list[str]]:
-            worker = idle.get()
-            try:
-                return worker.read(first, rows[first : first + FILMS_PER_ORDER])
-            finally:
-                idle.put(worker)
+    def __init__(self, job: FilmJob, orders: _Orders, processes: int) -> None:
+        self._orders = orders
+        self._pool = ThreadPoolExecutor(max(1, processes))
+        self._futures = [self._pool.submit(self._work, job) for _ in range(processes)]
 
-        with ThreadPoolExecutor(processes) as pool:
-            yield from pool.map(order, range(start, len(rows), FILMS_PER_ORDER))
+    def _work(self, job: FilmJob) -> None:
+        with closing(_Worker(job)) as worker:
+            while order := self._orders.take():
+                self._orders.answer(order, worker.read(order.start, order.rows))
+
+    def failed(self) -> bool:
+        return any(future.done() and future.exception() for future in self._futures)
+
+    def finish(self) -> None:
+        """Wait for what was taken; raises what went wrong."""
+        for future in self._futures:
+            future.result()
+
+    def close(self) -> None:
+        self._orders.stop()
+        self._pool.shutdown()
 
 
 class _Worker:

@@ -2,7 +2,8 @@
 
 import errno
 import os
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
@@ -57,13 +58,21 @@ def read(tmp_path, films):
 
 
 @pytest.fixture
-def every_order_elsewhere(monkeypatch):
-    """All films go to other processes, however small the work."""
+def eager_helpers(monkeypatch):
+    """Helpers are started after the first film, however small the work, and this process reads slowly."""
     monkeypatch.setattr(film_reading, "TRIAL_SECONDS", 0)
     monkeypatch.setattr(film_reading, "WORTH_STARTING_SECONDS", 0)
+    monkeypatch.setattr(film_reading, "FILMS_PER_ORDER", 4)
+    at_full_speed = FilmReader.read
+
+    def slowly(self, start, rows):
+        time.sleep(0.02)
+        return at_full_speed(self, start, rows)
+
+    monkeypatch.setattr(FilmReader, "read", slowly)
 
 
-def test_other_processes_give_the_same_bits_and_reasons(read, films, tmp_path, every_order_elsewhere):
+def test_other_processes_give_the_same_bits_and_reasons(read, films, tmp_path, eager_helpers):
     alone, here = read(processes=1)
     together, elsewhere = read(processes=2)
     assert together == alone
@@ -80,10 +89,13 @@ def test_other_processes_give_the_same_bits_and_reasons(read, films, tmp_path, e
     assert not here["lungs", 24][70].any()
 
 
-def test_progress_counts_every_film_up_to_the_last(read, every_order_elsewhere):
+@pytest.mark.parametrize("processes", [1, 3])
+def test_progress_only_grows_and_ends_at_the_last_film(read, eager_helpers, processes):
     seen = []
-    read(processes=2, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(number, 150) for number in range(1, 151)]
+    read(processes=processes, progress=lambda done, total: seen.append((done, total)))
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1] == (150, 150)
+    assert len(seen) > 2
 
 
 def test_small_work_starts_no_process(read, monkeypatch):
@@ -92,12 +104,33 @@ def test_small_work_starts_no_process(read, monkeypatch):
     assert len(reasons) == 150
 
 
-def test_a_process_that_dies_is_reported_with_its_films(read, films, tmp_path, every_order_elsewhere, monkeypatch):
+def test_a_process_that_dies_is_reported_with_its_films(read, tmp_path, eager_helpers, monkeypatch):
     monkeypatch.setattr(film_reading.sys, "executable", "/bin/false")
     with pytest.raises(
-        InputError, match=r"a process that reads films died \(exit code 1\) on 0\.png or one of the 31 films"
+        InputError, match=r"a process that reads films died \(exit code 1\) on \d+\.png or one of the \d"
     ):
         read(processes=2)
+    assert not list(tmp_path.glob("*.npy"))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_an_interruption_leaves_no_process_and_no_file(read, tmp_path, eager_helpers, monkeypatch):
+    started = []
+    start = film_reading.subprocess.Popen
+
+    def remember(*arguments, **options):
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    def interrupt(done, total):
+        if started:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(film_reading.subprocess, "Popen", remember)
+    with pytest.raises(KeyboardInterrupt):
+        read(processes=3, progress=interrupt)
+    assert started
+    assert all(process.poll() is not None for process in started)
     assert not list(tmp_path.glob("*.npy"))
     assert not list(tmp_path.glob(".*"))
 
@@ -114,6 +147,7 @@ def test_a_full_disk_is_an_input_error_and_leaves_nothing(read, tmp_path, monkey
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_disk_that_is_full_for_another_process_is_noticed_here(films, tmp_path, every_order_elsewhere):
-    with pytest.raises(OSError, match="No space left on device"):
-        list(film_reading._read_elsewhere(FilmJob(str(tmp_path), (("images", 24, "/dev/full", 0),)), films, 0, 1))
+def test_a_disk_that_is_full_for_another_process_is_noticed_here(films, tmp_path):
+    helper = film_reading._Worker(FilmJob(str(tmp_path), (("images", 24, "/dev/full", 0),)))
+    with closing(helper), pytest.raises(OSError, match="No space left on device"):
+        helper.read(0, films[:3])
