@@ -6,6 +6,7 @@ import sys
 import pytest
 import yaml
 
+from cxrlib import cli
 from cxrlib.study import load_study
 
 
@@ -27,6 +28,21 @@ def test_show_prints_the_resolved_settings(tiny_study_file):
     settings = yaml.safe_load(done.stdout)
     assert settings == load_study(tiny_study_file).resolved()
     assert settings["classifier"]["maximum_learning_rate"] == 0.006
+
+
+def test_progress_says_how_long_is_left_but_not_often(monkeypatch, caplog):
+    clock = [0.0]
+    monkeypatch.setattr(cli.time, "monotonic", lambda: clock[0])
+    with caplog.at_level("INFO", logger="cxr"):
+        report = cli._progress("films of training")
+        for seconds, done in ((0, 1), (5, 11), (12, 25), (13, 27), (40, 100)):
+            clock[0] = seconds
+            report(done, 100)
+    # 24 films in 12 seconds: the other 75 take 38.
+    assert [record.message for record in caplog.records] == [
+        "films of training: 25 of 100, 38 s left",
+        "films of training: 100 of 100, 0 s left",
+    ]
 
 
 @pytest.mark.parametrize("command", ["show", "report"])

@@ -178,7 +178,7 @@ class _Helpers:
         self._futures = [self._pool.submit(self._work, job) for _ in range(processes)]
 
     def _work(self, job: FilmJob) -> None:
-        with closing(_Worker(job)) as worker:
+        with closing(ReaderProcess(job)) as worker:
             while order := self._orders.take():
                 self._orders.answer(order, worker.read(order.start, order.rows))
 
@@ -195,7 +195,7 @@ class _Helpers:
         self._pool.shutdown()
 
 
-class _Worker:
+class ReaderProcess:
     """Another process with a `FilmReader`; orders and answers are lines of JSON."""
 
     def __init__(self, job: FilmJob) -> None:

@@ -99,7 +99,7 @@ def test_progress_only_grows_and_ends_at_the_last_film(read, eager_helpers, proc
 
 
 def test_small_work_starts_no_process(read, monkeypatch):
-    monkeypatch.setattr(film_reading, "_Worker", None)
+    monkeypatch.setattr(film_reading, "ReaderProcess", None)
     reasons, _ = read()
     assert len(reasons) == 150
 
@@ -148,6 +148,6 @@ def test_a_full_disk_is_an_input_error_and_leaves_nothing(read, tmp_path, monkey
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_disk_that_is_full_for_another_process_is_noticed_here(films, tmp_path):
-    helper = film_reading._Worker(FilmJob(str(tmp_path), (("images", 24, "/dev/full", 0),)))
+    helper = film_reading.ReaderProcess(FilmJob(str(tmp_path), (("images", 24, "/dev/full", 0),)))
     with closing(helper), pytest.raises(OSError, match="No space left on device"):
         helper.read(0, films[:3])
