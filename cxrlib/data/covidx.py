@@ -141,7 +141,7 @@ def read_covidx(source: CovidxSource) -> Listing:
     """List one split of COVIDx V8B; no pixel is decoded.
 
     Raises `InputError` for a missing folder or label file and, unless `allow_missing`, for images that the label file
-    names but the folder lacks; with it, they are counted among the unreadable files.
+    names but the folder lacks or holds empty; with it, they are counted among the unreadable files.
     """
     root = _root(source)
     labels_file = labels_path(root, source.split)
@@ -149,13 +149,27 @@ def read_covidx(source: CovidxSource) -> Listing:
     unexpected = [f"{source.split}/{file}" for file in _unexpected(root, source.split, set(table["file"]))]
     table["file"] = source.split + "/" + table["file"]
     listing = make_listing(table.assign(image_id=table["file"]), root, labels_file, unexpected)
-    missing = [problem["file"] for problem in listing.unreadable if problem["reason"] == "missing"]
-    if missing and not source.allow_missing:
-        raise InputError(
-            f"{root / source.split}: {len(missing):,} of the {len(table):,} images in {labels_file.name} are missing, "
-            f"the first is {missing[0]}; add them, or set `allow_missing: true` to go on without them"
-        )
+    if not source.allow_missing:
+        _refuse_partial(listing, root / source.split)
     return listing
+
+
+def _refuse_partial(listing: Listing, folder: Path) -> None:
+    """Files that are missing, or were made but never filled, speak of an unfinished download."""
+    names = {
+        kind: [problem["file"] for problem in listing.unreadable if problem["reason"].startswith(kind)]
+        for kind in ("missing", "empty file")
+    }
+    of_all = f" of the {listing.expected:,} images in {listing.labels_file.name}"
+    problems = [
+        f"{len(files):,}{of_all} are {kind.removesuffix(' file')}, the first is {files[0]}"
+        for kind, files in names.items()
+        if files
+    ]
+    if problems:
+        raise InputError(
+            f"{folder}: {'; '.join(problems)}; add them, or set `allow_missing: true` to go on without them"
+        )
 
 
 def _root(source: CovidxSource) -> Path:

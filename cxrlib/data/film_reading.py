@@ -66,11 +66,12 @@ def read_films(
                 helpers = stack.enter_context(closing(_Helpers(job, orders, (processes or available_cores()) - 1)))
             if helpers and helpers.failed():
                 break
-            if progress:
-                progress(orders.done, len(rows))
+            done = orders.done
+            if progress and (done < len(rows) or not helpers):
+                progress(done, len(rows))
         if helpers:
             helpers.finish()
-    if progress and rows:
+    if progress and helpers:
         progress(len(rows), len(rows))
     return orders.in_order()
 

@@ -75,8 +75,12 @@ def test_a_patient_with_both_labels_is_counted_under_each_and_said(tree):
 
 
 def test_only_the_listed_files_are_needed_and_missing_ones_have_to_be_allowed(tree):
-    with pytest.raises(InputError, match=r"1 of the 10 images in test_COVIDx8B\.txt are missing.*allow_missing: true"):
+    missing, empty = (
+        f"1 of the 10 images in test_COVIDx8B.txt are {what}, the first is test/" for what in ("missing", "empty")
+    )
+    with pytest.raises(InputError) as caught:
         read_covidx(covidx(tree))
+    assert f"{missing}film0.png; {empty}film1.jpg; add them, or set `allow_missing: true`" in str(caught.value)
     listing = read_covidx(covidx(tree, allow_missing=True))
     assert listing.expected == 10
     assert [problem["reason"] for problem in listing.unreadable] == ["missing", "empty file (0 bytes)"]
