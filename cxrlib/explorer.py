@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from IPython.display import Image
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from cxrlib import figures
 from cxrlib.chapters import HEADLESS
 from cxrlib.errors import InputError
-from cxrlib.evaluation.metrics import precision_recall_points, roc_points
 from cxrlib.narration import origin, show
 from cxrlib.study import Study
 
@@ -36,8 +36,8 @@ class ThresholdView:
                 f"threshold: found films of the labels {sorted(set(self._labels.tolist()))}, expected both"
             )
         self._points = {
-            "roc": roc_points(self._labels, self._p),
-            "precision_recall": precision_recall_points(self._labels, self._p),
+            "roc": roc_curve(self._labels, self._p)[:2],
+            "precision_recall": precision_recall_curve(self._labels, self._p)[1::-1],
         }
 
     def counts(self, threshold: float) -> np.ndarray:

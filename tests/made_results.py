@@ -128,7 +128,7 @@ def subgroups(arms=MAIN_ARMS):
     rows = []
     for index, arm in enumerate(arms):
         for subgroup, level, films in levels:
-            for metric in ("recall_positive", "recall_negative", "accuracy"):
+            for metric in ("recall_positive", "recall_negative", "roc_auc"):
                 few = films < 5
                 values = (None,) * 6 if few else (films, films - 3, films // 2, 0.7 + 0.03 * index, 0.6, 0.85)
                 rows.append(("hospital", arm, subgroup, level, metric, *values, few))

@@ -34,7 +34,7 @@ def lines(cell):
 
 
 def shows_figure(cell):
-    return "show(study" in cell.source
+    return "show(study" in cell.source or "threshold_explorer(" in cell.source.split("import")[-1]
 
 
 def test_there_are_exactly_the_chapters():

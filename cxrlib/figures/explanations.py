@@ -9,7 +9,18 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxrlib.figures.style import INK, MUTED, WIDTH_INCHES, arm_look, arms_of, interval_mark, mark_origin, panels, style
+from cxrlib.figures.style import (
+    INK,
+    MUTED,
+    WIDTH_INCHES,
+    arm_look,
+    arms_of,
+    interval_mark,
+    mark_origin,
+    note,
+    panels,
+    style,
+)
 
 NOT_SHOWN = "these films may not be shown in a published book"
 REGION_NAMES = {"lungs": "inside the lungs", "opacities": "inside the opacities"}
@@ -117,13 +128,7 @@ def attention_shares(table: pd.DataFrame, origin: str) -> Figure:
     parts = list(dict.fromkeys(zip(shown["region"], shown["label"], strict=True)))
     arms = arms_of(shown)
     if not parts:
-        figure, axes = panels(1, 1, 0.8)
-        axes[0, 0].set_axis_off()
-        text = "no film of the hospital has outlines of its lungs: what share lies inside is not known"
-        axes[0, 0].text(0.5, 0.5, text, ha="center", va="center", color=MUTED)
-        with style():
-            mark_origin(figure, origin)
-        return figure
+        return note("no film of the hospital has outlines of its lungs: what share lies inside is not known", origin)
     figure, axes = panels(1, len(parts), 1.25 + 0.36 * len(arms), sharey=True)
     with style():
         for ax, (region, label) in zip(axes[0], parts, strict=True):

@@ -20,6 +20,7 @@ from cxrlib.figures.style import (
     chosen_rows,
     interval_mark,
     mark_origin,
+    note,
     panels,
     style,
 )
@@ -101,6 +102,8 @@ def dose_curve(table: pd.DataFrame, dots: pd.DataFrame, role: str, metrics: Sequ
     `table` has role, dose_percent, metric, estimate, low, high; `dots` role, dose_percent, seed, metric, estimate
     (or `value`), as fractions.
     """
+    if not len(table):
+        return note("this study tried no doses of synthetic films", origin)
     figure, axes = panels(1, len(metrics), 2.9, sharex=True)
     value = "estimate" if "estimate" in dots else "value"
     with style():
@@ -174,7 +177,8 @@ def _subgroup_line(ax: Axes, beside: Axes, rows: pd.DataFrame, arms: Sequence[st
             if np.isfinite(values[0]):
                 interval_mark(ax, *values, y + offset, colour, marker)
     for x, column in ((0.1, "films"), (0.45, "patients"), (0.85, "positives")):
-        text = f"{rows[column].iloc[0]:,.0f}"
+        count = rows[column].iloc[0]
+        text = "–" if pd.isna(count) else f"{count:,.0f}"
         beside.text(x, y, text, ha="center", va="center", fontsize=8.5, color=INK, transform=where)
 
 

@@ -114,15 +114,21 @@ def mark_origin(figure: Figure, origin: str) -> None:
     figure.supxlabel(origin, x=0.995, ha="right", fontsize=7.5, color=MUTED, style="italic")
 
 
-def looks(count: int) -> list[tuple[str, Any, str]]:
-    return [LINE_LOOKS[index % len(LINE_LOOKS)] for index in range(count)]
-
-
 def arm_look(arm: str, index: int = 0) -> tuple[str, Any, str]:
     """Colour, line and marker of an arm; one that is not known looks by its place in the list."""
     if arm.startswith("synthetic-dose"):
         return DOSE_LOOK
     return ARM_LOOKS.get(arm, LINE_LOOKS[index % len(LINE_LOOKS)])
+
+
+def note(text: str, origin: str) -> Figure:
+    """In the place of a figure that has nothing to show: why."""
+    figure, axes = panels(1, 1, 0.9)
+    axes[0, 0].set_axis_off()
+    with style():
+        axes[0, 0].text(0.5, 0.5, text, ha="center", va="center", color=MUTED, transform=axes[0, 0].transAxes)
+        mark_origin(figure, origin)
+    return figure
 
 
 def chosen_rows(table: pd.DataFrame, role: str, operating_point: str = "fixed") -> pd.DataFrame:

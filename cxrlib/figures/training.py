@@ -13,9 +13,9 @@ from cxrlib.figures.style import (
     MUTED,
     SKY,
     VERMILION,
+    arm_look,
     interval_mark,
     legend_below,
-    looks,
     mark_origin,
     panels,
     style,
@@ -32,7 +32,8 @@ def training_curves(
     figure, axes = panels(1, len(quantities), 2.9)
     with style():
         for ax, (column, name) in zip(axes[0], quantities.items(), strict=True):
-            for (log_name, log), (colour, line, _) in zip(logs.items(), looks(len(logs)), strict=False):
+            for index, (log_name, log) in enumerate(logs.items()):
+                colour, line, _ = arm_look(log_name, index)
                 if column in log:
                     known = log[[x, column]].dropna()
                     smooth = known[column].rolling(max(1, len(known) // 12), center=True, min_periods=1).mean()

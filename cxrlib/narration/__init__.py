@@ -13,6 +13,8 @@ from cxrlib.narration.exhibits import (
     sample_row,
     synthetic_row,
 )
+from cxrlib.narration.explained import failure_rows, figure_two
+from cxrlib.narration.findings import results_facts, training_facts
 from cxrlib.narration.words import (
     film_counts,
     glue_all,
@@ -31,6 +33,8 @@ __all__ = [
     "augmented_row",
     "classifier_logs",
     "contact_sheet_rows",
+    "failure_rows",
+    "figure_two",
     "film_counts",
     "film_row",
     "generator_logs",
@@ -45,9 +49,11 @@ __all__ = [
     "progress",
     "publishable",
     "real_and_synthetic_rows",
+    "results_facts",
     "sample_row",
     "show",
     "synthetic_origin",
     "synthetic_row",
+    "training_facts",
     "with_interval",
 ]

@@ -4,21 +4,51 @@ Each function takes records or tables as the stages wrote them and returns a Dat
 """
 
 from cxrlib.reading_tables.data import films, folds, unreadable
-from cxrlib.reading_tables.results import confusion_counts, differences, load, table_one, table_two
-from cxrlib.reading_tables.training import ARM_QUESTIONS, COMPARISONS, arms, composition, quality, settings, timing
+from cxrlib.reading_tables.results import (
+    attention,
+    confusion_counts,
+    differences,
+    equal_precision,
+    further_metrics,
+    load,
+    p_value,
+    paper_conclusions,
+    significance,
+    subgroups,
+    table_one,
+    table_two,
+)
+from cxrlib.reading_tables.training import (
+    ARM_QUESTIONS,
+    COMPARISONS,
+    arms,
+    composition,
+    decided_on_validation,
+    quality,
+    settings,
+    timing,
+)
 
 __all__ = [
     "ARM_QUESTIONS",
     "COMPARISONS",
     "arms",
+    "attention",
     "composition",
     "confusion_counts",
+    "decided_on_validation",
     "differences",
+    "equal_precision",
     "films",
     "folds",
+    "further_metrics",
     "load",
+    "p_value",
+    "paper_conclusions",
     "quality",
     "settings",
+    "significance",
+    "subgroups",
     "table_one",
     "table_two",
     "timing",

@@ -11,6 +11,9 @@ from cxrlib.figures import METRIC_NAMES
 from cxrlib.narration import with_interval
 from cxrlib.study import Study
 
+# A slope like this means that all answers are nearly the same; its digits would only mislead.
+BEYOND = 100
+
 
 def load(study: Study) -> dict[str, pd.DataFrame]:
     """Every table of the study's results, by name, as the stages wrote it."""
@@ -34,20 +37,25 @@ def _count(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:,.0f}"
 
 
-def table_two(table: pd.DataFrame, role: str, paper: pd.DataFrame | None = None) -> pd.DataFrame:
+def table_two(
+    table: pd.DataFrame, role: str, paper: pd.DataFrame | None = None, operating_point: str = "fixed"
+) -> pd.DataFrame:
     """Table 2 in the paper's layout, in per cent with 95 % intervals: a row per arm and class.
 
     `table` is table2.csv; `paper` (paper_table2.csv, its dataset "test" standing beside the hospital) adds the paper's
-    own rows, named as such.
+    own rows, named as such. `operating_point` is "fixed" (positive from one half upwards) or "validation".
     """
-    chosen = table[(table["role"] == role) & (table["operating_point"] == "fixed")]
-    parts = [(row, row.arm) for row in chosen.itertuples()]
+    parts = [(row, row.arm) for row in _chosen(table, role, operating_point).itertuples()]
     if paper is not None:
         dataset = "validation" if role == "validation" else "test"
         parts += [(row, f"{row.model} (the paper)") for row in paper[paper["dataset"] == dataset].itertuples()]
     rows = [_class_row(row, model, label) for row, model in parts for label in reversed(LABELS)]
     columns = ["model", "class", "accuracy (%)", "F1 (%)", "precision (%)", "recall (%)"]
     return pd.DataFrame(rows, columns=columns).set_index(columns[:2])
+
+
+def _chosen(table: pd.DataFrame, role: str, operating_point: str = "fixed") -> pd.DataFrame:
+    return table[(table["role"] == role) & (table["operating_point"] == operating_point)]
 
 
 def _class_row(row: Any, model: str, label: str) -> tuple[str, ...]:
@@ -58,23 +66,137 @@ def _class_row(row: Any, model: str, label: str) -> tuple[str, ...]:
     return model, label, *cells
 
 
-def differences(table: pd.DataFrame, role: str, metrics: Sequence[str]) -> pd.DataFrame:
+def further_metrics(table: pd.DataFrame, role: str) -> pd.DataFrame:
+    """What the paper's Table 2 leaves out, a row per arm of table2.csv: at threshold one half, and of the ranking.
+
+    Plain numbers (none of them is a share of films) with 95 % intervals.
+    """
+    metrics = {
+        "balanced_accuracy": 2, "mcc": 2, "roc_auc": 3, "average_precision": 3, "brier": 3, "brier_calibrated": 3,
+        "calibration_slope": 1,
+    }  # fmt: skip
+    rows = {
+        row["arm"]: [_plain(*(row[f"{metric}{end}"] for end in ("", "_low", "_high")), digits)
+                     for metric, digits in metrics.items()]
+        for _, row in _chosen(table, role).iterrows()
+    }  # fmt: skip
+    columns = [METRIC_NAMES[metric] for metric in metrics]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("arm")
+
+
+def _plain(estimate: float, low: float, high: float, digits: int) -> str:
+    """A number with its interval, without unit; a dash where there is none."""
+    if pd.isna(estimate):
+        return "–"
+    if abs(estimate) >= BEYOND:
+        return f"beyond {BEYOND}"
+    inside = "" if pd.isna(low) else f"\u00a0({low:.{digits}f}\u00a0to\u00a0{high:.{digits}f})"
+    return f"{estimate:.{digits}f}{inside}"
+
+
+def _points(difference: float, low: float, high: float) -> str:
+    if pd.isna(difference):
+        return "–"
+    return f"{100 * difference:+.1f} ({100 * low:+.0f} to {100 * high:+.0f})".replace(" ", "\u00a0")
+
+
+def differences(table: pd.DataFrame, role: str, metrics: Sequence[str], operating_point: str = "fixed") -> pd.DataFrame:
     """Each arm's difference to the baseline in points of a hundred, with its 95 % interval; a column per metric."""
-    chosen = table[(table["role"] == role) & (table["operating_point"] == "fixed") & (table["arm"] != "baseline")]
-    chosen = chosen[chosen["metric"].isin(metrics)]
-    cells = [
-        f"{100 * row.difference:+.1f} ({100 * row.low:+.0f} to {100 * row.high:+.0f})".replace(" ", "\u00a0")
-        for row in chosen.itertuples()
-    ]
+    chosen = _chosen(table, role, operating_point)
+    chosen = chosen[(chosen["arm"] != "baseline") & chosen["metric"].isin(metrics)]
+    cells = [_points(row.difference, row.low, row.high) for row in chosen.itertuples()]
     wide = chosen.assign(cell=cells).pivot(index="arm", columns="metric", values="cell")
     arms_in_order = list(dict.fromkeys(chosen["arm"]))
     named = wide.loc[arms_in_order, list(metrics)].rename(columns=lambda name: f"{METRIC_NAMES[name]} (points)")
     return named.rename_axis(columns=None)
 
 
-def confusion_counts(table: pd.DataFrame, role: str) -> dict[str, np.ndarray]:
+def confusion_counts(table: pd.DataFrame, role: str, operating_point: str = "fixed") -> dict[str, np.ndarray]:
     """Per arm the mean over seeds of [[true positive, false negative], [false positive, true negative]]."""
     cells = ["tp", "fn", "fp", "tn"]
-    chosen = table[(table["role"] == role) & (table["operating_point"] == "fixed")]
-    means = chosen.groupby("arm", sort=False)[cells].mean()
+    means = _chosen(table, role, operating_point).groupby("arm", sort=False)[cells].mean()
     return {str(arm): row.to_numpy().reshape(2, 2) for arm, row in means.iterrows()}
+
+
+def significance(table: pd.DataFrame, role: str) -> pd.DataFrame:
+    """p of each arm against the baseline after Holm's correction, seed by seed, a column per test (tests.csv)."""
+    names = {"mcnemar": "answers (McNemar)", "delong": "area under ROC (DeLong)"}
+    chosen = table[table["role"] == role].sort_values("seed", kind="stable")
+    columns = {}
+    for test, name in names.items():
+        parts = chosen[chosen["test"] == test].groupby("arm", sort=False)["p_holm"]
+        columns[f"{name}: corrected p, by seed"] = parts.agg(lambda values: ", ".join(p_value(p) for p in values))
+    shown = pd.DataFrame(columns).reindex(dict.fromkeys(table.loc[table["role"] == role, "arm"]))
+    return shown.fillna("–").rename_axis("arm against the baseline")
+
+
+def p_value(p: float) -> str:
+    """A p to as many digits as are of use; `–` for NaN."""
+    if pd.isna(p):
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def equal_precision(table: pd.DataFrame, role: str) -> pd.DataFrame:
+    """Recall of each arm where it is as precise as the baseline, and the difference to it (at_equal_precision.csv)."""
+    chosen = table[table["role"] == role]
+    rows = [
+        (
+            row.arm,
+            with_interval(row.recall, row.low, row.high),
+            "" if row.arm == "baseline" else _points(row.difference, row.difference_low, row.difference_high),
+        )
+        for row in chosen.itertuples()
+    ]
+    return pd.DataFrame(rows, columns=["arm", "recall, positive (%)", "difference (points)"]).set_index("arm")
+
+
+def paper_conclusions(table: pd.DataFrame) -> pd.DataFrame:
+    """The paper's two models film by film, as far as its counts tell (paper_conclusions.csv)."""
+    rows = [
+        (
+            "hospital (Ulm)" if row.dataset == "test" else row.dataset,
+            METRIC_NAMES[row.metric],
+            f"{row.right_reference} of {row.films}: " + with_interval(
+                row.share_reference, row.share_reference_low, row.share_reference_high
+            ),
+            f"{row.right} of {row.films}: " + with_interval(row.share, row.share_low, row.share_high),
+            f"{p_value(row.p_lowest)} to {p_value(row.p_highest)}",
+            row.verdict,
+        )
+        for row in table.itertuples()
+    ]  # fmt: skip
+    columns = ["films", "measure", "COVIDx (%)", "COVIDx+Synth (%)", "McNemar p, best to worst case", "verdict"]
+    return pd.DataFrame(rows, columns=columns).set_index(columns[:2])
+
+
+def subgroups(table: pd.DataFrame, role: str, metric: str, arms: Sequence[str]) -> pd.DataFrame:
+    """One metric in parts of the films with the counts behind it, a column per arm (subgroups.csv)."""
+    chosen = table[(table["role"] == role) & (table["metric"] == metric)]
+    rows: dict[tuple[str, str], list[str]] = {}
+    for arm in arms:
+        for row in chosen[chosen["arm"] == arm].itertuples():
+            start = ["<5"] * 2 if row.suppressed else [_count(row.films), _count(row.patients)]
+            cell = "–" if row.suppressed else with_interval(row.estimate, row.low, row.high)
+            rows.setdefault((row.subgroup, str(row.level)), start).append(cell)
+    columns = ["films", "patients", *(f"{METRIC_NAMES[metric]} (%), {arm}" for arm in arms)]
+    found = pd.DataFrame(list(rows.values()), columns=columns)
+    found.index = pd.MultiIndex.from_tuples(list(rows), names=["part", "level"])
+    return found
+
+
+def attention(table: pd.DataFrame) -> pd.DataFrame:
+    """Share of attention inside lungs (and opacities) beside what chance would give, by arm and label, in per cent."""
+    rows = [
+        (
+            row.arm,
+            row.label,
+            "<5" if row.suppressed else _count(row.films),
+            row.region,
+            "–" if row.suppressed else with_interval(row.estimate, row.low, row.high),
+            "–" if row.suppressed else f"{100 * row.chance:.1f}",
+        )
+        for row in table.itertuples()
+    ]
+    columns = ["arm", "label", "films", "inside the", "share of attention (%)", "share of area (%)"]
+    return pd.DataFrame(rows, columns=columns).set_index(columns[:2])

@@ -102,3 +102,26 @@ def timing(records: Mapping[tuple[str, int, str], Mapping[str, Any]]) -> pd.Data
         "minutes in all": grouped["minutes"].sum().round(1),
     })  # fmt: skip
     return table
+
+
+def decided_on_validation(records: Mapping[tuple[str, int, str], Mapping[str, Any]]) -> pd.DataFrame:
+    """Per arm, the temperatures and thresholds that validation films decided, and how often the hospital was opened.
+
+    From the records of all classifiers by (arm, seed, fold); a range where an arm has several classifiers.
+    """
+    rows = [
+        (arm, record["temperature"], record["threshold_validation"], record["hospital_openings"])
+        for (arm, _, _), record in records.items()
+    ]
+    found = pd.DataFrame(rows, columns=["arm", "temperature", "threshold", "openings"]).groupby("arm", sort=False)
+    return pd.DataFrame({
+        "temperature": found["temperature"].agg(_range),
+        "threshold of largest recall sum": found["threshold"].agg(_range),
+        "classifiers": found.size(),
+        "hospital opened, times": found["openings"].sum(),
+    })  # fmt: skip
+
+
+def _range(values: pd.Series) -> str:
+    low, high = f"{values.min():.2f}", f"{values.max():.2f}"
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,152 @@
+"""Sentences and numbers of Chapters 4 and 5 that follow from tables and records; the wording follows the numbers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.narration.words import percent
+from cxrlib.study import Study
+
+NO_CHANCE = 0.05
+
+
+def training_facts(study: Study, records: Mapping[tuple[str, int, str], Mapping[str, Any]]) -> dict[str, Any]:
+    """What Chapter 4 says of its classifiers, from their records by (arm, seed, fold)."""
+    networks = {key: record for key, record in records.items() if record["steps"] > 0}
+    openings = [record["hospital_openings"] for record in networks.values()]
+    temperatures = [record["temperature"] for record in networks.values()]
+    thresholds = [record["threshold_validation"] for record in networks.values()]
+    once = "exactly once for each of them" if set(openings) == {1} else f"{sum(openings):,} times in all"
+    return {
+        "classifiers": len(networks),
+        "arms": len(study.classifier_arms),
+        "seeds": study.classifier.seeds,
+        "network": study.classifier.network,
+        "weights": next(iter(networks.values()))["weights"],
+        "minutes": f"{sum(record['seconds'] for record in records.values()) / 60:,.1f}",
+        "openings": once,
+        "thresholds": f"{min(thresholds):.2f} to {max(thresholds):.2f}",
+        "temperatures": f"{min(temperatures):.2f} to {max(temperatures):.2f}",
+        "steps": _steps(study, records),
+    }
+
+
+def _steps(study: Study, records: Mapping[tuple[str, int, str], Mapping[str, Any]]) -> str:
+    if study.classifier.steps == "equal":
+        return "Every arm took as many steps as the baseline, whatever the number of its films"
+    base = records["baseline", 0, study.classifier_folds("baseline")[0]]["steps"]
+    most = max(record["steps"] for record in records.values())
+    if most == base:
+        return "No arm took more steps than the baseline"
+    return (
+        "Every arm ran through the same number of epochs, so that an arm with more films also took more steps, up to "
+        f"{most / base:.2f} times those of the baseline"
+    )
+
+
+def results_facts(study: Study, tables: Mapping[str, pd.DataFrame], record: Mapping[str, Any]) -> dict[str, Any]:
+    """What Chapter 5 says besides the statements; `record` is that of the explanations."""
+    seeds, arm = tables["table2_seeds"], record["arm"]
+    fixed = seeds[(seeds["role"] == "hospital") & (seeds["operating_point"] == "fixed")]
+    first = fixed[(fixed["arm"] == arm) & (fixed["seed"] == 0)].iloc[0]
+    return {
+        "arms": fixed["arm"].nunique(),
+        "seeds": study.classifier.seeds,
+        "hospital_films": int(first[["tp", "fn", "fp", "tn"]].sum()),
+        "shown_arm": arm,
+        "missed": int(first["fn"]),
+        "alarms": int(first["fp"]),
+        "cells": record["cells"],
+        "spread": _spread(fixed, arm),
+        "significance": _significance(tables["tests"]),
+        "attention": _attention(tables["attention"], arm),
+        "calibration": _calibration(fixed, arm),
+        "subgroups": _subgroups(tables["subgroups"]),
+        "dose": _dose(tables["dose"]),
+        **_paper(tables["paper_conclusions"]),
+    }
+
+
+def _spread(fixed: pd.DataFrame, arm: str) -> str:
+    """How far single runs lie apart in recall of positives."""
+    parts = []
+    for name in dict.fromkeys(("baseline", arm)):
+        values = fixed[fixed["arm"] == name]["recall_positive"]
+        parts.append(f"{percent(values.min())} to {percent(values.max())} with `{name}`")
+    return f"Recall of positives runs from {' and from '.join(parts)}, from one training to another"
+
+
+def _significance(tests: pd.DataFrame) -> str:
+    chosen = tests[(tests["role"] == "hospital") & tests["p_holm"].notna()]
+    small = int((chosen["p_holm"] < NO_CHANCE).sum())
+    if not len(chosen):
+        return "There is no arm to test against the baseline"
+    if not small:
+        return f"None of {len(chosen)} comparisons with the baseline keeps a p below {NO_CHANCE} after correction"
+    return f"{small} of {len(chosen)} comparisons with the baseline keep a p below {NO_CHANCE} after correction"
+
+
+def _attention(table: pd.DataFrame, arm: str) -> str:
+    rows = table[(table["arm"] == arm) & (table["region"] == "lungs") & (table["label"] == "positive")]
+    rows = rows[~rows["suppressed"].astype(bool)]
+    if not len(rows):
+        return "How much of the attention lies inside the lungs is not known: no outlines of lungs are at hand"
+    row = rows.iloc[0]
+    verdict = "no more and no less than chance would give"
+    if row["low"] > row["chance"]:
+        verdict = "more than chance would give"
+    elif row["high"] < row["chance"]:
+        verdict = "less than chance would give"
+    share, low, high, chance = (percent(row[name]) for name in ("estimate", "low", "high", "chance"))
+    return (
+        f"On positive films `{arm}` gives {share} [{low}, {high}] of its attention to the lungs, which take {chance} "
+        f"of the film: {verdict}"
+    )
+
+
+def _calibration(fixed: pd.DataFrame, arm: str) -> str:
+    """Whether the temperature of the validation films made the hospital's probabilities any better."""
+    parts = []
+    for name in dict.fromkeys(("baseline", arm)):
+        rows = fixed[fixed["arm"] == name]
+        before, after = rows["brier"].mean(), rows["brier_calibrated"].mean()
+        change = "better" if after < before - 0.0005 else "worse" if after > before + 0.0005 else "the same"
+        parts.append(f"`{name}` {change} (Brier score {before:.3f} before, {after:.3f} after)")
+    return f"On the hospital's films the temperature makes {' and '.join(parts)}"
+
+
+def _subgroups(table: pd.DataFrame) -> str:
+    chosen = table[(table["role"] == "hospital") & (table["arm"] == "baseline")]
+    if not len(chosen):
+        return "Nothing is known of the films by which they could be parted"
+    levels = chosen.groupby(["subgroup", "level"])["suppressed"].all()
+    hidden = int(levels.sum())
+    note = "every part is large enough to be shown" if not hidden else f"{hidden} of them too small to be shown"
+    return f"The films fall into {len(levels)} parts by {', '.join(dict.fromkeys(chosen['subgroup']))}; {note}"
+
+
+def _dose(table: pd.DataFrame) -> str:
+    rows = table[(table["role"] == "hospital") & (table["metric"] == "recall_positive")] if len(table) else table
+    if not len(rows):
+        return "This study tried no doses"
+    rows = rows.sort_values("dose_percent")
+    parts = [f"{percent(row.estimate)} with {row.dose_percent} %" for row in rows.itertuples()]
+    return f"Recall of positives is {', '.join(parts)} of the synthetic films"
+
+
+def _paper(table: pd.DataFrame) -> dict[str, str]:
+    """The paper's gain in recall and its limits, from its counts."""
+    row = table[(table["dataset"] == "test") & (table["metric"] == "recall_positive")].iloc[0]
+    without, right, limits = row["right_reference"], row["right"], (row["p_lowest"], row["p_highest"])
+    words = {
+        "different": "even the least favourable way to pair these answers leaves chance out",
+        "not different": "no way to pair these answers leaves chance out",
+        "undecided": "whether chance is left out hangs on which films they were, which the paper does not say",
+    }
+    return {
+        "paper_recall": f"{without} of {row['films']} positives without synthetic films and {right} with them",
+        "paper_p": " to ".join(np.format_float_positional(p, 1, fractional=False) for p in limits),
+        "paper_verdict": words[row["verdict"]],
+    }
