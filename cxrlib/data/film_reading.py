@@ -100,7 +100,7 @@ class _Orders:
         with self._lock:
             self._answers[order.start] = [(film, mask) for film, mask in reasons]
             self.done += len(reasons)
-            # Of several processes' films at once: what a portion takes only gets shorter than meant.
+            # With several processes a portion takes that many times longer, which still is little.
             seconds_per_film = (time.perf_counter() - self._started) / self.done
             self._portion = max(1, min(FILMS_PER_ORDER, round(ORDER_SECONDS / max(seconds_per_film, 1e-6))))
 

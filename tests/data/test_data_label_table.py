@@ -1,8 +1,11 @@
 """Tables of labels as hospitals keep them: other names, other words, other spreadsheets."""
 
+import re
+
 import numpy as np
 import openpyxl
 import pytest
+import yaml
 from PIL import Image
 
 from cxrlib.data.folder import read_folder
@@ -10,7 +13,7 @@ from cxrlib.data.label_table import read_label_table
 from cxrlib.data.preparation import prepare_role
 from cxrlib.data.settings import FolderSource
 from cxrlib.errors import InputError
-from cxrlib.study import load_study
+from cxrlib.study import REPOSITORY, load_study
 
 GERMAN = "Datei;PatID;Befund;Diagnose;Alter\nä1.png;7;Positiv;Grippe;71,5\nb.png;8;negativ;;\n"
 GERMAN_COLUMNS = {"file": "Datei", "patient_id": "PatID", "label": "Befund", "finding": "Diagnose", "age": "Alter"}
@@ -156,3 +159,15 @@ def test_the_record_accounts_for_every_file(tmp_path, write_tiny_study):
     assert (record["files_expected"], record["missing"], record["unexpected"]) == (12, 1, 1)
     assert record["reasons"] == {"missing": 1, "empty file (0 bytes)": 1, "damaged": 1}
     assert record["files_expected"] == record["images_used"] + sum(record["reasons"].values())
+
+
+def test_the_book_s_example_of_a_mapping_is_valid_and_reads_such_a_table(tmp_path, write_tiny_study, monkeypatch):
+    page = (REPOSITORY / "book" / "own-data.md").read_text(encoding="utf-8")
+    (example,) = (block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "labels_file" in block)
+    monkeypatch.setenv("HOSPITAL_FILMS", str(tmp_path / "films"))
+    study = load_study(write_tiny_study(data=yaml.safe_load(example)))
+    make_images(tmp_path / "films", "1.png")
+    rows = [["Datei", "PatID", "Befund", "Alter", "Arzt"], ["1.png", 12345, "positiv", 71, "M."]]
+    write_workbook(tmp_path / "films" / "Befunde.xlsx", rows)
+    (row,) = read_folder(study.data.hospital).manifest.to_dict("records")
+    assert (row["file"], row["patient_id"], row["label"], row["age"]) == ("1.png", "12345", "positive", 71)
