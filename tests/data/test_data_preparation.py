@@ -95,6 +95,30 @@ def test_unreadable_films_are_listed_counted_and_left_out(folder_study):
         np.testing.assert_array_equal(films.images[-1], last.resize((32, 32), Image.Resampling.BILINEAR))
 
 
+@pytest.mark.parametrize(
+    ("lost", "said"),
+    [("positive", "12 usable images, but none is positive"), ("most", "3 folds need at least 3 hospital patients")],
+)
+def test_a_role_that_damage_made_useless_is_refused_and_leaves_nothing(folder_study, lost, said):
+    folder = folder_study.data.hospital.folder
+    for line in (folder / "labels.csv").read_text().splitlines()[1:]:
+        name, patient, label, _ = line.split(",")
+        if label == "positive" and (lost == "positive" or patient not in ("p0", "p2")):
+            (folder / name).write_bytes(b"damaged")
+    with pytest.raises(InputError, match=said):
+        prepare_role(folder_study, "hospital")
+    assert list(folder_study.results.data("hospital").iterdir()) == []
+
+
+def test_a_mask_that_cannot_be_read_counts_as_none(folder_study):
+    (folder_study.data.hospital.folder / "mask3.png").write_bytes(b"damaged")
+    record = prepare_role(folder_study, "hospital")
+    films = load_image_set(folder_study, "hospital", 32, audited=False)
+    lungs = load_masks(folder_study, "hospital", 32, "lungs", audited=False)
+    assert record["lung_masks"] == (films.manifest["lung_mask"] != "").sum() == 7
+    np.testing.assert_array_equal(lungs.any(axis=(1, 2)), films.manifest["lung_mask"] != "")
+
+
 def test_a_second_call_changes_nothing_and_is_quick(tiny_study_file):
     study = load_study(tiny_study_file)
     first = prepare_role(study, "validation")
