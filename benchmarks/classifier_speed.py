@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -340,6 +340,7 @@ def memory_of(folder: Path) -> dict[str, float]:
     os.environ["COVIDX_V8B"] = os.environ["HOSPITAL_FILMS"] = str(folder)
     statistics = pixel_statistics(audited().images)
     films = compose_training_films(load_study("paper"), "synthetic", 0, "all")
+    films = replace(films, films_per_epoch=640)
     run = TrainingRun(ClassifierSettings(network="resnet18", weights="none", epochs=1), ("memory",), films, statistics)
     network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2))
     stepper = make_stepper(

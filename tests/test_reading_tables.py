@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cxrlib import narration, reading_tables
-from cxrlib.classifier.settings import Arm
+from cxrlib.classifier.settings import Arm, ClassifierSettings
 from cxrlib.evaluation.metrics import METRICS
 from cxrlib.evaluation.paper import paper_table2
 from cxrlib.study import load_study
@@ -69,6 +69,12 @@ def test_differences_are_in_points_and_leave_out_the_baseline():
     shown = reading_tables.differences(table, "hospital", ["accuracy"])
     assert shown.index.tolist() == ["synthetic"]
     assert plain(shown.loc["synthetic", "accuracy (points)"]) == "+2.1 (-0 to +5)"
+
+
+def test_settings_are_shown_one_per_row_lists_included():
+    table = reading_tables.settings(ClassifierSettings(doses=(10, 25), steps="equal"))
+    assert table.loc["doses", "value"] == "10, 25"
+    assert table.loc["steps", "value"] == "equal"
 
 
 def test_every_arm_has_its_question():

@@ -46,7 +46,7 @@ COMPARISONS = {
 def settings(stage: Settings) -> pd.DataFrame:
     """The settings of a stage, one per row."""
     rows = [
-        (name.replace("_", " "), ", ".join(value) if isinstance(value, list | tuple) else str(value))
+        (name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
         for name, value in stage.model_dump().items()
     ]
     return pd.DataFrame(rows, columns=["setting", "value"]).set_index("setting")
