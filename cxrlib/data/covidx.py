@@ -199,7 +199,8 @@ def _described(table: pd.DataFrame) -> str:
     text = f"{len(table):,} images ({images}) of {patients['distinct']:,} patients"
     if patients["both_labels"]:
         total = sum(patients["by_label"].values())
-        text += f", {patients['both_labels']:,} of them with both labels (counted under each, they make {total:,})"
+        text += f", {patients['both_labels']:,} of them with both labels"
+        text += f" (counted under each label, as Schaudt et al. 2021 do, {total:,})"
     return text
 
 

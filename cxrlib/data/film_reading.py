@@ -31,7 +31,7 @@ FILMS_PER_ORDER = 64
 ORDER_SECONDS = 0.05
 # Starting processes takes up to half a second, so they are started only for more work than this.
 WORTH_STARTING_SECONDS = 1.0
-TRIAL_SECONDS = 0.1
+TRIAL_SECONDS = 0.05
 
 Row = tuple[str, str]
 
