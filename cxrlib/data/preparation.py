@@ -195,9 +195,10 @@ def _prepare_files(
 
 
 def _without_lost_masks(rows: pd.DataFrame, reasons: list[str]) -> pd.DataFrame:
-    for file, reason in zip(rows["lung_mask"], reasons, strict=True):
-        if reason:
-            logger.warning("%s: lung mask left out: %s", file, reason)
+    lost = Counter(kind_of(reason) for reason in reasons if reason)
+    if lost:
+        # Counts, not names: a log may be shown, and the films may be private.
+        logger.warning("lung masks left out: %s", ", ".join(f"{count} {kind}" for kind, count in lost.items()))
     return rows.assign(lung_mask=rows["lung_mask"].where([not reason for reason in reasons], ""))
 
 

@@ -110,13 +110,15 @@ def test_a_role_that_damage_made_useless_is_refused_and_leaves_nothing(folder_st
     assert list(folder_study.results.data("hospital").iterdir()) == []
 
 
-def test_a_mask_that_cannot_be_read_counts_as_none(folder_study):
+def test_a_mask_that_cannot_be_read_counts_as_none(folder_study, caplog):
     (folder_study.data.hospital.folder / "mask3.png").write_bytes(b"damaged")
     record = prepare_role(folder_study, "hospital")
     films = load_image_set(folder_study, "hospital", 32, audited=False)
     lungs = load_masks(folder_study, "hospital", 32, "lungs", audited=False)
     assert record["lung_masks"] == (films.manifest["lung_mask"] != "").sum() == 7
     np.testing.assert_array_equal(lungs.any(axis=(1, 2)), films.manifest["lung_mask"] != "")
+    assert "lung masks left out: 1 not an image file" in caplog.text
+    assert "mask3" not in caplog.text
 
 
 def test_a_second_call_changes_nothing_and_is_quick(tiny_study_file):
