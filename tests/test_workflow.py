@@ -1,14 +1,17 @@
 """A whole tiny study through Snakemake: killed and gone on with, it ends with the same predictions."""
 
 import random
+import re
 import subprocess
 import sys
 import time
+from typing import get_args
 
 import psutil
 import pytest
 
 from cxrlib import workflow
+from cxrlib.classifier.settings import Arm
 from cxrlib.errors import InputError
 from cxrlib.study import load_study
 
@@ -132,3 +135,22 @@ def test_jobs_cover_every_arm_seed_and_fold(write_tiny_study):
     assert len(names) == len(set(names))
     assert sum(name.startswith("classifier") for name in names) == 2 * (1 + 1 + 2)
     assert sum(name.startswith("generator") for name in names) == 2 * 3
+
+
+def test_snakemake_knows_every_arm_seed_and_fold(write_tiny_study):
+    """A dry run of a study with all arms and two doses plans exactly the classifiers that the study has."""
+    study = load_study(write_tiny_study(classifier={"seeds": 2, "arms": list(get_args(Arm)), "doses": [10, 50]}))
+    workflow.save_settings(study)
+    command = workflow.snakemake_command(study, 1, ["--dry-run"])
+    done = subprocess.run(command, cwd=study.root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    planned = set(re.findall(r"classifier/\S+/config\.json(?=, \S+predictions\.csv)", done.stdout + done.stderr))
+    models = {
+        f"classifier/{arm}/seed{seed}/{fold}/config.json"
+        for arm in study.classifier_arms
+        for seed in study.classifier_seeds(arm)
+        for fold in study.classifier_folds(arm)
+    }
+    assert len(models) == 2 * (1 + 1 + 2 + 1 + 1 + 2 + 2 + 2) + 1
+    assert planned == models
+    assert {str(job.output) for job in workflow.jobs_of(study)} >= {str(study.results.root / name) for name in models}
