@@ -232,7 +232,8 @@ def _clear_films(work: _Import) -> None:
 def _draw_sheets(work: _Import) -> int:
     """Write the contact sheets, unless those of exactly these films are there."""
     borders = work.out / BORDERS
-    digest = hashlib.sha256("".join(row["image_id"] for row in work.journal.used()).encode()).hexdigest()
+    ids = "".join(row["image_id"] for row in work.journal.used())
+    digest = hashlib.sha256(f"{SETTINGS}\0{ids}".encode()).hexdigest()
     number = -(-work.journal.count("image_id") // FILMS_PER_SHEET)
     names = [f"borders-{sheet:03d}.png" for sheet in range(1, number + 1)]
     present = sorted(path.name for path in borders.iterdir()) if borders.is_dir() else []

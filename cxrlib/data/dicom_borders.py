@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from cxrlib.artifacts import atomic_path
 
@@ -16,8 +16,10 @@ GAP_PX = 8
 # lateral view or a hand is seen here too.
 BORDER_SHARE = 0.125
 DIMMED = 0.35
-# Exponent below 1: print that is hardly brighter than the black around it becomes visible.
-LIFT_SHADOWS = 0.6
+# In the border, print must stand out from black, grey and white alike: broad differences of brightness are halved,
+# and what is finer than letters are high is raised.
+BROAD, FINE = 0.5, 3.0
+LETTER_HEIGHT_PX = 10
 
 
 def draw_sheet(item: tuple[Path, list[tuple[str, Path]]]) -> None:
@@ -40,9 +42,12 @@ def draw_sheet(item: tuple[Path, list[tuple[str, Path]]]) -> None:
 def _tile(film: Image.Image) -> Image.Image:
     """The film at tile size with bright borders and a dimmed inside, on grey where it is narrower than the tile."""
     film.thumbnail((TILE_PX, TILE_PX), Image.Resampling.LANCZOS)
-    greys = 255 * (np.asarray(film) / 255) ** LIFT_SHADOWS
+    greys = np.asarray(film, np.float64)
+    broad = np.asarray(film.filter(ImageFilter.GaussianBlur(LETTER_HEIGHT_PX / 2)), np.float64)
+    shown = 128 + BROAD * (broad - 128) + FINE * (greys - broad)
     down, right = (int(side * BORDER_SHARE) for side in greys.shape)
-    greys[down : greys.shape[0] - down, right : greys.shape[1] - right] *= DIMMED
+    inside = np.s_[down : greys.shape[0] - down, right : greys.shape[1] - right]
+    shown[inside] = DIMMED * greys[inside]
     tile = Image.new("L", (TILE_PX, TILE_PX), 200)
-    tile.paste(Image.fromarray(np.rint(greys).astype(np.uint8)), (0, 0))
+    tile.paste(Image.fromarray(np.rint(np.clip(shown, 0, 255)).astype(np.uint8)), (0, 0))
     return tile

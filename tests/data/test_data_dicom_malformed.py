@@ -23,12 +23,13 @@ REASONS = {value for name, value in vars(dicom_header).items() if name.isupper()
 
 
 @cache
-def whole_file(syntax: str) -> bytes:
-    """A small film in a transfer syntax, with most of what the import reads."""
+def whole_file(syntax: str, number: int) -> bytes:
+    """A small film in a transfer syntax, with most of what the import reads; each number is an image of its own."""
     generator = np.random.default_rng(3)
     pixels = (ramp(24, 32) // 2 + generator.integers(0, 2000, (24, 32))).astype(np.uint16)
     attributes = {"RescaleSlope": 2, "RescaleIntercept": -5, "WindowCenter": [900, 5], "WindowWidth": [4000, 7],
-                  "PixelPaddingValue": 0, "PatientOrientation": ["L", "F"], "NumberOfFrames": "1"}  # fmt: skip
+                  "PixelPaddingValue": 0, "PatientOrientation": ["L", "F"], "NumberOfFrames": "1",
+                  "SOPInstanceUID": f"1.2.3.{number + 1}"}  # fmt: skip
     dataset = film(pixels, bits=12, **attributes)
     with tempfile.TemporaryDirectory() as folder:
         return save(compressed(dataset, syntax) if syntax else dataset, Path(folder) / "film").read_bytes()
@@ -42,8 +43,8 @@ class Damage:
     kept: float
     flips: tuple[tuple[float, int], ...]
 
-    def apply(self) -> bytes:
-        content = bytearray(whole_file(self.syntax))
+    def apply(self, number: int) -> bytes:
+        content = bytearray(whole_file(self.syntax, number))
         for place, bit in self.flips:
             content[int(place * (len(content) - 1))] ^= 1 << bit
         return bytes(content[: int(self.kept * len(content))])
@@ -72,7 +73,7 @@ def test_every_damaged_file_ends_in_a_picture_or_a_reason(damages):
 def check_import(folder: Path, damages: list[Damage]) -> None:
     (folder / "export").mkdir()
     for number, damage in enumerate(damages):
-        (folder / "export" / f"{number:03d}").write_bytes(damage.apply())
+        (folder / "export" / f"{number:03d}").write_bytes(damage.apply(number))
     (folder / "labels.csv").write_text("patient_id,label\nP1,positive\n")
     started = time.monotonic()
     imported = import_dicom(

@@ -208,7 +208,9 @@ def test_what_is_private_lies_beside_the_key_for_its_owner_only(exported):
     assert str(files) in printed
 
 
-def test_a_sheet_shows_every_border_under_its_pseudonym_and_no_other_text(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("background", "print_"), [(0, 30), (128, 150), (255, 225)])
+def test_a_sheet_shows_every_border_under_its_pseudonym_and_no_other_text(tmp_path, monkeypatch, background, print_):
+    """Print that is hardly brighter or darker than what surrounds it stands out on all four sides."""
     drawn = []
     draw = ImageDraw.ImageDraw.text
     monkeypatch.setattr(
@@ -218,9 +220,9 @@ def test_a_sheet_shows_every_border_under_its_pseudonym_and_no_other_text(tmp_pa
     )
     films = []
     for number in range(5):
-        picture = Image.new("L", (1024, 800), 0)
+        picture = Image.new("L", (1024, 800), background)
         for box in ((500, 0, 524, 40), (500, 760, 524, 800), (0, 380, 40, 420), (984, 380, 1024, 420)):
-            picture.paste(40, box)  # faint marks on the four borders
+            picture.paste(print_, box)
         picture.save(tmp_path / f"{number}.png")
         films.append((f"{number:020d}", tmp_path / f"{number}.png"))
     dicom_borders.draw_sheet((tmp_path / "sheet.png", films))
@@ -230,5 +232,5 @@ def test_a_sheet_shows_every_border_under_its_pseudonym_and_no_other_text(tmp_pa
         for left, top in ((8, 26), (416, 26), (824, 26), (1232, 26), (8, 452)):
             tile = sheet.crop((left, top, left + 400, top + 312))
             for mark in ((200, 5), (200, 307), (5, 156), (395, 156)):
-                assert tile.getpixel(mark) > 70
-            assert tile.getpixel((30, 30)) == 0
+                assert abs(tile.getpixel(mark) - tile.getpixel((30, 30))) >= 1.2 * abs(print_ - background)
+            assert tile.getpixel((200, 156)) == round(0.35 * background)
