@@ -80,7 +80,7 @@ chapter_needs = {
 rule book:
     input:
         [str(results.chapter(chapter)) for chapter in CHAPTERS],
-        code("book/**/*", "_config.yml", "cxrlib/book.py", "cxrlib/provenance.py"),
+        code("book/**/*", "_config.yml", "cxrlib/book.py", "cxrlib/guard/*.py", "cxrlib/provenance.py"),
         str(results.study_file),
     output:
         str(study.build_folder / "html" / "index.html"),

@@ -1,7 +1,6 @@
-"""Assemble the executed chapters and the pages around them, build the book, and guard what is published."""
+"""Assemble the executed chapters and the pages around them, build the book, and let the guard look at it."""
 
 import base64
-import json
 import logging
 import os
 import re
@@ -9,8 +8,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +15,14 @@ import yaml
 
 from cxrlib.artifacts import CHAPTERS, fingerprint, read_json, sha256_of, write_json, write_text
 from cxrlib.errors import InputError
+from cxrlib.guard import check_publishable, check_results
+from cxrlib.guard.pages import code_cells, pictures_shown
 from cxrlib.provenance import provenance_sentences
 from cxrlib.study import REPOSITORY, Study
 
 logger = logging.getLogger(__name__)
 
-NOT_SHOWN = {"remove-cell", "remove-output", "remove_cell", "remove_output"}
-PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
 COVER = "fig-differences"
-TEXT_FILES = {".html", ".js", ".css", ".json", ".txt", ".ipynb", ".md", ".svg", ".xml"}
 LOG_LINES = 40
 
 
@@ -41,14 +37,15 @@ def build_book(study: Study, *, force: bool = False) -> Path:
     record, log = study.build_folder / "book.json", study.build_folder / "build.log"
     started = time.monotonic()
     assemble(study, source)
-    wanted = _fingerprint(source)
+    wanted = _fingerprint(source, study.private_roles)
     if not force and (html / "index.html").exists() and record.exists() and read_json(record)["made_from"] == wanted:
         os.utime(html / "index.html")
         return html / "index.html"
     aside = study.build_folder / "aside"
     shutil.rmtree(aside, ignore_errors=True)
     _run_jupyter_book(source, aside, log)
-    check_publishable(aside / "_build" / "html", private=(study.root, REPOSITORY))
+    check_results(study)
+    check_publishable(aside / "_build" / "html", study)
     record.unlink(missing_ok=True)
     _swap(aside / "_build" / "html", html)
     shutil.rmtree(aside)
@@ -108,15 +105,15 @@ def _films_note(study: Study) -> str:
 
 def _cover(study: Study, folder: Path) -> str:
     """The picture of the first page: how the arms differ, else the last chapter's first picture."""
-    notebooks = [_cells(folder / "chapters" / f"{name}.ipynb") for name in reversed(CHAPTERS)]
-    cells = [cell for notebook in notebooks for cell in notebook if any(_pictures(cell))]
+    notebooks = [code_cells(folder / "chapters" / f"{name}.ipynb") for name in reversed(CHAPTERS)]
+    cells = [cell for notebook in notebooks for cell in notebook if any(pictures_shown(cell))]
     if not cells:
         raise InputError(
             f"{study.results.chapter(CHAPTERS[-1]).parent}: no chapter has a picture; was it run with the plotting "
             "backend of a notebook? Run the chapters again with --force"
         )
     cell = next((cell for cell in cells if _figure(cell, "figure").get("name") == COVER), cells[0])
-    kind, data = next(_pictures(cell))
+    kind, data = next(pictures_shown(cell))
     name = "cover" + {"image/png": ".png", "image/jpeg": ".jpg", "image/svg+xml": ".svg"}[kind]
     raw = "".join(data)
     (folder / name).write_bytes(raw.encode() if kind == "image/svg+xml" else base64.b64decode(raw))
@@ -129,24 +126,11 @@ def _figure(cell: dict[str, Any], part: str) -> dict[str, str]:
     return cell["metadata"].get("mystnb", {}).get(part, {})
 
 
-def _cells(notebook: Path) -> list[dict[str, Any]]:
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    return [cell for cell in cells if cell["cell_type"] == "code"]
-
-
-def _pictures(cell: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Kind and data of each picture that a cell shows; glued pictures are shown elsewhere, or not at all."""
-    if NOT_SHOWN & set(cell["metadata"].get("tags", [])):
-        return
-    for output in cell["outputs"]:
-        if output["output_type"] not in ("display_data", "execute_result") or "scrapbook" in output["metadata"]:
-            continue
-        yield from ((kind, output["data"][kind]) for kind in PICTURES if kind in output["data"])
-
-
-def _fingerprint(source: Path) -> str:
+def _fingerprint(source: Path, private_roles: tuple[str, ...]) -> str:
+    """Changes with the pages, and with what the guard has to look for in them."""
     files = sorted(path for path in source.rglob("*") if path.is_file())
-    return fingerprint({"python": sys.version}, {str(path.relative_to(source)): sha256_of(path) for path in files})
+    settings = {"python": sys.version, "private": private_roles}
+    return fingerprint(settings, {str(path.relative_to(source)): sha256_of(path) for path in files})
 
 
 def _run_jupyter_book(source: Path, output: Path, log: Path) -> None:
@@ -176,60 +160,3 @@ def _swap(new: Path, current: Path) -> None:
         current.replace(old)
     new.replace(current)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def check_publishable(html: Path, *, private: tuple[Path, ...] = ()) -> None:
-    """Refuse a built book that gives away or lacks something; raises `InputError` that lists every problem.
-
-    Problems are: notebooks with widget state, an absolute path in the home folder or one of the `private` folders,
-    anything that a page loads from another host, and chapters that show fewer pictures than their cells made.
-    """
-    problems = [*_private_paths(html, (Path.home(), *private)), *_foreign_loads(html)]
-    for notebook in sorted((html / "_sources").rglob("*.ipynb")):
-        if "widgets" in json.loads(notebook.read_text(encoding="utf-8"))["metadata"]:
-            problems.append(f"{notebook.name}: holds widget state, and with it the images shown")
-        made = sum(1 for cell in _cells(notebook) for _ in _pictures(cell))
-        page = html / notebook.relative_to(html / "_sources").with_suffix(".html")
-        shown = len(_resources(page, {"img": "src"})) if page.exists() else 0
-        if shown < made:
-            problems.append(f"{notebook.name}: its cells made {made} pictures, the page shows {shown}")
-    if problems:
-        raise InputError(f"{html}: not published:\n  " + "\n  ".join(problems))
-
-
-def _private_paths(html: Path, folders: tuple[Path, ...]) -> Iterator[str]:
-    named = {str(folder) for folder in folders if len(folder.parts) > 1}
-    pattern = re.compile("|".join(rf"(?<![\w.-]){re.escape(folder)}(?![\w.-])[^\s\"'<>]*" for folder in sorted(named)))
-    for path in sorted(html.rglob("*")):
-        if path.suffix in TEXT_FILES and path.is_file():
-            found = pattern.search(path.read_text(encoding="utf-8", errors="replace")) if named else None
-            if found:
-                yield f"{path.relative_to(html)}: names a folder of this machine: {found[0][:120]}"
-
-
-def _foreign_loads(html: Path) -> Iterator[str]:
-    loaded = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src", "video": "src"}
-    for page in sorted(html.rglob("*.html")):
-        for address in _resources(page, loaded):
-            if re.match(r"(https?:)?//", address):
-                yield f"{page.relative_to(html)}: loads {address} from another host"
-    for sheet in sorted(html.rglob("*.css")):
-        for address in re.findall(r"(?:@import\s+|url\()\s*[\"']?((?:https?:)?//[^\"')\s]+)", sheet.read_text("utf-8")):
-            yield f"{sheet.relative_to(html)}: loads {address} from another host"
-
-
-def _resources(page: Path, attributes: dict[str, str]) -> list[str]:
-    """Addresses of what a page loads by itself, in order."""
-    found: list[str] = []
-
-    class Reader(HTMLParser):
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            values = dict(attrs)
-            if values.get("rel") in ("canonical", "author", "license", "next", "prev", "search", "index"):
-                return
-            address = values.get(attributes.get(tag, ""))
-            if address:
-                found.append(address)
-
-    Reader().feed(page.read_text(encoding="utf-8"))
-    return found

@@ -227,6 +227,20 @@ def build_book(study: StudyName) -> None:
     _say(str(build(load_study(study), force=True)))
 
 
+@app.command()
+def publish(
+    study: StudyName,
+    to: Annotated[str, typer.Option(help="Folder for the copy; by default published/STUDY.")] = "",
+) -> None:
+    """Copy the built book to a folder, after looking through all of it for what may not be published."""
+    from pathlib import Path
+
+    from cxrlib.publish import publish_book
+    from cxrlib.study import load_study
+
+    _say(str(publish_book(load_study(study), Path(to) if to else None)))
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def report(
     context: typer.Context,

@@ -27,7 +27,10 @@ logger = logging.getLogger(__name__)
 
 STAGES = ("data", "generators", "synthetic films", "classifiers", "tables", "chapters", "book")
 # What may change without making finished films, generators or classifiers obsolete.
-HARMLESS_KEYS = ("title", "summary", "classifier.arms", "classifier.doses", "classifier.seeds", "review")
+HARMLESS_KEYS = (
+    "title", "summary", "classifier.arms", "classifier.doses", "classifier.seeds", "review",
+    *(f"data.{role}.publishable" for role in ROLES),
+)  # fmt: skip
 TYPICAL_PUBLIC_FILMS = 5000
 MADE_FOLDERS = ("data", "gan", "synthetic", "classifier", "explanations", "tables", "figures", "chapters", "logs")
 

@@ -10,9 +10,10 @@ import small_book
 from nbformat.v4 import new_code_cell, new_output
 
 from cxrlib.artifacts import CHAPTERS
-from cxrlib.book import build_book, check_publishable
+from cxrlib.book import build_book
 from cxrlib.chapters import inspect_parameters, run_chapter
 from cxrlib.errors import InputError
+from cxrlib.guard import check_publishable
 from cxrlib.provenance import duration
 
 

@@ -11,6 +11,7 @@ from cxrlib.classifier.settings import has_network
 from cxrlib.data.images import load_image_set, load_masks, load_synthetic
 from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.figures import FilmRow
+from cxrlib.guard import near_copies
 from cxrlib.narration.stand_ins import NOT_SHOWN, STAND_IN, outlined_stand_ins, stand_ins
 from cxrlib.narration.words import origin, publishable, synthetic_origin
 from cxrlib.reproducibility import seed_for
@@ -29,10 +30,18 @@ def film_row(study: Study, role: str, label: str, count: int = 8) -> FilmRow:
 
 
 def synthetic_row(study: Study, label: str, fold: str = "all", count: int = 8) -> FilmRow:
-    """An unfiltered draw from a generator's films, always the same."""
+    """A draw from a generator's films, always the same and unfiltered; only copies of private films are left out."""
     films = load_synthetic(study, label, fold, study.gan.resolution)
     chosen = _draw(np.arange(len(films)), count, study.seed, "shown", "synthetic", label, fold)
-    return FilmRow(f"synthetic · {label}", np.array(films.images[chosen]), synthetic_origin(study))
+    return _synthetic_row(study, f"synthetic · {label}", np.array(films.images[chosen]))
+
+
+def _synthetic_row(study: Study, title: str, films: np.ndarray) -> FilmRow:
+    """Synthetic films may be shown though the hospital's may not, except those that are as good as one of them."""
+    copies = near_copies(study, films)
+    if copies.any():
+        title = f"{title} ({copies.sum()} left out, too near to a film that may not be shown)"
+    return FilmRow(title, films[~copies], synthetic_origin(study))
 
 
 def sample_row(study: Study, label: str, fold: str = "all") -> FilmRow:
@@ -41,7 +50,7 @@ def sample_row(study: Study, label: str, fold: str = "all") -> FilmRow:
     size = study.gan.resolution
     lines, columns = sheet.shape[0] // size, sheet.shape[1] // size
     films = sheet.reshape(lines, size, columns, size).swapaxes(1, 2).reshape(-1, size, size)
-    return FilmRow(f"synthetic · {label}, the same random numbers throughout", films, synthetic_origin(study))
+    return _synthetic_row(study, f"synthetic · {label}, the same random numbers throughout", films)
 
 
 def real_and_synthetic_rows(study: Study) -> list[FilmRow]:
@@ -84,11 +93,13 @@ def nearest_pairs(study: Study, label: str, fold: str = "all", count: int = 6) -
     row_of = {image_id: row for row, image_id in enumerate(hospital.manifest["image_id"].astype(str))}
     nearest = np.array(hospital.images[[row_of[image_id] for image_id in wanted]])
     shown = publishable(study, "hospital")
+    title = f"synthetic · {label}, the nearest to any hospital film"
+    row = _synthetic_row(study, title, np.array(synthetic.images[closest.index.to_numpy()]))
     return {
-        "films": np.array(synthetic.images[closest.index.to_numpy()]),
+        "films": row.films,
         "nearest": nearest if shown else None,
         "distances": closest.tolist(),
-        "titles": (f"synthetic · {label}, the nearest to any hospital film", "hospital · the film each is nearest to"),
+        "titles": (row.title, "hospital · the film each is nearest to"),
         "origins": (synthetic_origin(study), origin(study, "hospital")),
     }
 
