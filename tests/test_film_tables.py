@@ -181,6 +181,18 @@ def test_finished_tables_are_loaded_and_other_films_are_noticed(found):
         audit.write_text(before)
 
 
+def test_what_may_be_published_can_change_at_any_time(found):
+    """Small cells come and go with it; nothing else is made anew."""
+    public = found.data.hospital.model_copy(update={"publishable": True})
+    opened = found.model_copy(update={"data": found.data.model_copy(update={"hospital": public})})
+    try:
+        make_film_tables(opened)
+        assert "<5" not in opened.results.table("demographics").read_text()
+    finally:
+        make_film_tables(found)
+    assert "<5" in found.results.table("demographics").read_text()
+
+
 def test_the_label_files_of_covidx_give_the_paper_s_counts(real_films, tmp_path, write_study_in):
     from cxrlib.tables.films import covidx_labels
 

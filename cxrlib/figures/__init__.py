@@ -1,7 +1,7 @@
 """The book's figures: arrays and tables in, matplotlib figures out. Each says where its films come from."""
 
 from cxrlib.figures.curves import curves, decision_curve, operating_point, reliability
-from cxrlib.figures.data import intensity_histograms
+from cxrlib.figures.data import appearance, border_map, film_flow, film_map, intensity_histograms, shortcut_areas
 from cxrlib.figures.explanations import LookedAt, attention_gallery, attention_shares, real_and_synthetic
 from cxrlib.figures.films import FilmRow, annotated_films, film_pairs, film_sheet
 from cxrlib.figures.results import (
@@ -21,14 +21,18 @@ __all__ = [
     "FilmRow",
     "LookedAt",
     "annotated_films",
+    "appearance",
     "attention_gallery",
     "attention_shares",
+    "border_map",
     "composition",
     "confusion_matrices",
     "curves",
     "decision_curve",
     "differences",
     "dose_curve",
+    "film_flow",
+    "film_map",
     "film_pairs",
     "film_sheet",
     "intensity_histograms",
@@ -39,6 +43,7 @@ __all__ = [
     "real_and_synthetic",
     "reliability",
     "seed_dots",
+    "shortcut_areas",
     "style",
     "subgroups",
     "training_curves",

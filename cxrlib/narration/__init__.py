@@ -1,19 +1,19 @@
 """What the chapters need to tell their story: films that may be shown, figures kept, numbers glued, progress said."""
 
+from cxrlib.narration.data import borders, copied_films, example_rows, film_map, grey_levels, outlined_films
 from cxrlib.narration.exhibits import (
     augmented_row,
     classifier_logs,
     contact_sheet_rows,
     film_row,
     generator_logs,
-    grey_levels,
     nearest_pairs,
-    outlined_films,
     real_and_synthetic_rows,
     sample_row,
     synthetic_row,
 )
 from cxrlib.narration.explained import failure_rows, figure_two
+from cxrlib.narration.film_facts import data_records, film_sentences
 from cxrlib.narration.findings import results_facts, training_facts
 from cxrlib.narration.words import (
     film_counts,
@@ -31,12 +31,18 @@ from cxrlib.narration.words import (
 
 __all__ = [
     "augmented_row",
+    "borders",
     "classifier_logs",
     "contact_sheet_rows",
+    "copied_films",
+    "data_records",
+    "example_rows",
     "failure_rows",
     "figure_two",
     "film_counts",
+    "film_map",
     "film_row",
+    "film_sentences",
     "generator_logs",
     "glue_all",
     "grey_levels",

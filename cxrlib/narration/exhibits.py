@@ -1,6 +1,5 @@
 """What chapters show: films that may be shown, always the same draw, and the logs of training."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,11 +7,11 @@ import pandas as pd
 from PIL import Image as PillowImage
 
 from cxrlib.classifier.settings import has_network
-from cxrlib.data.images import load_image_set, load_masks, load_synthetic
-from cxrlib.data.settings import LABELS, ROLES
+from cxrlib.data.images import load_image_set, load_synthetic
+from cxrlib.data.settings import LABELS
 from cxrlib.figures import FilmRow
 from cxrlib.guard import near_copies
-from cxrlib.narration.stand_ins import NOT_SHOWN, STAND_IN, outlined_stand_ins, stand_ins
+from cxrlib.narration.stand_ins import NOT_SHOWN, STAND_IN, stand_ins
 from cxrlib.narration.words import origin, publishable, synthetic_origin
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
@@ -25,14 +24,14 @@ def film_row(study: Study, role: str, label: str, count: int = 8) -> FilmRow:
         return FilmRow(f"{title}: {NOT_SHOWN}", stand_ins(study, role, label, count), STAND_IN)
     films = load_image_set(study, role, study.gan.resolution)
     rows = np.flatnonzero(films.manifest["label"].to_numpy() == label)
-    chosen = _draw(rows, count, study.seed, "shown", role, label)
+    chosen = draw_rows(rows, count, study.seed, "shown", role, label)
     return FilmRow(title, np.array(films.images[chosen]), origin(study, role))
 
 
 def synthetic_row(study: Study, label: str, fold: str = "all", count: int = 8) -> FilmRow:
     """A draw from a generator's films, always the same and unfiltered; only copies of private films are left out."""
     films = load_synthetic(study, label, fold, study.gan.resolution)
-    chosen = _draw(np.arange(len(films)), count, study.seed, "shown", "synthetic", label, fold)
+    chosen = draw_rows(np.arange(len(films)), count, study.seed, "shown", "synthetic", label, fold)
     return _synthetic_row(study, f"synthetic · {label}", np.array(films.images[chosen]))
 
 
@@ -104,36 +103,6 @@ def nearest_pairs(study: Study, label: str, fold: str = "all", count: int = 6) -
     }
 
 
-def outlined_films(study: Study) -> dict[str, Any]:
-    """A negative and a positive film with what is known of lungs and opacities: for `figures.annotated_films`.
-
-    From the hospital, or from the first role whose films may be shown; without such a role, simulated films.
-    """
-    size = study.classifier.image_size
-    role = next((name for name in reversed(ROLES) if publishable(study, name)), None)
-    if role is None:
-        return outlined_stand_ins(study, size)
-    films = load_image_set(study, role, size)
-    masks = {kind: load_masks(study, role, size, kind) for kind in ("lungs", "opacities")}
-    rows = [_best_outlined(films.manifest["label"].to_numpy() == label, masks) for label in LABELS]
-    return {
-        "films": np.array(films.images[rows]),
-        "lungs": None if masks["lungs"] is None else masks["lungs"][rows] > 0,
-        "opacities": None if masks["opacities"] is None else masks["opacities"][rows] > 0,
-        "titles": [f"{label} ({role})" for label in LABELS],
-        "origin": origin(study, role),
-    }
-
-
-def _best_outlined(wanted: np.ndarray, masks: Mapping[str, np.ndarray | None]) -> int:
-    """The film of a label whose known outlines are largest; the first one where none is known."""
-    areas = np.where(wanted, 0.0, -1.0)
-    for mask in masks.values():
-        if mask is not None:
-            areas += np.where(wanted, (np.asarray(mask) > 0).mean(axis=(1, 2)), 0.0)
-    return int(np.argmax(areas))
-
-
 def generator_logs(study: Study, fold: str = "all") -> dict[str, pd.DataFrame]:
     """The training log of each label's generator."""
     return {label: pd.read_csv(study.results.generator(label, fold) / "log.csv") for label in LABELS}
@@ -149,16 +118,7 @@ def classifier_logs(study: Study, seed: int = 0) -> dict[str, pd.DataFrame]:
     return {arm: pd.read_csv(folder / "log.csv") for arm, folder in folders.items()}
 
 
-def grey_levels(study: Study, films_per_role: int = 200) -> dict[str, np.ndarray]:
-    """Pixels of a fixed draw of films per role, uint8 (n, S, S)."""
-    found = {}
-    for role in ROLES:
-        films = load_image_set(study, role, study.classifier.image_size)
-        rows = _draw(np.arange(len(films)), films_per_role, study.seed, "grey levels", role)
-        found[role] = np.array(films.images[rows])
-    return found
-
-
-def _draw(rows: np.ndarray, count: int, *purpose: Any) -> np.ndarray:
+def draw_rows(rows: np.ndarray, count: int, *purpose: Any) -> np.ndarray:
+    """Some of the rows, drawn at random, but always the same for the same purpose."""
     chosen = np.random.default_rng(seed_for(*purpose)).choice(rows, min(count, len(rows)), replace=False)
     return np.sort(chosen)

@@ -25,7 +25,7 @@ def outlined_stand_ins(study: Study, size: int) -> dict[str, Any]:
         "lungs": np.stack([film.lungs for film in films]) > 0,
         "opacities": np.stack([film.opacities for film in films]) > 0,
         "titles": [f"{label} (simulated)" for label in LABELS],
-        "origin": f"{STAND_IN}: no role's films may be shown",
+        "origin": f"{STAND_IN}: no film with outlines may be shown",
     }
 
 

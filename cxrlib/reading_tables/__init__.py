@@ -3,7 +3,7 @@
 Each function takes records or tables as the stages wrote them and returns a DataFrame for display.
 """
 
-from cxrlib.reading_tables.data import films, folds, unreadable
+from cxrlib.reading_tables.data import copies, films, folds, load_films, patients, shortcuts, unreadable, views
 from cxrlib.reading_tables.results import (
     attention,
     confusion_counts,
@@ -36,6 +36,7 @@ __all__ = [
     "attention",
     "composition",
     "confusion_counts",
+    "copies",
     "decided_on_validation",
     "differences",
     "equal_precision",
@@ -43,14 +44,18 @@ __all__ = [
     "folds",
     "further_metrics",
     "load",
+    "load_films",
     "p_value",
     "paper_conclusions",
+    "patients",
     "quality",
     "settings",
+    "shortcuts",
     "significance",
     "subgroups",
     "table_one",
     "table_two",
     "timing",
     "unreadable",
+    "views",
 ]

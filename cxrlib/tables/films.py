@@ -41,7 +41,10 @@ def make_film_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     inputs = {role: films_identity(study, role, size) for role in ROLES}
     settings = _what_decides(study)
     record = study.results.films_record
-    if is_finished(record, settings, inputs, force):
+    # What small cells are hidden follows from what may be published, and that may change at any time.
+    private = list(study.private_roles)
+    changed = record.exists() and read_json(record).get("private_roles") != private
+    if is_finished(record, settings, inputs, force or changed):
         return read_json(record)
     tables = {
         "table1": table1(study),
@@ -60,7 +63,8 @@ def make_film_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     write_json(study.results.border_weights, weights)
     seconds = time.perf_counter() - started
     made = sorted(name for name, table in tables.items() if len(table))
-    write_record(record, settings, inputs, seconds, tables=made, border=border, neighbours=neighbours)
+    write_record(record, settings, inputs, seconds, tables=made, border=border, neighbours=neighbours,
+                 private_roles=private)  # fmt: skip
     logger.info("tables of the films: made in %.1f s", seconds)
     return read_json(record)
 
@@ -72,7 +76,6 @@ def _what_decides(study: Study) -> dict[str, Any]:
         "weights": study.classifier.weights,
         "network": study.classifier.network,
         "synthetic_images_per_label": study.synthesis.images_per_label if _adds_films(study) else 0,
-        "publishable": {role: study.publishable(role) for role in ROLES},
         "resamples": RESAMPLES,
     }
 

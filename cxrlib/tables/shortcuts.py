@@ -59,15 +59,19 @@ def shortcuts(study: Study) -> pd.DataFrame:
 def border_weights(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
     """The border rule learned on all training films, cell by cell, and what counts as border.
 
-    The first holds `cells` {row, column, weight} of the GRID x GRID cells; the second `cells` (how many count), `grid`,
+    The first holds row, column and weight of each border cell in the GRID x GRID cells, and the cell's mean grey level
+    in negative and in positive training films; the second `cells` (how many count), `grid`,
     `masks` (`all`, `some` or `none` of the roles have lungs that are known) and `lung_share` per role with masks.
     """
     lungs = _lungs(study)
     region = border_region(lungs)
     training = load_image_set(study, "training", study.classifier.image_size)
-    rule = fit_border_rule(border_cells(training.images, region), training.labels)
+    cells = border_cells(training.images, region)
+    rule = fit_border_rule(cells, training.labels)
     rows, columns = np.nonzero(region)
     weights = {"grid": GRID, "row": rows.tolist(), "column": columns.tolist(), "weight": rule.weights.round(6).tolist()}
+    for name, label in (("negative", 0), ("positive", 1)):
+        weights[name] = cells[training.labels == label].mean(axis=0).round(2).tolist()
     known = {role: masks for role, masks in lungs.items() if masks is not None}
     complete = len(known) == len(lungs) and all(np.asarray(masks).any(axis=(1, 2)).all() for masks in known.values())
     facts = {
