@@ -4,13 +4,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 
 if TYPE_CHECKING:
     from cxrlib.evaluation.scores import Scores
 
 # Nearer to 0 or 1 than this a probability is as good as certain, and its logit would be infinite.
 SMALLEST_PROBABILITY = 1e-12
-ITERATIONS = 40
+ITERATIONS = 60
+LONGEST_STEP = 2.0
 BINS = 10
 
 
@@ -71,18 +73,19 @@ def _start(y: np.ndarray, z: np.ndarray, weights: np.ndarray) -> np.ndarray:
     beta = np.array([[np.log(share / (1 - share)), 0.0]])
     for _ in range(3):
         step = _newton_step(weights[None], y, z, beta[:, :1] + beta[:, 1:] * z)
-        beta = beta + step / max(1.0, float(np.abs(step).max()))
+        beta = beta + step
     return beta[0]
 
 
 def _newton_step(w: np.ndarray, y: np.ndarray, z: np.ndarray, eta: np.ndarray) -> np.ndarray:
-    """Solution of the 2 × 2 Newton equations of each resample, (resamples, 2)."""
-    p = 1 / (1 + np.exp(-eta))
+    """Solution of the 2 × 2 Newton equations of each resample, (resamples, 2), no longer than `LONGEST_STEP`."""
+    p = expit(eta)
     residual, curvature = w * (y - p), w * p * (1 - p)
     g0, g1 = residual.sum(axis=1), residual @ z
     h00, h01, h11 = curvature.sum(axis=1), curvature @ z, curvature @ (z * z)
     determinant = np.maximum(h00 * h11 - h01**2, 1e-300)
-    return np.stack([(h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant], axis=1)
+    step = np.stack([(h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant], axis=1)
+    return step / np.maximum(1, np.abs(step).max(axis=1, keepdims=True) / LONGEST_STEP)
 
 
 def _overlap(labels: np.ndarray, x: np.ndarray, weights: np.ndarray) -> np.ndarray:

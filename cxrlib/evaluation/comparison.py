@@ -12,15 +12,13 @@ import pandas as pd
 
 from cxrlib.evaluation.metrics import METRICS, RANGES, confusion_counts, probability_metrics, threshold_metrics
 from cxrlib.evaluation.ranking import precision_recall_points, roc_points
-from cxrlib.evaluation.resampled import AT_PRECISION, QUANTITIES, Resampled, quantity
+from cxrlib.evaluation.resampled import AT_PRECISION, QUANTITIES, SHARES, Figures, Resampled, quantity
 from cxrlib.evaluation.scores import OPERATING_POINTS, Scores
-from cxrlib.evaluation.uncertainty import percentile_bounds
+from cxrlib.evaluation.uncertainty import wilson_interval
 
 Resamples = dict[str, dict[str, Resampled]]
 AllScores = dict[str, dict[str, Scores]]
-LOWEST, HIGHEST = (
-    np.array([RANGES.get(metric, (0.0, 1.0))[end] for _, metric in QUANTITIES])[:, None] for end in (0, 1)
-)
+LOWEST, HIGHEST = (np.array([RANGES.get(metric, (0.0, 1.0))[end] for _, metric in QUANTITIES]) for end in (0, 1))
 
 
 def table2_seeds(scores: AllScores) -> pd.DataFrame:
@@ -43,7 +41,7 @@ def table2(resampled: Resamples) -> pd.DataFrame:
     rows = []
     for role, arms in resampled.items():
         for arm, found in arms.items():
-            estimates, bounds = found.estimates, _bounds(found.over_patients)
+            estimates, bounds = found.figures.estimates, interval_bounds(found.figures)
             for point in OPERATING_POINTS:
                 row: dict[str, object] = {
                     "role": role, "arm": arm, "operating_point": point, "seeds": len(found.found),
@@ -65,11 +63,12 @@ def headline(resampled: Resamples) -> pd.DataFrame:
     rows = []
     for role, arms in resampled.items():
         for arm, found in arms.items():
-            both, patients = _bounds(found.over_both), _bounds(found.over_patients)
+            figures = found.figures
+            both, patients = interval_bounds(figures, with_seeds=True), interval_bounds(figures)
             for metric in METRICS:
                 column = quantity(metric)
                 row = {"role": role, "arm": arm, "metric": metric, "seeds": len(found.found)}
-                row |= {"estimate": found.estimates[column], "low": both[column, 0], "high": both[column, 1]}
+                row |= {"estimate": figures.estimates[column], "low": both[column, 0], "high": both[column, 1]}
                 rows.append(row | {"patients_low": patients[column, 0], "patients_high": patients[column, 1]})
     return pd.DataFrame(rows)
 
@@ -82,10 +81,12 @@ def contrasts(resampled: Resamples, pairs: Sequence[tuple[str, str]]) -> pd.Data
     """
     rows = []
     for role, arms in resampled.items():
+        figures = {arm: found.figures for arm, found in arms.items()}
         for arm, reference in pairs:
             if arm in arms and reference in arms:
                 keys = {"role": role, "arm": arm, "reference": reference}
-                rows += _difference_rows(keys, arms[arm], arms[reference], OPERATING_POINTS)
+                apart = figures[arm].minus(figures[reference], paired=True)
+                rows += _difference_rows(keys, apart, OPERATING_POINTS)
     return pd.DataFrame(rows, columns=["role", "arm", "reference", *_DIFFERENCE])
 
 
@@ -95,7 +96,8 @@ def shift(resampled: Resamples) -> pd.DataFrame:
     for arm, validation in resampled["validation"].items():
         hospital = resampled["hospital"].get(arm)
         if hospital is not None:
-            rows += _difference_rows({"arm": arm}, hospital, validation, ("fixed",))
+            apart = hospital.figures.minus(validation.figures, paired=False)
+            rows += _difference_rows({"arm": arm}, apart, ("fixed",))
     return pd.DataFrame(rows, columns=["arm", *_DIFFERENCE])
 
 
@@ -109,19 +111,19 @@ def at_equal_precision(resampled: Resamples, reference: str = "baseline") -> pd.
     column, precision = quantity(AT_PRECISION), quantity("precision_positive")
     rows = []
     for role, arms in resampled.items():
-        base = arms.get(reference)
+        if reference not in arms:
+            continue
+        base = arms[reference].figures
         for arm, found in arms.items():
-            if base is None:
-                continue
+            figures = found.figures
+            apart = figures.minus(base, paired=True)
             row = {"role": role, "arm": arm, "precision": base.estimates[precision]}
-            row |= {"recall": found.estimates[column]}
-            for name, values in (("", found.over_patients), ("headline_", found.over_both)):
-                row[f"{name}low"], row[f"{name}high"] = _bounds(values)[column]
-            row["difference"] = found.estimates[column] - base.estimates[column]
-            pairs = (("", "over_patients"), ("headline_", "over_both"))
-            for name, way in pairs:
-                apart = getattr(found, way)[:, [column]] - getattr(base, way)[:, [column]]
-                row[f"difference_{name}low"], row[f"difference_{name}high"] = percentile_bounds(apart, (-1, 1))[0]
+            row |= {"recall": figures.estimates[column], "difference": apart.estimates[column]}
+            for name, with_seeds in (("", False), ("headline_", True)):
+                low, high = interval_bounds(figures, with_seeds=with_seeds)[column]
+                row |= {f"{name}low": low, f"{name}high": high}
+                low, high = apart.bounds(_DIFFERENCE_LIMITS, with_seeds=with_seeds)[column]
+                row |= {f"difference_{name}low": low, f"difference_{name}high": high}
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -154,24 +156,31 @@ def curves(scores: AllScores) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def interval_bounds(figures: Figures, *, with_seeds: bool = False) -> np.ndarray:
+    """95 % intervals of one arm's figures, (quantities, 2).
+
+    Where all films are answered rightly, or none, no resample can differ, and a share has Wilson's interval for as many
+    independent answers as there are patients.
+    """
+    bounds = figures.bounds((LOWEST, HIGHEST), with_seeds=with_seeds)
+    for column, (_, metric) in enumerate(QUANTITIES):
+        estimate, number = figures.estimates[column], int(figures.patients[column])
+        if metric in ("accuracy", *SHARES) and estimate in (0, 1) and number and np.ptp(bounds[column]) == 0:
+            interval = wilson_interval(number * int(estimate), number)
+            bounds[column] = interval.low, interval.high
+    return bounds
+
+
 _DIFFERENCE = ["operating_point", "metric", "difference", "low", "high", "headline_low", "headline_high"]
+_DIFFERENCE_LIMITS = (LOWEST - HIGHEST, HIGHEST - LOWEST)
 
 
-def _difference_rows(
-    keys: dict[str, str], found: Resampled, reference: Resampled, points: Sequence[str]
-) -> list[dict[str, object]]:
-    apart = found.estimates - reference.estimates
-    limits = (LOWEST - HIGHEST, HIGHEST - LOWEST)
-    patients = percentile_bounds(found.over_patients - reference.over_patients, limits)
-    both = percentile_bounds(found.over_both - reference.over_both, limits)
+def _difference_rows(keys: dict[str, str], apart: Figures, points: Sequence[str]) -> list[dict[str, object]]:
+    patients, both = (apart.bounds(_DIFFERENCE_LIMITS, with_seeds=way) for way in (False, True))
     rows = []
     for point in points:
         for metric in METRICS:
             column = quantity(metric, point)
-            values = (apart[column], *patients[column], *both[column])
+            values = (apart.estimates[column], *patients[column], *both[column])
             rows.append(keys | dict(zip(_DIFFERENCE, (point, metric, *values), strict=True)))
     return rows
-
-
-def _bounds(values: np.ndarray) -> np.ndarray:
-    return percentile_bounds(values, (LOWEST, HIGHEST))

@@ -16,10 +16,16 @@ from cxrlib.evaluation import ranking
 from cxrlib.evaluation.calibration import logit, weighted_slopes
 from cxrlib.evaluation.metrics import PROBABILITY_METRICS, THRESHOLD_METRICS, metrics_from_counts
 from cxrlib.evaluation.scores import OPERATING_POINTS, Scores
-from cxrlib.evaluation.uncertainty import RESAMPLES, Interval, percentile_bounds
+from cxrlib.evaluation.uncertainty import RESAMPLES, Interval, bootstrap_bounds
 
 # Resamples handled at once: bounds the memory to a few tens of megabytes.
 RESAMPLES_AT_ONCE = 250
+# Patients are left out one by one up to this number, and in so many groups beyond it.
+MOST_GROUPS = 400
+# Shares of films, and the confusion counts of their denominators.
+SHARES = {
+    "precision_positive": (0, 2), "precision_negative": (1, 3), "recall_positive": (0, 1), "recall_negative": (2, 3),
+}  # fmt: skip
 AT_PRECISION = "recall_at_precision"
 # Columns of the arrays below: (operating point, metric); what has no threshold stands under "any".
 QUANTITIES = (
@@ -30,28 +36,57 @@ QUANTITIES = (
 
 
 @dataclass(frozen=True)
+class Figures:
+    """Estimates of `QUANTITIES`, and what resampling makes of them."""
+
+    estimates: np.ndarray  # (quantities,), mean over seeds
+    over_patients: np.ndarray  # (resamples, quantities), the seeds given
+    over_both: np.ndarray  # (resamples, quantities), seeds drawn anew as well: the chance of training is in it
+    left_out: np.ndarray  # (groups, quantities), how far leaving out a group of patients moves the estimate
+    patients: np.ndarray  # (quantities,), how many patients each rests on
+
+    def minus(self, other: "Figures", *, paired: bool) -> "Figures":
+        """The difference; `paired` if both saw the same patients in each resample."""
+        moved = self.left_out - other.left_out if paired else np.concatenate((self.left_out, -other.left_out))
+        return Figures(
+            self.estimates - other.estimates,
+            self.over_patients - other.over_patients,
+            self.over_both - other.over_both,
+            moved,
+            np.minimum(self.patients, other.patients),
+        )
+
+    def bounds(self, limits: tuple[np.ndarray, np.ndarray], *, with_seeds: bool = False) -> np.ndarray:
+        """95 % intervals, (quantities, 2), over patients or over patients and seeds."""
+        if not with_seeds:
+            return bootstrap_bounds(self.estimates, self.over_patients, self.left_out, self.patients, limits)
+        variances = (
+            np.nanvar(np.where(np.isnan(values).all(axis=0), 0, values), axis=0)
+            for values in (self.over_both, self.over_patients)
+        )
+        both, alone = variances
+        widened = np.divide(both, alone, out=np.ones_like(both), where=alone > 0)
+        return bootstrap_bounds(self.estimates, self.over_both, self.left_out, self.patients, limits, widened)
+
+
+@dataclass(frozen=True)
 class Resampled:
-    """One arm's figures of merit, seed by seed: as found, and for each resample of the patients."""
+    """One arm's figures of merit, seed by seed: as found, for each resample of the patients, with patients left out."""
 
     arm: str
     found: np.ndarray  # (seeds, quantities)
     values: np.ndarray  # (resamples, seeds, quantities); not a number where a resample lacks a label
+    left_out: np.ndarray  # (groups, seeds, quantities)
+    patients: np.ndarray  # (quantities,)
     seed_weights: np.ndarray  # (resamples, seeds), see `draw_seeds`
 
     @property
-    def estimates(self) -> np.ndarray:
-        """Mean over seeds, (quantities,)."""
-        return self.found.mean(axis=0)
-
-    @property
-    def over_patients(self) -> np.ndarray:
-        """Mean over seeds in each resample of the patients, (resamples, quantities): the seeds are given."""
-        return self.values.mean(axis=1)
-
-    @property
-    def over_both(self) -> np.ndarray:
-        """The same with seeds drawn anew as well, (resamples, quantities): the chance of training is in it."""
-        return np.einsum("rs,rsq->rq", self.seed_weights, self.values)
+    def figures(self) -> Figures:
+        """The means over seeds."""
+        estimates = self.found.mean(axis=0)
+        over_both = np.einsum("rs,rsq->rq", self.seed_weights, self.values)
+        left_out = self.left_out.mean(axis=1) - estimates
+        return Figures(estimates, self.values.mean(axis=1), over_both, left_out, self.patients)
 
 
 def quantity(metric: str, operating_point: str = "fixed") -> int:
@@ -85,11 +120,13 @@ def resample_all(
                 precision = np.where(called, found, np.nan)
             values[..., quantity(AT_PRECISION)] = prepared[arm].recall_at(precision, times)
             parts[arm].append(values)
-    together = {arm: np.concatenate(parts[arm]) for arm in scores}
-    return {
-        arm: Resampled(arm, values[0], values[1:], draw_seeds(resamples, values.shape[1], seed, arm))
-        for arm, values in together.items()
-    }
+    return {arm: _resampled(arm, prepared[arm], np.concatenate(parts[arm]), resamples, seed) for arm in scores}
+
+
+def _resampled(arm: str, prepared: "_Prepared", values: np.ndarray, resamples: int, seed: int) -> Resampled:
+    found, drawn, left_out = values[0], values[1 : resamples + 1], values[resamples + 1 :]
+    weights = draw_seeds(resamples, values.shape[1], seed, arm)
+    return Resampled(arm, found, drawn, left_out, prepared.patients_behind(), weights)
 
 
 def answer_intervals(
@@ -100,17 +137,15 @@ def answer_intervals(
     `patients` are any ids. Resamples that lack a label do not count.
     """
     people, rows = np.unique(np.asarray(patients).astype(str), return_inverse=True)
-    cell = 2 * (1 - np.asarray(labels)) + (1 - np.asarray(predicted))
+    answers = 2 * (1 - np.asarray(labels)) + (1 - np.asarray(predicted))
     counts = np.zeros((len(people), 4))
-    np.add.at(counts, (rows, cell), 1)
+    np.add.at(counts, (rows, answers), 1)
     sums = np.concatenate([times @ counts for times in draws(len(people), resamples, np.random.default_rng(seed))])
     values = metrics_from_counts(sums)
     values[(sums[:, :2].sum(axis=1) == 0) | (sums[:, 2:].sum(axis=1) == 0)] = np.nan
-    bounds = percentile_bounds(values[1:])
-    return {
-        name: Interval(float(values[0, column]), *map(float, bounds[column]))
-        for column, name in enumerate(THRESHOLD_METRICS)
-    }
+    found, drawn, left_out = values[0], values[1 : resamples + 1], values[resamples + 1 :] - values[0]
+    bounds = bootstrap_bounds(found, drawn, left_out, _patients_of_answers(counts[None]))
+    return {name: Interval(float(found[k]), *map(float, bounds[k])) for k, name in enumerate(THRESHOLD_METRICS)}
 
 
 def draw_seeds(resamples: int, seeds: int, *names: int | str) -> np.ndarray:
@@ -128,13 +163,21 @@ def draw_seeds(resamples: int, seeds: int, *names: int | str) -> np.ndarray:
 
 
 def draws(patients: int, resamples: int, random: np.random.Generator) -> Iterator[np.ndarray]:
-    """How often each patient is drawn, in blocks (at most 250, patients); first of all, each patient once."""
+    """How often each patient counts, in blocks (at most 250, patients).
+
+    First each patient once; then the resamples; then everybody but one patient, or but one of 400 groups of patients
+    where there are more of them.
+    """
     yield np.ones((1, patients))
     for start in range(0, resamples, RESAMPLES_AT_ONCE):
         block = min(RESAMPLES_AT_ONCE, resamples - start)
         drawn = random.integers(0, patients, size=(block, patients))
         flat = drawn + patients * np.arange(block)[:, None]
         yield np.bincount(flat.ravel(), minlength=block * patients).reshape(block, patients).astype(float)
+    groups = np.arange(patients) % MOST_GROUPS
+    for start in range(0, min(patients, MOST_GROUPS), RESAMPLES_AT_ONCE):
+        block = np.arange(start, min(start + RESAMPLES_AT_ONCE, patients, MOST_GROUPS))
+        yield (groups != block[:, None]).astype(float)
 
 
 class _Prepared:
@@ -174,11 +217,38 @@ class _Prepared:
         called = self.counts["fixed"][..., [0, 2]].sum(axis=-1)
         return (times @ called.T > 0).all(axis=1)
 
+    def patients_behind(self) -> np.ndarray:
+        """How many patients each of `QUANTITIES` rests on, (quantities,): of both labels, the rarer one's."""
+        counts = self.counts["fixed"]
+        number = np.full(len(QUANTITIES), _rarer_label(counts))
+        for metric in ("brier", "brier_calibrated"):
+            number[quantity(metric)] = counts.shape[1]
+        for point in OPERATING_POINTS:
+            columns = [quantity(metric, point) for metric in THRESHOLD_METRICS]
+            number[columns] = _patients_of_answers(self.counts[point])
+        return number
+
     def recall_at(self, precision: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Recall at this precision, (resamples,) to (resamples, seeds)."""
         weights = times[:, self.scores.patients]
         found = [ranking.recall_at_precision(ranking.ladder(order, weights), precision) for order in self.orders]
         return np.stack(found, axis=1)
+
+
+def _patients_of_answers(counts: np.ndarray) -> np.ndarray:
+    """How many patients each of `THRESHOLD_METRICS` rests on, from confusion counts (seeds, patients, 4).
+
+    A share rests on those who have a film in its denominator, in the seed that has fewest; what mixes both labels, on
+    those of the rarer label.
+    """
+    number = dict.fromkeys(THRESHOLD_METRICS, _rarer_label(counts)) | {"accuracy": counts.shape[1]}
+    for metric, cells in SHARES.items():
+        number[metric] = int((counts[..., list(cells)].sum(axis=-1) > 0).sum(axis=1).min())
+    return np.array([number[metric] for metric in THRESHOLD_METRICS])
+
+
+def _rarer_label(counts: np.ndarray) -> int:
+    return int(min((counts[0][:, cells].sum(axis=1) > 0).sum() for cells in ([0, 1], [2, 3])))
 
 
 def _patient_counts(scores: Scores, operating_point: str) -> np.ndarray:

@@ -1,86 +1,110 @@
-"""What the tables say, in sentences whose numbers and verdicts follow the intervals."""
+"""What the tables say, in sentences whose numbers and verdicts follow the intervals.
+
+Every difference is given with its interval over patients and seeds. Recall of positives is the headline: the share of
+positive films that are found. A film is called positive from a probability of one half upwards, as in the paper;
+`threshold` says what another choice changes.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 import pandas as pd
 
-Verdict = Literal["gain", "loss", "no clear difference"]
-HEADLINE = "recall_positive"
+from cxrlib.evaluation.statements_of_arms import class_weighted, dose, rebalancing, synthetic_only
+from cxrlib.evaluation.wording import Evidence, joined, percentage, signed
 
-
-def verdict(low: float, high: float) -> Verdict:
-    """A gain or a loss only where the interval excludes 0."""
-    if low > 0:
-        return "gain"
-    return "loss" if high < 0 else "no clear difference"
-
-
-def percentage(value: float, low: float, high: float) -> str:
-    """`0.7636, …` as `76.4 % [68.1, 83.5]`."""
-    return f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def points(value: float, low: float, high: float) -> str:
-    """A difference of fractions in percentage points, `+19.1 points [+10.2, +27.8]`."""
-    return f"{_signed(value)} points [{_signed(low)}, {_signed(high)}]"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A difference of fractions with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def verdict(self) -> Verdict:
-        return verdict(self.low, self.high)
-
-    def __str__(self) -> str:
-        return points(self.value, self.low, self.high)
+ORDER = (
+    "answer", "training_chance", "shift", "gain", "leakage", "rebalancing", "class_weighted", "price",
+    "equal_precision", "threshold", "synthetic_only", "dose", "tests", "source_rule",
+)  # fmt: skip
+SIGNIFICANCE = 0.05
+VERBS = {"gain": "raise", "loss": "lower", "no clear difference": "do not clearly change"}
 
 
 def make_statements(tables: Mapping[str, pd.DataFrame], *, simulated: bool) -> dict[str, str]:
-    """Sentences by key, from the tables of results by name (see `cxrlib.tables.results`), at threshold 0.5.
+    """Sentences by key, from the tables of results by name (see `cxrlib.tables.results`).
 
-    `shift`: from validation to hospital. `gain`: the paper's claim. `leakage`: what stays when no generator saw the
-    films under test. `rebalancing`: what oversampling gives. `price`: what happens to the negatives. `answer`: one
-    sentence. `answer_long`: all of it. A sentence about an arm that the study lacks says so. `simulated` says which
-    kind of films the sentences are about.
+    `answer`: one sentence. `training_chance`: whether runs or patients make the uncertainty. `shift`: from validation
+    to hospital. `gain`: the paper's claim. `leakage`: what of it stays when no generator saw the films under test.
+    `rebalancing`, `class_weighted`: what a better balance gives without synthetic films. `price`: what happens to the
+    negatives. `equal_precision`: recall where arms are equally precise. `threshold`: what a threshold from validation
+    changes. `synthetic_only`, `dose`, `tests`, `source_rule`. `paper`: what the paper's own counts allow one to
+    conclude. `answer_long`: all but the last. A sentence about an arm that the study lacks says so. `simulated` says
+    which kind of films the sentences are about.
     """
-    table2, differences, contrasts, shift = (
-        tables[name][tables[name]["operating_point"] == "fixed"]
-        for name in ("table2", "differences", "contrasts", "shift")
-    )
     films = "simulated hospital films" if simulated else "hospital's films"
-    effects = {
-        arm: _difference(differences, role="hospital", arm=arm, metric=HEADLINE)
-        for arm in ("synthetic", "synthetic-crossfit", "oversampled")
-    }
+    found = Evidence(tables)
     sentences = {
-        "shift": _shift(table2, shift, films),
-        "gain": _gain(table2, effects["synthetic"], films),
-        "leakage": _leakage(effects, _contrast(contrasts, "synthetic-crossfit", "synthetic")),
-        "rebalancing": _rebalancing(effects, contrasts),
-        "price": _price(differences),
+        "answer": _answer(found, films),
+        "training_chance": _training_chance(found),
+        "shift": _shift(found, films),
+        "gain": _gain(found, films),
+        "leakage": _leakage(found),
+        "rebalancing": rebalancing(found),
+        "class_weighted": class_weighted(found),
+        "price": _price(found),
+        "equal_precision": _equal_precision(found),
+        "threshold": _threshold(found),
+        "synthetic_only": synthetic_only(found),
+        "dose": dose(found),
+        "tests": _tests(found),
+        "source_rule": _source_rule(found),
     }
-    sentences["answer"] = _answer(effects, differences, films)
     scope = (
         "All films are simulated: this shows how the study works, not how well it works on patients."
         if simulated
-        else "Intervals are 95 %, from resampling patients; they do not cover other hospitals or other generators."
+        else "Intervals are 95 %, from resampling patients and training runs; they do not cover other hospitals or "
+        "other generators."
     )
-    order = ("answer", "shift", "gain", "leakage", "rebalancing", "price")
-    sentences["answer_long"] = " ".join([*(sentences[key] for key in order), scope])
+    sentences["answer_long"] = " ".join([*(sentences[key] for key in ORDER), scope])
+    sentences["paper"] = _paper(found)
     return sentences
 
 
-def _shift(table2: pd.DataFrame, shift: pd.DataFrame, films: str) -> str:
-    before, after = (_estimate(table2, role, "baseline", HEADLINE) for role in ("validation", "hospital"))
-    change = _difference(shift, arm="baseline", metric=HEADLINE)
+def headline_arm(found: Evidence) -> str | None:
+    """The arm that the answer is about: leak-free if the study has it."""
+    return next((arm for arm in ("synthetic-crossfit", "synthetic") if found.difference(arm)), None)
+
+
+def _answer(found: Evidence, films: str) -> str:
+    """What synthetic films do to positives and to negatives; then the other arms."""
+    arm = headline_arm(found)
+    if arm is None:
+        return f"This study has no arm with synthetic films, so it does not say what they change on the {films}."
+    headline, negatives = found.difference(arm), found.difference(arm, "recall_negative")
+    fair = arm == "synthetic-crossfit"
+    sentence = (
+        f"On the {films}, synthetic films {VERBS[headline.verdict]} the recall of positives ({headline}) and "
+        f"{VERBS[negatives.verdict]} the recall of negatives ({negatives}) when their generators "
+        f"{'never saw' if fair else 'saw'} the films under test"
+    )
+    leaky, balanced = found.difference("synthetic"), found.difference("oversampled")
+    others = [f"{leaky} when they did"] if fair and leaky else []
+    others += [f"{balanced} by rebalancing alone"] if balanced else []
+    return f"{sentence}; the recall of positives changes by {' and by '.join(others)}." if others else f"{sentence}."
+
+
+def _training_chance(found: Evidence) -> str:
+    arm = headline_arm(found) or "baseline"
+    headline, seeds = found.difference(arm), min(found.seeds(arm), found.seeds("baseline"))
+    if seeds < 2:
+        return "Each arm was trained once, so no interval holds the chance of training: another run may differ."
+    if headline is None:
+        return f"Each arm was trained {seeds} times, and the intervals hold the chance of training."
+    if headline.seeds_dominate:
+        return (
+            f"Most of this uncertainty is the chance of training: over patients alone the interval would be "
+            f"[{signed(headline.patients_low)}, {signed(headline.patients_high)}], and {seeds} runs an arm are few to "
+            "measure the rest by."
+        )
+    return (
+        f"Most of this uncertainty comes from which patients were seen, not from the {seeds} training runs of each "
+        f"arm: over patients alone the interval would be [{signed(headline.patients_low)}, "
+        f"{signed(headline.patients_high)}]."
+    )
+
+
+def _shift(found: Evidence, films: str) -> str:
+    before, after, change = found.level("baseline", role="validation"), found.level("baseline"), found.shift("baseline")
     if before is None or after is None or change is None:
         return "How far the baseline falls from validation to the hospital is not known: the study has no baseline."
     outcome = {
@@ -94,22 +118,18 @@ def _shift(table2: pd.DataFrame, shift: pd.DataFrame, films: str) -> str:
     )
 
 
-def _gain(table2: pd.DataFrame, effect: Difference | None, films: str) -> str:
-    after = _estimate(table2, "hospital", "synthetic", HEADLINE)
+def _gain(found: Evidence, films: str) -> str:
+    after, effect = found.level("synthetic"), found.difference("synthetic")
     if effect is None or after is None:
         return "What synthetic films of generators trained on all of the hospital's films give was not tried."
-    outcome = {"gain": "a gain", "loss": "a loss", "no clear difference": "no clear difference"}[effect.verdict]
-    return (
-        f"With synthetic films added, as in the paper, it finds {after} of the positives among the {films}, {outcome} "
-        f"of {effect}; but these generators saw the films under test."
-        if effect.verdict != "no clear difference"
-        else f"With synthetic films added, as in the paper, it finds {after} of the positives among the {films}: "
-        f"{outcome}, {effect}; and these generators saw the films under test."
-    )
+    start = f"With synthetic films added, as in the paper, it finds {after} of the positives among the {films}"
+    if effect.verdict == "no clear difference":
+        return f"{start}: no clear difference, {effect}; and these generators saw the films under test."
+    return f"{start}, a {effect.verdict} of {effect}; but these generators saw the films under test."
 
 
-def _leakage(effects: dict[str, Difference | None], contrast: Difference | None) -> str:
-    leaky, fair = effects["synthetic"], effects["synthetic-crossfit"]
+def _leakage(found: Evidence) -> str:
+    leaky, fair = found.difference("synthetic"), found.difference("synthetic-crossfit")
     if fair is None:
         return "Whether the gain stands without leakage was not tried: the study has no cross-fitted arm."
     kept = {
@@ -118,8 +138,11 @@ def _leakage(effects: dict[str, Difference | None], contrast: Difference | None)
         "no clear difference": "without leakage there is no clear difference",
     }[fair.verdict]
     sentence = f"With generators that never saw the films under test the change is {fair}: {kept}"
+    contrast = found.difference("synthetic-crossfit", reference="synthetic")
     if leaky is None or contrast is None:
         return f"{sentence}."
+    if leaky.verdict == "gain":
+        sentence += f" (of {signed(leaky.value)} points, {signed(fair.value)} are kept)"
     leak = {
         "gain": f"and these generators do better than the ones that did see them ({contrast})",
         "loss": f"and part of what the paper's way shows is leakage, or is owed to the films that these generators did "
@@ -129,86 +152,109 @@ def _leakage(effects: dict[str, Difference | None], contrast: Difference | None)
     return f"{sentence}, {leak}."
 
 
-def _rebalancing(effects: dict[str, Difference | None], contrasts: pd.DataFrame) -> str:
-    effect = effects["oversampled"]
-    if effect is None:
-        return "Whether rebalancing alone would do was not tried: the study has no oversampled arm."
-    outcome = {
-        "gain": "rebalancing alone gives a gain",
-        "loss": "rebalancing alone gives a loss",
-        "no clear difference": "rebalancing alone makes no clear difference",
-    }[effect.verdict]
-    sentence = (
-        f"Drawing public positives again and again, to the same proportions, changes recall by {effect}: {outcome}"
+def _price(found: Evidence) -> str:
+    arm = headline_arm(found)
+    if arm is None:
+        return "What synthetic films cost among the negatives was not tried."
+    saw = "never saw" if arm == "synthetic-crossfit" else "saw"
+    negatives, precision = found.difference(arm, "recall_negative"), found.difference(arm, "precision_positive")
+    return (
+        f"The same films, by generators that {saw} the films under test, change the recall of negatives by {negatives} "
+        f"({negatives.verdict}) and the precision of a positive answer by {precision} ({precision.verdict})."
     )
-    arm = "synthetic-crossfit" if effects["synthetic-crossfit"] else "synthetic"
-    contrast = _contrast(contrasts, arm, "oversampled")
-    if contrast is None:
-        return f"{sentence}."
-    beyond = {
-        "gain": f"and synthetic films give more than it ({contrast})",
-        "loss": f"and synthetic films give less than it ({contrast})",
-        "no clear difference": f"and synthetic films are not clearly better or worse than it ({contrast})",
-    }[contrast.verdict]
-    return f"{sentence}, {beyond}."
 
 
-def _price(differences: pd.DataFrame) -> str:
-    for arm, words in (
-        ("synthetic-crossfit", "generators that never saw the films under test"),
-        ("synthetic", "generators that saw the films under test"),
+def _equal_precision(found: Evidence) -> str:
+    arm = headline_arm(found)
+    compared = found.at_equal_precision(arm) if arm else None
+    base = found.at_equal_precision("baseline")
+    if arm is None:
+        return "What synthetic films give at equal precision was not tried."
+    if compared is None or base is None:
+        return (
+            "At equal precision the arms can't be compared: in some run the baseline calls no film positive, or hardly "
+            "any, and then its precision does not exist."
+        )
+    row, apart = compared
+    outcome = {
+        "gain": "a gain that is not owed to calling more films positive",
+        "loss": "a loss",
+        "no clear difference": "no clear difference, so moving the baseline's threshold might have done as much",
+    }[apart.verdict]
+    return (
+        f"At equal precision ({100 * row['precision']:.1f} %, the baseline's) the thresholds of most recall find "
+        f"{percentage(row['recall'], row['headline_low'], row['headline_high'])} of the positives with synthetic films "
+        f"and {100 * base[0]['recall']:.1f} % without: {outcome} ({apart})."
+    )
+
+
+def _threshold(found: Evidence) -> str:
+    arm = headline_arm(found) or "baseline"
+    start = "A film is called positive from a probability of one half upwards, as in the paper"
+    fixed, chosen = found.difference(arm), found.difference(arm, operating_point="validation")
+    if fixed is None or chosen is None:
+        return f"{start}."
+    negatives = found.difference(arm, "recall_negative", operating_point="validation")
+    same = "the verdict stays" if fixed.verdict == chosen.verdict else f"the verdict becomes: {chosen.verdict}"
+    return (
+        f"{start}; with each model's threshold chosen on validation films instead, the recall of positives changes by "
+        f"{chosen} and that of negatives by {negatives}: {same}."
+    )
+
+
+def _tests(found: Evidence) -> str:
+    arm = headline_arm(found)
+    table = found.rows("tests", role="hospital", arm=arm)
+    if arm is None or table.empty:
+        return "No arm with synthetic films was tested against the baseline."
+    parts = []
+    for test, words in (
+        ("mcnemar", "answers film by film (McNemar's exact test)"),
+        ("delong", "areas under the ROC curve (DeLong's test by patient)"),
     ):
-        negatives = _difference(differences, role="hospital", arm=arm, metric="recall_negative")
-        precision = _difference(differences, role="hospital", arm=arm, metric="precision_positive")
-        if negatives is not None and precision is not None:
-            return (
-                f"The same films, by {words}, change the recall of negatives by {negatives} ({negatives.verdict}) and "
-                f"the precision of a positive answer by {precision} ({precision.verdict})."
-            )
-    return "What synthetic films cost among the negatives was not tried."
+        p_values = table.loc[table["test"] == test, "p_holm"]
+        if len(p_values):
+            parts.append(f"the {words} in {int((p_values < SIGNIFICANCE).sum())} of {len(p_values)}")
+    runs = "runs" if table["seed"].nunique() > 1 else "run"
+    return (
+        f"Of the {runs} with and without synthetic films, these differ at the 5 % level after Holm's correction over "
+        f"all arms and runs: {joined(parts)}."
+    )
 
 
-def _answer(effects: dict[str, Difference | None], differences: pd.DataFrame, films: str) -> str:
-    """What synthetic films do to positives and to negatives, leak-free if the study has it; then the other arms."""
-    fair, leaky, rebalanced = (effects[arm] for arm in ("synthetic-crossfit", "synthetic", "oversampled"))
-    headline = fair or leaky
-    if headline is None:
-        return f"This study has no arm with synthetic films, so it does not say what they change on the {films}."
-    arm, saw = ("synthetic-crossfit", "never saw") if fair else ("synthetic", "saw")
-    negatives = _difference(differences, role="hospital", arm=arm, metric="recall_negative")
-    does = {"gain": "raise", "loss": "lower", "no clear difference": "do not clearly change"}
-    sentence = f"On the {films}, synthetic films {does[headline.verdict]} the recall of positives ({headline})"
-    if negatives is not None:
-        sentence += f" and {does[negatives.verdict]} the recall of negatives ({negatives})"
-    sentence += f" when their generators {saw} the films under test"
-    others = []
-    if fair is not None and leaky is not None:
-        others.append(f"{leaky} when they did")
-    if rebalanced is not None:
-        others.append(f"{rebalanced} by rebalancing alone")
-    return f"{sentence}; the recall of positives changes by {' and by '.join(others)}." if others else f"{sentence}."
+def _source_rule(found: Evidence) -> str:
+    rule, baseline = (found.level(arm, "accuracy", "validation") for arm in ("source-rule", "baseline"))
+    if rule is None:
+        return "How far the source alone gives the label away was not tried as an arm."
+    return (
+        f"A rule that looks at nothing but where a film comes from answers {rule} of the validation films rightly; the "
+        f"baseline, {baseline}."
+    )
 
 
-def _signed(fraction: float) -> str:
-    text = f"{100 * fraction:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+def _paper(found: Evidence) -> str:
+    """From the paper's own counts, of its hospital films."""
+    parts = []
+    for metric, words in (
+        ("recall_positive", "of its positives"),
+        ("recall_negative", "of its negatives"),
+        ("accuracy", "of all its films"),
+    ):
+        row = found.row("paper_conclusions", dataset="test", metric=metric)
+        outcome = {
+            "different": "more than chance, however the errors overlap",
+            "not different": "no more than chance allows, however the errors overlap",
+            "undecided": "which may or may not be chance, depending on how the errors overlap",
+        }[row["verdict"]]
+        parts.append(
+            f"{row['right']} instead of {row['right_reference']} {words} right among {row['films']}, {outcome} (exact "
+            f"McNemar p from {_p(row['p_lowest'])} to {_p(row['p_highest'])})"
+        )
+    return (
+        f"The paper's model with synthetic films answered {joined(parts)}. That is for one run of each model, films "
+        "taken for independent, and generators that saw the films; its counts can't tell leakage or balance from gain."
+    )
 
 
-def _contrast(contrasts: pd.DataFrame, arm: str, reference: str) -> Difference | None:
-    return _difference(contrasts, role="hospital", arm=arm, reference=reference, metric=HEADLINE)
-
-
-def _difference(table: pd.DataFrame, **where: str) -> Difference | None:
-    row = _row(table, where)
-    return None if row is None else Difference(float(row["difference"]), float(row["low"]), float(row["high"]))
-
-
-def _estimate(table2: pd.DataFrame, role: str, arm: str, metric: str) -> str | None:
-    row = _row(table2, {"role": role, "arm": arm})
-    return None if row is None else percentage(row[metric], row[f"{metric}_low"], row[f"{metric}_high"])
-
-
-def _row(table: pd.DataFrame, where: dict[str, str]) -> pd.Series | None:
-    for column, value in where.items():
-        table = table[table[column] == value]
-    return None if table.empty else table.iloc[0]
+def _p(value: float) -> str:
+    return f"{value:.2g}" if value >= 1e-4 else "below 0.0001"

@@ -9,7 +9,7 @@ from cxrlib.evaluation import ranking
 from cxrlib.evaluation.resampled import draws
 from cxrlib.evaluation.scores import Scores
 from cxrlib.evaluation.suppression import is_small, suppress_small_cells
-from cxrlib.evaluation.uncertainty import RESAMPLES, percentile_bounds
+from cxrlib.evaluation.uncertainty import RESAMPLES, bootstrap_bounds, wilson_interval
 
 SUBGROUPS = ("view", "sex", "age", "source", "finding")
 METRICS = ("recall_positive", "recall_negative", "roc_auc")
@@ -63,17 +63,23 @@ def _level_rows(part: Scores, seed: int, resamples: int, tell_positives: bool) -
     films = np.unique(part.films, return_index=True)[1]
     counts: dict[str, object] = {"films": len(films), "patients": len(part.patient_ids)}
     counts["positives"] = int(part.labels[films].sum()) if tell_positives else None
-    few = {label: is_small(number) for label, number in _patients_by_label(part).items()}
+    few = {label: is_small(patients) for label, patients in _patients_by_label(part).items()}
     concerned = {"recall_positive": ("positive",), "recall_negative": ("negative",), "roc_auc": tuple(few)}
     values = _values(part, seed, resamples)
-    bounds = percentile_bounds(values[1:].mean(axis=1), (0, 1))
+    number = _patients_by_label(part)
+    behind = np.array([number["positive"], number["negative"], min(number.values())])
+    means = values.mean(axis=1)
+    bounds = bootstrap_bounds(means[0], means[1 : resamples + 1], means[resamples + 1 :] - means[0], behind, (0, 1))
     rows: list[dict[str, object]] = []
     for column, metric in enumerate(METRICS):
         if is_small(len(part.patient_ids)) or any(few[label] for label in concerned[metric]):
             rows.append({"metric": metric, "suppressed": True})
             continue
-        estimate = values[0, :, column].mean()
-        row = {"metric": metric, "estimate": estimate, "low": bounds[column, 0], "high": bounds[column, 1]}
+        estimate, (low, high) = means[0, column], bounds[column]
+        if estimate in (0, 1) and low == high and metric != "roc_auc":
+            interval = wilson_interval(int(behind[column] * estimate), int(behind[column]))
+            low, high = interval.low, interval.high
+        row = {"metric": metric, "estimate": estimate, "low": low, "high": high}
         rows.append(counts | row | {"suppressed": False})
     return rows
 
@@ -95,7 +101,7 @@ def _may_tell_positives(parts: dict[str, Scores]) -> dict[str, bool]:
 
 
 def _values(part: Scores, seed: int, resamples: int) -> np.ndarray:
-    """`METRICS` of each resample and seed, the first row as found, (1 + resamples, seeds, 3)."""
+    """`METRICS` as found, in each resample, and with each patient left out, (rows of `draws`, seeds, 3)."""
     right = (part.predicted("fixed") == part.labels).astype(float)
     orders = [ranking.ranked(part.labels, p) for p in part.p_positive]
     blocks = []

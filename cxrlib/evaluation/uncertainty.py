@@ -21,23 +21,75 @@ class Interval:
     high: float
 
 
-def percentile_bounds(values: np.ndarray, limits: tuple[Any, Any] = (-np.inf, np.inf)) -> np.ndarray:
+def percentile_bounds(values: np.ndarray, limits: tuple[float, float] = (-np.inf, np.inf)) -> np.ndarray:
     """95 % percentile bounds (Efron & Tibshirani 1993, ch. 13) of (resamples, quantities), as (quantities, 2).
 
-    A quantity that is not a number in more than a twentieth of the resamples has no interval. Where no resample can
-    differ (no error at all, say), the interval has no width. Bounds are kept inside the limits of what is possible,
-    lowest and highest, each a number or (quantities, 1).
+    For quantities that are neither biased nor skewed; `bootstrap_bounds` is for the rest. A quantity that is not a
+    number in more than a twentieth of the resamples has no interval.
     """
     tail = (1 - CONFIDENCE) / 2
-    bounds = np.full((values.shape[1], 2), np.nan)
-    undefined = np.isnan(values).mean(axis=0)
-    whole = undefined == 0
-    if whole.any():
-        bounds[whole] = np.quantile(values[:, whole], [tail, 1 - tail], axis=0).T
-    for column in np.flatnonzero((undefined > 0) & (undefined <= MOST_UNDEFINED)):
-        there = values[~np.isnan(values[:, column]), column]
-        bounds[column] = np.quantile(there, [tail, 1 - tail])
+    columns = (_defined(column) for column in values.T)
+    bounds = [np.quantile(column, [tail, 1 - tail]) if len(column) else [np.nan] * 2 for column in columns]
     return np.clip(bounds, *limits)
+
+
+def bootstrap_bounds(
+    estimates: np.ndarray,
+    values: np.ndarray,
+    left_out: np.ndarray,
+    patients: np.ndarray,
+    limits: tuple[Any, Any] = (-np.inf, np.inf),
+    widened: np.ndarray | float = 1.0,
+) -> np.ndarray:
+    """95 % bounds of several quantities, (quantities, 2), by the bias-corrected and accelerated bootstrap (Efron 1987).
+
+    `estimates` (quantities,), `values` (resamples, quantities). `left_out` (groups, quantities) is how far a quantity
+    moves when a patient, or a group of them, is left out: the skewness comes from it. `patients` (quantities,) is how
+    many patients a quantity rests on: with few of them the bounds are too narrow, and are moved outwards to where
+    Student's t has them (Hesterberg 2015, The American Statistician 69, 371). `widened` (quantities,) is the variance
+    of `values` over what patients alone give; the rest of it is taken to be symmetric.
+
+    A quantity that is not a number in more than a twentieth of the resamples has no interval, and where no resample can
+    differ (no error at all, say) it has no width. Bounds are kept inside the limits of what is possible, lowest and
+    highest, each a number or (quantities,).
+    """
+    bounds = np.full((len(estimates), 2), np.nan)
+    widened = np.broadcast_to(widened, len(estimates))
+    for column, estimate in enumerate(estimates):
+        there = _defined(values[:, column])
+        if np.isnan(estimate) or not len(there):
+            continue
+        skewness = _acceleration(left_out[:, column]) / max(1.0, float(widened[column])) ** 1.5
+        bounds[column] = np.quantile(there, _shares(estimate, there, skewness, float(patients[column])))
+    return np.clip(bounds, *(np.broadcast_to(limit, len(bounds))[:, None] for limit in limits))
+
+
+def _defined(values: np.ndarray) -> np.ndarray:
+    """The numbers among the values, (resamples,) or fewer; none at all where too many are undefined."""
+    there = values[~np.isnan(values)]
+    return there if len(there) >= (1 - MOST_UNDEFINED) * len(values) else there[:0]
+
+
+def _shares(estimate: float, values: np.ndarray, acceleration: float, patients: float) -> np.ndarray:
+    """Which shares of the resamples bound the interval, (2,)."""
+    tail = (1 - CONFIDENCE) / 2
+    reach = stats.norm.isf(tail)
+    if 1 < patients < np.inf:
+        reach = np.sqrt(patients / (patients - 1)) * stats.t.isf(tail, patients - 1)
+    # Equal values count half, up to what rounding makes of them.
+    near = np.isclose(values, estimate, rtol=0, atol=1e-12)
+    below = ((values < estimate) & ~near).mean() + near.mean() / 2
+    smallest = 1 / (2 * len(values))
+    bias = stats.norm.ppf(np.clip(below, smallest, 1 - smallest))
+    ends = bias + np.array([-reach, reach])
+    return stats.norm.cdf(bias + ends / np.maximum(1 - acceleration * ends, 0.1))
+
+
+def _acceleration(left_out: np.ndarray) -> float:
+    """A sixth of the skewness of what patients contribute, from the jackknife (Efron 1987, eq. 7.3)."""
+    moved = left_out[~np.isnan(left_out)]
+    spread = float((moved**2).sum())
+    return -float((moved**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
 
 
 def wilson_interval(successes: int, trials: int) -> Interval:

@@ -21,7 +21,7 @@ def test_each_resample_is_what_scikit_learn_gives_for_its_films():
     answers = scores["synthetic"]
     blocks = np.concatenate(list(draws(25, 12, np.random.default_rng(4))))
     assert (blocks[0] == 1).all()
-    for values, times in zip(found.values, blocks[1:], strict=True):
+    for values, times in zip(found.values, blocks[1:13], strict=True):
         assert times.sum() == 25
         rows = np.repeat(np.arange(len(answers.labels)), times[answers.patients].astype(int))
         for seed in (0, 1):
@@ -45,7 +45,7 @@ def test_calibration_slope_is_that_of_statsmodels_resample_by_resample():
     x = sm.add_constant(logit(answers.p_positive[1]))
     slopes = [
         sm.GLM(answers.labels, x, family=sm.families.Binomial(), freq_weights=times[answers.patients]).fit().params[1]
-        for times in blocks
+        for times in blocks[:7]
     ]
     assert found.found[1, quantity("calibration_slope")] == pytest.approx(slopes[0], rel=1e-6)
     assert found.values[:, 1, quantity("calibration_slope")] == pytest.approx(slopes[1:], rel=1e-6)
@@ -56,10 +56,10 @@ def test_interval_of_a_proportion_agrees_with_scipy():
     predictions = make_predictions(arms=("baseline",), seeds=1, patients=150, films=1)
     scores = collect_scores(predictions, "hospital")
     found = resample_all(scores, seed=5, resamples=4000)["baseline"]
-    low, high = percentile_bounds(found.over_patients)[quantity("accuracy")]
+    low, high = percentile_bounds(found.figures.over_patients)[quantity("accuracy")]
     right = (scores["baseline"].predicted("fixed")[0] == scores["baseline"].labels).astype(float)
     expected = stats.bootstrap((right,), np.mean, n_resamples=4000, method="percentile", rng=9).confidence_interval
-    assert found.estimates[quantity("accuracy")] == pytest.approx(right.mean(), abs=1e-12)
+    assert found.figures.estimates[quantity("accuracy")] == pytest.approx(right.mean(), abs=1e-12)
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.01)
 
 
@@ -70,9 +70,9 @@ def test_intervals_of_bare_answers_are_those_of_an_arm_with_them():
     found = answer_intervals(
         answers.labels, answers.predicted("fixed")[0], answers.patient_ids[answers.patients], seed=5, resamples=300
     )
-    bounds = percentile_bounds(arm.over_patients)
+    bounds = arm.figures.bounds((-np.inf, np.inf))
     for name, interval in found.items():
-        assert interval.estimate == pytest.approx(arm.estimates[quantity(name)], abs=1e-12)
+        assert interval.estimate == pytest.approx(arm.figures.estimates[quantity(name)], abs=1e-12)
         assert (interval.low, interval.high) == pytest.approx(bounds[quantity(name)], abs=1e-12)
 
 
@@ -82,7 +82,7 @@ def test_same_seed_same_resamples_and_they_don_t_depend_on_the_other_arms():
     alone = resample_all({"baseline": scores["baseline"]}, seed=1, resamples=60)
     np.testing.assert_array_equal(both["synthetic"].values, again["synthetic"].values)
     np.testing.assert_array_equal(both["baseline"].values, alone["baseline"].values)
-    np.testing.assert_array_equal(both["baseline"].over_both, alone["baseline"].over_both)
+    np.testing.assert_array_equal(both["baseline"].figures.over_both, alone["baseline"].figures.over_both)
 
 
 def test_seeds_that_err_alike_do_not_narrow_the_interval():
@@ -91,7 +91,7 @@ def test_seeds_that_err_alike_do_not_narrow_the_interval():
     repeated = one.iloc[np.tile(np.arange(len(one)), 5)].assign(seed=five)
     alone, together = (
         percentile_bounds(
-            resample_all(collect_scores(table, "hospital"), seed=1, resamples=200)["baseline"].over_patients
+            resample_all(collect_scores(table, "hospital"), seed=1, resamples=200)["baseline"].figures.over_patients
         )
         for table in (one, repeated)
     )
@@ -104,7 +104,7 @@ def test_resamples_without_one_of_the_labels_do_not_count_and_many_of_them_leave
     found = resample_all(collect_scores(predictions, "hospital"), seed=1, resamples=400)["baseline"]
     lacking = np.isnan(found.values[:, 0, quantity("accuracy")]).mean()
     assert lacking == pytest.approx((2 / 3) ** 3 + (1 / 3) ** 3, abs=0.08)
-    assert np.isnan(percentile_bounds(found.over_patients)).all()
+    assert np.isnan(percentile_bounds(found.figures.over_patients)).all()
     few = np.linspace(0, 1, 1000)[:, None]
     few[:30] = np.nan
     assert percentile_bounds(few)[0] == pytest.approx(np.quantile(few[30:], [0.025, 0.975]))
@@ -147,4 +147,4 @@ def test_recall_at_precision_needs_a_baseline_that_calls_something_positive():
     scores = collect_scores(silent, "hospital")
     assert reference.recall_score(scores["baseline"].labels, scores["baseline"].predicted("fixed")[0]) == 0
     found = resample_all(scores, seed=1, resamples=20)
-    assert np.isnan(found["synthetic"].estimates[quantity("recall_at_precision")])
+    assert np.isnan(found["synthetic"].figures.estimates[quantity("recall_at_precision")])
