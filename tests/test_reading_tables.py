@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+import made_results as made
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from cxrlib import narration, reading_tables
 from cxrlib.classifier.settings import Arm, ClassifierSettings
 from cxrlib.evaluation.metrics import METRICS
-from cxrlib.evaluation.paper import paper_table2
+from cxrlib.evaluation.paper import paper_conclusions, paper_table2
 from cxrlib.study import load_study
 
 
@@ -75,6 +76,78 @@ def test_settings_are_shown_one_per_row_lists_included():
     table = reading_tables.settings(ClassifierSettings(doses=(10, 25), steps="equal"))
     assert table.loc["doses", "value"] == "10, 25"
     assert table.loc["steps", "value"] == "equal"
+
+
+def test_the_other_operating_point_gives_the_other_rows():
+    shown = reading_tables.table_two(table2(), "hospital", operating_point="validation")
+    assert shown["accuracy (%)"].iloc[0].startswith("50.0")
+    assert len(shown) == 2
+
+
+def test_measures_beyond_table_two_keep_their_own_units_and_mark_a_slope_without_meaning():
+    shown = reading_tables.further_metrics(made.table2(["baseline"]), "hospital")
+    expected = made.table2(["baseline"]).query("role == 'hospital'").iloc[0]
+    assert plain(shown.loc["baseline", "area under ROC"]) == (
+        f"{expected.roc_auc:.3f} ({expected.roc_auc_low:.3f} to {expected.roc_auc_high:.3f})"
+    )
+    wild = made.table2(["baseline"]).assign(calibration_slope=29769.6)
+    assert reading_tables.further_metrics(wild, "hospital").loc["baseline", "calibration slope"] == "beyond 100"
+
+
+def test_corrected_p_stand_run_by_run_under_their_test():
+    table = made.significance(["baseline", "synthetic", "oversampled"])
+    table.loc[(table["arm"] == "synthetic") & (table["test"] == "delong"), "p_holm"] = [0.0002, 0.0312, 0.5]
+    table = table[~((table["arm"] == "oversampled") & (table["test"] == "mcnemar"))]
+    shown = reading_tables.significance(table, "hospital")
+    assert shown.index.tolist() == ["synthetic", "oversampled"]
+    assert shown.loc["synthetic", "area under ROC (DeLong): corrected p, by seed"] == "< 0.001, 0.031, 0.50"
+    assert shown.loc["oversampled", "answers (McNemar): corrected p, by seed"] == "–"
+
+
+def test_recall_at_equal_precision_stands_beside_its_difference():
+    columns = ["role", "arm", "precision", "recall", "low", "high", "difference", "difference_low", "difference_high"]
+    rows = [
+        ("hospital", "baseline", 0.8, 0.5, 0.4, 0.6, 0, 0, 0),
+        ("hospital", "synthetic", 0.8, 0.7, 0.6, 0.8, 0.2, 0.1, 0.3),
+    ]
+    shown = reading_tables.equal_precision(pd.DataFrame(rows, columns=columns), "hospital")
+    assert plain(shown.loc["synthetic", "recall, positive (%)"]) == "70.0 (60–80)"
+    assert plain(shown.loc["synthetic", "difference (points)"]) == "+20.0 (+10 to +30)"
+    assert shown.loc["baseline", "difference (points)"] == ""
+
+
+def test_what_can_be_said_of_the_paper_names_its_counts_and_limits():
+    shown = reading_tables.paper_conclusions(paper_conclusions()).loc[("hospital (Ulm)", "recall, positive")]
+    assert plain(shown["COVIDx (%)"]).startswith("84 of 110: 76.4 (")
+    assert plain(shown["COVIDx+Synth (%)"]).startswith("105 of 110: 95.5 (")
+    assert shown["verdict"] == "different"
+
+
+def test_small_subgroups_are_shown_as_such():
+    shown = reading_tables.subgroups(made.subgroups(), "hospital", "recall_positive", ["baseline", "synthetic"])
+    assert shown.loc[("age", "unknown")].tolist() == ["<5", "<5", "–", "–"]
+    assert plain(shown.loc[("sex", "F"), "recall, positive (%), synthetic"]) == "73.0 (60–85)"
+    assert shown.loc[("sex", "F"), "films"] == "90"
+
+
+def test_attention_stands_beside_the_share_of_area():
+    table = made.attention(["baseline"])
+    table.loc[2, ["films", "patients", "estimate", "low", "high", "chance", "suppressed"]] = [None] * 6 + [True]
+    shown = reading_tables.attention(table)
+    assert plain(shown.iloc[0]["share of attention (%)"]) == "35.0 (33–37)"
+    assert shown.iloc[0]["share of area (%)"] == "33.0"
+    assert shown.iloc[2].tolist() == ["<5", "opacities", "–", "–"]
+
+
+def test_what_validation_decided_is_a_range_over_an_arm_s_classifiers():
+    records = {
+        ("baseline", seed, "all"): {"temperature": t, "threshold_validation": p, "hospital_openings": 1}
+        for seed, t, p in ((0, 1.5, 0.25), (1, 2.25, 0.25))
+    }
+    shown = reading_tables.decided_on_validation(records).loc["baseline"]
+    assert shown["temperature"] == "1.50 to 2.25"
+    assert shown["threshold of largest recall sum"] == "0.25"
+    assert shown["hospital opened, times"] == shown["classifiers"] == 2
 
 
 def test_every_arm_has_its_question():

@@ -118,7 +118,7 @@ def reliability(table: pd.DataFrame, role: str, origin: str, arms: Sequence[str]
             for calibrated, name, colour, line, marker in kinds:
                 part = chosen[(chosen["arm"] == arm) & (chosen["calibrated"].astype(bool) == calibrated)]
                 p_mean, share, films = _pooled_bins(part)
-                area = 12 + 90 * films / max(films.max(initial=1), 1)
+                area = 10 + 50 * films / max(films.max(initial=1), 1)
                 ax.plot(p_mean, share, color=colour, linestyle=line, linewidth=1.2, marker=marker, markersize=3.5,
                         label=name)  # fmt: skip
                 ax.scatter(p_mean, share, s=area, marker=marker, facecolor="white" if not calibrated else colour,
@@ -129,7 +129,7 @@ def reliability(table: pd.DataFrame, role: str, origin: str, arms: Sequence[str]
             ax.set_axis_off()
         for ax in axes[:, 0]:
             ax.set_ylabel("share of positive films")
-        for ax in axes[-1]:
+        for ax in axes.ravel()[max(len(names) - columns, 0) : len(names)]:
             ax.set_xlabel("probability given")
         legend_below(figure, axes[0, 0])
         mark_origin(figure, origin)

@@ -1,0 +1,104 @@
+"""Sentences of Chapters 4 and 5: other numbers, other words."""
+
+import made_results as made
+import pandas as pd
+import pytest
+
+from cxrlib.evaluation.paper import paper_conclusions
+from cxrlib.narration import results_facts, training_facts
+from cxrlib.study import load_study
+
+RECORD = {"arm": "synthetic-crossfit", "cells": 7}
+
+
+@pytest.fixture
+def study(tiny_study_file):
+    return load_study(tiny_study_file)
+
+
+def tables(**changes):
+    found = {
+        "table2_seeds": made.table2_seeds(), "tests": made.significance(), "attention": made.attention(),
+        "subgroups": made.subgroups(), "dose": made.dose(), "paper_conclusions": paper_conclusions(),
+    }  # fmt: skip
+    return found | changes
+
+
+def test_counts_are_those_of_the_first_run_at_one_half(study):
+    seeds = made.table2_seeds()
+    other = seeds["operating_point"] == "validation"
+    seeds.loc[other, ["tp", "fn", "fp", "tn"]] = [1, 1, 1, 1]
+    facts = results_facts(study, tables(table2_seeds=seeds), RECORD)
+    assert (facts["missed"], facts["alarms"], facts["hospital_films"]) == (17, 12, 200)
+    assert facts["cells"] == 7
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.34, 0.44, "more than chance"), (0.30, 0.40, "no more and no less"), (0.10, 0.32, "less than chance")],
+)
+def test_attention_is_called_more_than_chance_only_where_its_interval_says_so(study, low, high, said):
+    table = made.attention().assign(low=low, high=high, chance=0.33)
+    assert said in results_facts(study, tables(attention=table), RECORD)["attention"]
+
+
+def test_without_outlines_nothing_is_said_of_shares(study):
+    for table in (made.attention().iloc[:0], made.attention().assign(suppressed=True)):
+        assert "is not known" in results_facts(study, tables(attention=table), RECORD)["attention"]
+
+
+@pytest.mark.parametrize(("p_holm", "said"), [(0.2, "None of 48"), (0.01, "48 of 48")])
+def test_comparisons_are_counted_after_correction(study, p_holm, said):
+    table = made.significance().assign(p_value=0.001, p_holm=p_holm)
+    assert results_facts(study, tables(tests=table), RECORD)["significance"].startswith(said)
+
+
+def test_the_spread_names_the_lowest_and_the_highest_run(study):
+    seeds = made.table2_seeds()
+    runs = (seeds["role"] == "hospital") & (seeds["arm"] == "baseline") & (seeds["operating_point"] == "fixed")
+    seeds.loc[runs, "recall_positive"] = [0.41, 0.77, 0.5]
+    assert "41.0 % to 77.0 % with `baseline`" in results_facts(study, tables(table2_seeds=seeds), RECORD)["spread"]
+
+
+@pytest.mark.parametrize(("after", "said"), [(0.1, "better"), (0.3, "worse"), (0.2, "the same")])
+def test_the_temperature_is_called_good_only_where_it_helps(study, after, said):
+    seeds = made.table2_seeds().assign(brier=0.2, brier_calibrated=after)
+    assert f"`baseline` {said} (" in results_facts(study, tables(table2_seeds=seeds), RECORD)["calibration"]
+
+
+def test_suppressed_parts_are_counted_and_missing_doses_admitted(study):
+    facts = results_facts(study, tables(dose=made.dose().iloc[:0]), RECORD)
+    assert (
+        facts["subgroups"]
+        == "The films fall into 13 parts by view, sex, age, source, finding; 2 of them too small to be shown"
+    )
+    assert facts["dose"] == "This study tried no doses"
+    assert "62.0 % with 10 %" in results_facts(study, tables(), RECORD)["dose"]
+
+
+def test_the_paper_s_recall_and_limits_come_from_its_counts(study):
+    facts = results_facts(study, tables(), RECORD)
+    assert facts["paper_recall"] == "84 of 110 positives without synthetic films and 105 with them"
+    assert "even the least favourable" in facts["paper_verdict"]
+    undecided = paper_conclusions().assign(verdict="undecided")
+    assert "hangs on" in results_facts(study, tables(paper_conclusions=undecided), RECORD)["paper_verdict"]
+
+
+def records(steps=(10, 22), openings=(1, 1)):
+    facts = {"temperature": 1.4, "threshold_validation": 0.3, "weights": "random weights", "seconds": 90.0}
+    keys = [("baseline", 0, "all"), ("synthetic", 0, "all")]
+    made_up = {
+        key: {**facts, "steps": n, "hospital_openings": m} for key, n, m in zip(keys, steps, openings, strict=True)
+    }
+    return made_up | {("source-rule", 0, "all"): {**facts, "steps": 0, "hospital_openings": 0}}
+
+
+def test_a_rule_without_a_network_is_no_classifier_and_openings_are_counted(study):
+    facts = training_facts(study, records())
+    assert facts["classifiers"] == 2
+    assert facts["minutes"] == "4.5"
+    assert facts["openings"] == "exactly once for each of them"
+    assert "2.20 times" in facts["steps"]
+    assert training_facts(study, records(openings=(1, 2)))["openings"] == "3 times in all"
+    assert training_facts(study, records(steps=(10, 10)))["steps"] == "No arm took more steps than the baseline"
+    assert pd.notna(facts["temperatures"])
