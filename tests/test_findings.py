@@ -4,7 +4,6 @@ import made_results as made
 import pandas as pd
 import pytest
 
-from cxrlib.evaluation.paper import paper_conclusions
 from cxrlib.narration import results_facts, training_facts
 from cxrlib.study import load_study
 
@@ -18,8 +17,7 @@ def study(tiny_study_file):
 
 def tables(**changes):
     found = {
-        "table2_seeds": made.table2_seeds(), "tests": made.significance(), "attention": made.attention(),
-        "subgroups": made.subgroups(), "dose": made.dose(), "paper_conclusions": paper_conclusions(),
+        "table2_seeds": made.table2_seeds(), "attention": made.attention(), "subgroups": made.subgroups(),
     }  # fmt: skip
     return found | changes
 
@@ -47,12 +45,6 @@ def test_without_outlines_nothing_is_said_of_shares(study):
         assert "is not known" in results_facts(study, tables(attention=table), RECORD)["attention"]
 
 
-@pytest.mark.parametrize(("p_holm", "said"), [(0.2, "None of 48"), (0.01, "48 of 48")])
-def test_comparisons_are_counted_after_correction(study, p_holm, said):
-    table = made.significance().assign(p_value=0.001, p_holm=p_holm)
-    assert results_facts(study, tables(tests=table), RECORD)["significance"].startswith(said)
-
-
 def test_the_spread_names_the_lowest_and_the_highest_run(study):
     seeds = made.table2_seeds()
     runs = (seeds["role"] == "hospital") & (seeds["arm"] == "baseline") & (seeds["operating_point"] == "fixed")
@@ -66,22 +58,9 @@ def test_the_temperature_is_called_good_only_where_it_helps(study, after, said):
     assert f"`baseline` {said} (" in results_facts(study, tables(table2_seeds=seeds), RECORD)["calibration"]
 
 
-def test_suppressed_parts_are_counted_and_missing_doses_admitted(study):
-    facts = results_facts(study, tables(dose=made.dose().iloc[:0]), RECORD)
-    assert (
-        facts["subgroups"]
-        == "The films fall into 13 parts by view, sex, age, source, finding; 2 of them too small to be shown"
-    )
-    assert facts["dose"] == "This study tried no doses"
-    assert "62.0 % with 10 %" in results_facts(study, tables(), RECORD)["dose"]
-
-
-def test_the_paper_s_recall_and_limits_come_from_its_counts(study):
-    facts = results_facts(study, tables(), RECORD)
-    assert facts["paper_recall"] == "84 of 110 positives without synthetic films and 105 with them"
-    assert "even the least favourable" in facts["paper_verdict"]
-    undecided = paper_conclusions().assign(verdict="undecided")
-    assert "hangs on" in results_facts(study, tables(paper_conclusions=undecided), RECORD)["paper_verdict"]
+def test_suppressed_parts_are_counted(study):
+    said = results_facts(study, tables(), RECORD)["subgroups"]
+    assert said.startswith("The films fall into 13 parts by view, sex, age, source, finding; 2 of them too small")
 
 
 def records(steps=(10, 22), openings=(1, 1)):

@@ -3,13 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from cxrlib.narration.words import percent
 from cxrlib.study import Study
-
-NO_CHANCE = 0.05
 
 
 def training_facts(study: Study, records: Mapping[tuple[str, int, str], Mapping[str, Any]]) -> dict[str, Any]:
@@ -60,12 +57,9 @@ def results_facts(study: Study, tables: Mapping[str, pd.DataFrame], record: Mapp
         "alarms": int(first["fp"]),
         "cells": record["cells"],
         "spread": _spread(fixed, arm),
-        "significance": _significance(tables["tests"]),
         "attention": _attention(tables["attention"], arm),
         "calibration": _calibration(fixed, arm),
         "subgroups": _subgroups(tables["subgroups"]),
-        "dose": _dose(tables["dose"]),
-        **_paper(tables["paper_conclusions"]),
     }
 
 
@@ -76,16 +70,6 @@ def _spread(fixed: pd.DataFrame, arm: str) -> str:
         values = fixed[fixed["arm"] == name]["recall_positive"]
         parts.append(f"{percent(values.min())} to {percent(values.max())} with `{name}`")
     return f"Recall of positives runs from {' and from '.join(parts)}, from one training to another"
-
-
-def _significance(tests: pd.DataFrame) -> str:
-    chosen = tests[(tests["role"] == "hospital") & tests["p_holm"].notna()]
-    small = int((chosen["p_holm"] < NO_CHANCE).sum())
-    if not len(chosen):
-        return "There is no arm to test against the baseline"
-    if not small:
-        return f"None of {len(chosen)} comparisons with the baseline keeps a p below {NO_CHANCE} after correction"
-    return f"{small} of {len(chosen)} comparisons with the baseline keep a p below {NO_CHANCE} after correction"
 
 
 def _attention(table: pd.DataFrame, arm: str) -> str:
@@ -125,28 +109,3 @@ def _subgroups(table: pd.DataFrame) -> str:
     hidden = int(levels.sum())
     note = "every part is large enough to be shown" if not hidden else f"{hidden} of them too small to be shown"
     return f"The films fall into {len(levels)} parts by {', '.join(dict.fromkeys(chosen['subgroup']))}; {note}"
-
-
-def _dose(table: pd.DataFrame) -> str:
-    rows = table[(table["role"] == "hospital") & (table["metric"] == "recall_positive")] if len(table) else table
-    if not len(rows):
-        return "This study tried no doses"
-    rows = rows.sort_values("dose_percent")
-    parts = [f"{percent(row.estimate)} with {row.dose_percent} %" for row in rows.itertuples()]
-    return f"Recall of positives is {', '.join(parts)} of the synthetic films"
-
-
-def _paper(table: pd.DataFrame) -> dict[str, str]:
-    """The paper's gain in recall and its limits, from its counts."""
-    row = table[(table["dataset"] == "test") & (table["metric"] == "recall_positive")].iloc[0]
-    without, right, limits = row["right_reference"], row["right"], (row["p_lowest"], row["p_highest"])
-    words = {
-        "different": "even the least favourable way to pair these answers leaves chance out",
-        "not different": "no way to pair these answers leaves chance out",
-        "undecided": "whether chance is left out hangs on which films they were, which the paper does not say",
-    }
-    return {
-        "paper_recall": f"{without} of {row['films']} positives without synthetic films and {right} with them",
-        "paper_p": " to ".join(np.format_float_positional(p, 1, fractional=False) for p in limits),
-        "paper_verdict": words[row["verdict"]],
-    }
