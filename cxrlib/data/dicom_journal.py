@@ -60,7 +60,9 @@ class Journal:
             os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
             self._database = sqlite3.connect(file, isolation_level=None)
             self._database.row_factory = sqlite3.Row
+            # In this mode a killed process loses nothing; a power cut may lose the last changes, which are then redone.
             self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.executescript(SCHEMA)
             if self.fact("settings") != settings:
                 self._database.execute("DELETE FROM files")
