@@ -50,7 +50,7 @@ def spread_table():
         for label in ("both", *LABELS)
         for measure in MEASURES
     ]
-    return pd.DataFrame(rows, columns=["role", "label", "measure", "p5", "p25", "median", "p75", "p95"])
+    return pd.DataFrame(rows, columns=["role", "label", "measure", *(f"percentile_{n}" for n in (5, 25, 50, 75, 95))])
 
 
 def views():

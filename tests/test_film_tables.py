@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sklearn.metrics import accuracy_score
+from sklearn.metrics import accuracy_score, roc_auc_score
 
 from cxrlib.data.audit import prepare_study
 from cxrlib.data.covidx import labels_path, read_labels
-from cxrlib.data.images import load_manifest
+from cxrlib.data.images import load_image_set, load_manifest
 from cxrlib.data.settings import ROLES
 from cxrlib.errors import InputError
 from cxrlib.study import load_study
@@ -151,8 +151,21 @@ def test_the_spread_of_a_measure_is_numpy_s(found):
     films = np.load(found.results.images("validation", 32)).astype(float)
     bright = films.mean(axis=(1, 2))
     row = shift.loc[("validation", "both", "brightness")]
-    np.testing.assert_allclose(row[["p5", "median", "p95"]].astype(float), np.quantile(bright, [0.05, 0.5, 0.95]))
+    found_spread = row[[f"percentile_{percent}" for percent in (5, 50, 95)]].astype(float)
+    np.testing.assert_allclose(found_spread, np.quantile(bright, [0.05, 0.5, 0.95]))
     assert 0 <= row["above_training_low"] <= row["above_training"] <= row["above_training_high"] <= 1
+
+
+def test_roles_are_compared_film_by_film_of_the_same_label(found):
+    in_order = pairs = 0
+    sets = {role: load_image_set(found, role, 32) for role in ("training", "validation")}
+    for label in (0, 1):
+        values = [films.images[films.labels == label].astype(float).mean(axis=(1, 2)) for films in sets.values()]
+        area = roc_auc_score(np.repeat([0, 1], [len(part) for part in values]), np.concatenate(values))
+        in_order += area * len(values[0]) * len(values[1])
+        pairs += len(values[0]) * len(values[1])
+    shift = table(found, "shift_films").set_index(["role", "label", "measure"]).sort_index()
+    assert shift.loc[("validation", "both", "brightness"), "above_training"] == pytest.approx(in_order / pairs)
 
 
 def test_no_table_names_a_patient_a_film_or_a_file(found):

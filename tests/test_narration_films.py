@@ -66,7 +66,21 @@ def test_sources_that_training_lacks_are_not_judged_by_its_rule():
         "No hospital film is from a source that training has"
     )
     table.loc[table["role"] == "hospital", "known_source"] = 40
-    assert "it knows the sources of 40 of them" in film_facts.source_sentence(table, "hospital")
+    assert "it knows the sources of 40 of them)" in film_facts.source_sentence(table, "hospital")
+
+
+def test_covidx_is_told_in_the_numbers_of_its_label_files(real_films, tmp_path, write_study_in):
+    from cxrlib.artifacts import write_csv
+    from cxrlib.tables.films import covidx_labels
+
+    covidx = {"reader": "covidx", "folder": str(real_films / "covidx8b"), "split": "test", "allow_missing": True}
+    facts = covidx_labels(load_study(write_study_in(tmp_path, data={"validation": covidx})))
+    write_csv(tmp_path / "facts.csv", facts)
+    told = film_facts.covidx_sentence(pd.read_csv(tmp_path / "facts.csv"))
+    assert "2,158 positive and 13,794 negative training films of 14,968 patients" in told
+    assert "the paper's 14,978 is the sum over labels, in which 10 patients with films of both count twice" in told
+    assert "98.15 % of these films and on 100.00 % of the 400 of the official test list" in told
+    assert film_facts.covidx_sentence(None).startswith("This study reads no COVIDx tree")
 
 
 def shift(above):
@@ -91,9 +105,11 @@ def table1(**changes):
 
 def test_what_is_missing_is_said_role_by_role():
     assert film_facts.missing_sentence(table1()).startswith("Nothing is missing")
-    told = film_facts.missing_sentence(table1(validation={"missing_files": 84}, hospital={"unreadable_files": 2}))
-    assert "of the validation films 84 missing" in told
-    assert "of the hospital films 2 unreadable" in told
+    told = film_facts.missing_sentence(
+        table1(validation={"missing_files": 84}, hospital={"unreadable_files": 2, "duplicates_dropped": 1})
+    )
+    assert "of the validation films, 84 are missing" in told
+    assert "of the hospital films, 2 are unreadable and 1 is dropped as copies" in told
 
 
 def test_patients_of_both_labels_are_told_and_few_private_ones_not_counted(tiny_study_file, write_tiny_study):

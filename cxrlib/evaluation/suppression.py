@@ -68,13 +68,20 @@ def _further_cells(counts: np.ndarray, small: np.ndarray, present: np.ndarray) -
             return withheld
         row, column = given_away
         line = np.zeros_like(small)
-        line[row], line[:, column] = True, True
+        # Where a hidden cell is alone in its row, only another of the row helps; so too for columns.
+        hidden = small | withheld
+        alone_in_row, alone_in_column = hidden.sum(axis=1) == 1, hidden.sum(axis=0) == 1
+        neither = not (alone_in_row[row] or alone_in_column[column])
+        line[row] = alone_in_row[row] or neither
+        line[:, column] |= alone_in_column[column] or neither
+        helps = alone_in_row[:, None].astype(int) + alone_in_column
         free = present & ~small & ~withheld
         candidates = np.argwhere(line & free if (line & free).any() else free)
         if not len(candidates):
             return withheld
         # An empty cell hides nothing while a filled one is left: it may be known to be empty.
-        chosen = min(map(tuple, candidates), key=lambda cell: (counts[cell] == 0, counts[cell], cell))
+        order = np.stack([counts == 0, -helps, counts], axis=-1)
+        chosen = min(map(tuple, candidates), key=lambda cell, order=order: (*order[cell], cell))
         withheld[chosen] = True
 
 

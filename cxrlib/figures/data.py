@@ -197,7 +197,7 @@ def border_map(borders: Mapping[str, Any], shown: bool, origin: str) -> Figure:
 def appearance(table: pd.DataFrame, names: Mapping[str, str], views: pd.DataFrame, origin: str) -> Figure:
     """The spread of each measure by role and label, and the views: small multiples.
 
-    `table` has role, label, measure, p5, p25, median, p75, p95; `names` says what each measure is, with its unit.
+    `table` has role, label, measure, percentile_5, _25, _50, _75, _95; `names` says what each measure is, and its unit.
     `views` has a row per role and a column per view, in films.
     """
     roles = list(dict.fromkeys(table["role"]))
@@ -229,9 +229,9 @@ def appearance(table: pd.DataFrame, names: Mapping[str, str], views: pd.DataFram
 
 def _spread(ax: Axes, row: pd.Series, y: int, look: tuple[str, str, str]) -> None:
     edge, face, marker = look
-    ax.plot([row["p5"], row["p95"]], [y, y], color=edge, linewidth=1)
-    ax.plot([row["p25"], row["p75"]], [y, y], color=edge, linewidth=4, solid_capstyle="butt")
-    ax.plot([row["median"]], [y], marker=marker, color=edge, markerfacecolor=face, markersize=6)
+    ax.plot([row["percentile_5"], row["percentile_95"]], [y, y], color=edge, linewidth=1)
+    ax.plot([row["percentile_25"], row["percentile_75"]], [y, y], color=edge, linewidth=4, solid_capstyle="butt")
+    ax.plot([row["percentile_50"]], [y], marker=marker, color=edge, markerfacecolor=face, markersize=6)
 
 
 def _role_lines(ax: Axes, names: Sequence[str], named: bool) -> None:

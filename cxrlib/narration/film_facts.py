@@ -47,9 +47,9 @@ def missing_sentence(table1: pd.DataFrame) -> str:
     for row in table1[table1["role"].isin(ROLES)].itertuples():
         lost = {"missing": row.missing_files, "unreadable": row.unreadable_files}
         lost["dropped as copies"] = row.duplicates_dropped
-        told = [f"{count:,} {what}" for what, count in lost.items() if count]
+        told = [f"{count:,} {'is' if count == 1 else 'are'} {what}" for what, count in lost.items() if count]
         if told:
-            parts.append(f"of the {row.role} films {_listed(told)}")
+            parts.append(f"of the {row.role} films, {_listed(told)}")
     if not parts:
         return "Nothing is missing: every film that the labels name was found, read and used."
     return f"Every number of this study is without what is not there: {'; '.join(parts)}."
@@ -71,8 +71,7 @@ def covidx_sentence(labels: pd.DataFrame | None) -> str:
     """What COVIDx's own label files say: the paper's counts, and how far the sources alone lead."""
     if labels is None or labels.empty:
         return "This study reads no COVIDx tree, whose label files would be summed up here."
-    rows = labels.set_index("split")
-    train, test = rows.loc["train"], rows.loc["test"]
+    train, test = (labels[labels["split"] == split].to_dict("records")[0] for split in ("train", "test"))
     total = train["positive_patients"] + train["negative_patients"]
     return (
         f"The official label files of COVIDx V8B name {train['positive_images']:,} positive and "
@@ -97,7 +96,7 @@ def source_sentence(shortcut: pd.DataFrame, role: str) -> str:
         )
     else:
         some = learned["known_source"] < learned["films"]
-        known = f" (it knows the sources of {learned['known_source']:,} of them)" if some else ""
+        known = f" (it knows the sources of {int(learned['known_source']):,} of them)" if some else ""
         text = (
             f"Of the {learned['films']:,} {role} films{known}, the source alone names the label of "
             f"{_share(learned, 'accuracy')}; always giving the label that is commoner in training is right on "
@@ -189,7 +188,10 @@ def shift_sentence(shift: pd.DataFrame, role: str) -> str:
         told.append(f"{word} in {middle} of a hundred pairs ({bottom} to {top})")
     if not told:
         return f"No measure tells the {role} films from the training films."
-    return f"Set beside a training film, a {role} film is {_listed(told)}; half of the pairs would be chance."
+    return (
+        f"Set beside a training film of the same label, a {role} film is {_listed(told)}; half of the pairs would be "
+        "chance."
+    )
 
 
 def neighbour_facts(neighbours: Mapping[str, Any]) -> dict[str, str]:

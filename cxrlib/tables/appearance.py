@@ -20,7 +20,7 @@ from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 from cxrlib.tables.quality import features_network
 
-QUANTILES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
+QUANTILES = {f"percentile_{percent}": percent / 100 for percent in (5, 25, 50, 75, 95)}
 FILMS_ON_MAP = 150
 NEIGHBOURS = 10
 
@@ -28,9 +28,10 @@ NEIGHBOURS = 10
 def films_by_measure(study: Study) -> pd.DataFrame:
     """The spread of each measure of `MEASURES` in the films of each role, both labels together and apart.
 
-    Columns role, label (`both`, `negative`, `positive`), measure, films, p5, p25, median, p75, p95; and, in rows of
-    both labels, `above_training`, the chance that a film of the role has a greater value than a film of training, with
-    `_low` and `_high` by bootstrap over patients (one half: the measure does not tell the roles apart).
+    Columns role, label (`both`, `negative`, `positive`), measure, films, percentile_5, _25, _50, _75, _95. In rows of
+    both labels also `above_training`, the chance that a film of the role has a greater value than a film of training of
+    the same label, with `_low` and `_high` by bootstrap over patients (one half: the measure tells nothing). Films of
+    one label are compared, since roles differ in their shares of positives, which is no matter of looks.
     """
     manifests, measured = {}, {}
     for role in ROLES:
@@ -57,7 +58,8 @@ def _above_training(study: Study, role: str, measure: str, measured: dict, manif
     values = np.concatenate([measured[name][measure].to_numpy() for name in both])
     patients = np.concatenate([f"{name}/" + manifests[name]["patient_id"].to_numpy(str) for name in both])
     seed = seed_for(study.seed, "bootstrap", "shift", role)
-    found = separation(groups, values, patients, seed=seed, resamples=500)
+    labels = np.concatenate([manifests[name]["label"].to_numpy(str) for name in both])
+    found = separation(groups, values, patients, seed=seed, parts=labels, resamples=500)
     return {"above_training": found.estimate, "above_training_low": found.low, "above_training_high": found.high}
 
 

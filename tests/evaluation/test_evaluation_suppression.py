@@ -91,3 +91,12 @@ def test_missing_counts_stay_missing():
 def test_what_is_no_count_is_refused(count):
     with pytest.raises(InputError, match=r"column `negative`, row 1: found .*expected a count"):
         suppress_small_cells(table((10, 10), (count, 10)), COLUMNS)
+
+
+def test_no_more_is_hidden_than_a_single_small_cell_needs():
+    """A small cell needs one other in its row, one in its column, and the one where those meet."""
+    original = table((27, 11), (60, 20), (83, 20), (13, 2), (77, 7))
+    shown = suppress_small_cells(original, COLUMNS)
+    hidden = shown[COLUMNS].isin(["<5", "withheld"])
+    assert hidden.to_numpy().sum() == 4
+    assert shown.loc[[0, 1, 2]].to_numpy().tolist() == original.loc[[0, 1, 2]].to_numpy().tolist()
