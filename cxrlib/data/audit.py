@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.artifacts import is_finished, read_json, write_csv, write_record
+from cxrlib.data.duplicates import COPY_SETTINGS, find_near_duplicates
 from cxrlib.data.images import ImageSet, in_parallel, load_image_set
 from cxrlib.data.preparation import prepare_role
 from cxrlib.data.settings import LABELS, ROLES, PhantomSource
@@ -95,13 +96,66 @@ def patient_problems(study: "Study", shared: pd.DataFrame, where: str) -> list[s
 
 
 def find_copies(study: "Study", films: dict[str, ImageSet], progress: Progress | None = None) -> pd.DataFrame:
-    """Pairs of films that are copies of each other: `DUPLICATE_COLUMNS`, the more public role first."""
+    """Pairs of films that are copies of each other: `DUPLICATE_COLUMNS`, the more public role first.
+
+    Between roles, and between folds of the hospital's different patients, where a copy would let a generator see a film
+    that it is tested on: those are reported and nothing is dropped, since only a person can tell whose film it is.
+    Simulated films among themselves are compared by their pixels alone: each has an anatomy drawn for itself, but that
+    has fewer features than a patient's, so that at small sizes phantoms would be taken for copies.
+    """
     hashes = _file_hashes(study, films, progress)
     rows = []
-    for role_a, role_b in combinations(ROLES, 2):
-        for a, b in _equal_pairs(hashes[role_a], hashes[role_b]):
+    for role_b in ("validation", "hospital"):
+        roles_a = [role for role in ROLES[: ROLES.index(role_b) + 1] if role == "hospital" or role != role_b]
+        may = _Comparable(films, hashes, roles_a, role_b)
+        for role_a, b, a in may.same_files():
             rows.append(_pair(films, role_a, a, role_b, b, "same-file", 1.0))
+        if all(study.data.source(role).reader == "phantom" for role in (*roles_a, role_b)):
+            continue
+        sets = [films[role].images for role in roles_a]
+        found = find_near_duplicates(sets, films[role_b].images, may.other_files, _after(progress, films))
+        for role_a, copies in zip(roles_a, found, strict=True):
+            for copy in copies:
+                rows.append(_pair(films, role_a, copy.target, role_b, copy.query, "near-duplicate", copy.correlation))
     return pd.DataFrame(rows, columns=list(DUPLICATE_COLUMNS))
+
+
+class _Comparable:
+    """Which films of the roles `roles_a` a film of `role_b` is compared with."""
+
+    def __init__(
+        self, films: dict[str, ImageSet], hashes: dict[str, np.ndarray], roles_a: list[str], role_b: str
+    ) -> None:
+        self._films, self._hashes, self._roles_a, self._role_b = films, hashes, roles_a, role_b
+        self._who = {role: films[role].manifest[["patient_id", "fold"]].to_numpy(str) for role in (*roles_a, role_b)}
+
+    def same_files(self) -> Iterator[tuple[str, int, int]]:
+        """Role, row in `role_b`, row in the role: equal hashes."""
+        for number, role in enumerate(self._roles_a):
+            for row in np.flatnonzero(np.isin(self._hashes[self._role_b], self._hashes[role])):
+                for other in np.flatnonzero(self._compared(number, row) & self._same(number, row)):
+                    yield role, int(row), int(other)
+
+    def other_files(self, number: int, row: int) -> np.ndarray:
+        """bool (N,): the films to compare in the role of this number that are not the very same file."""
+        return self._compared(number, row) & ~self._same(number, row)
+
+    def _same(self, number: int, row: int) -> np.ndarray:
+        return self._hashes[self._roles_a[number]] == self._hashes[self._role_b][row]
+
+    def _compared(self, number: int, row: int) -> np.ndarray:
+        """All films of other roles; within the hospital later ones of other patients in other folds."""
+        role = self._roles_a[number]
+        who = self._who[role]
+        if role != self._role_b:
+            return np.ones(len(who), bool)
+        return (who != self._who[role][row]).all(axis=1) & (np.arange(len(who)) > row)
+
+
+def _after(progress: Progress | None, films: dict[str, ImageSet]) -> Progress | None:
+    """Queried films are counted after all files."""
+    total = sum(map(len, films.values()))
+    return progress and (lambda done, queried: progress(total + done, total + queried))
 
 
 def _pair(
@@ -146,15 +200,6 @@ def _hasher(study: "Study", role: str, films: ImageSet) -> Callable[[int], str]:
     return digest
 
 
-def _equal_pairs(first: np.ndarray, second: np.ndarray) -> Iterator[tuple[int, int]]:
-    rows_of: dict[str, list[int]] = {}
-    for row, value in enumerate(first):
-        rows_of.setdefault(value, []).append(row)
-    for b, value in enumerate(second):
-        for a in rows_of.get(value, ()):
-            yield a, b
-
-
 def _what_decides(study: "Study") -> tuple[dict[str, Any], dict[str, Any]]:
     size = max(study.image_sizes)
     inputs = {}
@@ -165,7 +210,7 @@ def _what_decides(study: "Study") -> tuple[dict[str, Any], dict[str, Any]]:
             "images_sha256": prepared["images_sha256"][str(size)],
             **prepared["inputs"],
         }
-    return {"image_size": size}, inputs
+    return {"image_size": size, "copies": COPY_SETTINGS}, inputs
 
 
 def _refuse_shared_patients(study: "Study", manifests: dict[str, pd.DataFrame]) -> None:

@@ -6,12 +6,14 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cxrlib.data.audit import DUPLICATE_COLUMNS, audit_study, prepare_study
 from cxrlib.data.images import films_identity, load_image_set, load_manifest, load_masks
 from cxrlib.data.manifest import read_manifest_csv
+from cxrlib.data.phantom import phantom_film, phantom_manifest
 from cxrlib.data.preparation import prepare_role
+from cxrlib.data.settings import PhantomSource
 from cxrlib.errors import InputError
 from cxrlib.study import load_study
 
@@ -165,3 +167,35 @@ def test_simulated_films_are_compared_by_their_pixels(tiny_study_file):
     np.save(study.results.images("training", 32), films)
     audit = audit_study(study, force=True)
     assert audit["excluded"]["training"] == [read_manifest_csv(study.results.manifest("training"))["image_id"][4]]
+
+
+def test_near_duplicates_between_roles_are_dropped_and_those_between_folds_are_reported(tmp_path, write_tiny_study):
+    """Films of a phantom, saved as files: the training copy is cropped and recompressed, the hospital's is mirrored."""
+    source = PhantomSource(reader="phantom", scanner="hospital", negative_patients=16, positive_patients=16)
+    rows = phantom_manifest(source, "hospital", 4).drop_duplicates("patient_id").to_dict("records")
+    films = [Image.fromarray(phantom_film(source, 4, row, 128).image) for row in rows[:28]]
+    parts = {"training": films[:4], "validation": films[4:8], "hospital": films[8:]}
+    parts["training"] = [*parts["training"], parts["hospital"][2].crop((6, 6, 122, 124))]
+    parts["hospital"] = [*parts["hospital"], ImageOps.mirror(parts["hospital"][0])]
+    data = {"folds": 2}
+    for role, pictures in parts.items():
+        folder = tmp_path / role
+        folder.mkdir()
+        lines = ["file,patient_id,label"]
+        for number, picture in enumerate(pictures):
+            picture.save(folder / f"{number}.jpg", quality=60)
+            lines.append(f"{number}.jpg,{role}{number},{'positive' if number % 2 else 'negative'}")
+        (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+        data[role] = {"reader": "folder", "folder": str(folder)}
+    study = load_study(write_tiny_study(data=data, classifier={"image_size": 128}))
+    audit = prepare_study(study)
+    assert audit["excluded"] == {"training": ["4.jpg"], "validation": [], "hospital": []}
+    pairs = pd.read_csv(study.results.duplicates, keep_default_na=False)
+    assert (pairs["kind"] == "near-duplicate").all()
+    across = pairs[pairs["role_a"] == "training"]
+    assert across[["image_id_a", "image_id_b", "dropped"]].to_numpy().tolist() == [["4.jpg", "2.jpg", "training"]]
+    assert across["correlation"].iloc[0] > 0.85
+    folds = load_manifest(study, "hospital").set_index("image_id")["fold"]
+    within = pairs[pairs["role_a"] == "hospital"][["image_id_a", "image_id_b", "dropped"]].to_numpy().tolist()
+    leaking = folds["0.jpg"] != folds["20.jpg"]
+    assert within == ([["20.jpg", "0.jpg", ""]] if leaking else []), "within a fold nothing leaks"
