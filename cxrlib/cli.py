@@ -76,6 +76,20 @@ def show(study: StudyName) -> None:
 
 
 @app.command()
+def check(study: StudyName, force: Force = False) -> None:
+    """Read and prepare the films, search them for shared patients and copies, and say what was found."""
+    from rich.console import Console
+
+    from cxrlib.check import check_study
+    from cxrlib.study import load_study
+
+    terminal = sys.stdout.isatty()
+    console = Console(width=None if terminal else 120, highlight=False)
+    for part in check_study(load_study(study), force=force, progress=_progress):
+        console.print(part, markup=False, soft_wrap=isinstance(part, str))
+
+
+@app.command()
 def import_dicom(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of a DICOM export, searched throughout.")],
     labels: Annotated[Path, typer.Option(help="CSV or Excel table: a column `label` and one of ids or file names.")],
@@ -250,12 +264,12 @@ def report(
 ) -> None:
     """Make whatever is missing of a study, up to the book. Further options go to Snakemake (e.g. --executor slurm)."""
     from cxrlib import workflow
-    from cxrlib.data.preparation import check_sources
+    from cxrlib.data.audit import check_before
     from cxrlib.study import load_study
 
     started = time.monotonic()
     loaded = load_study(study)
-    check_sources(loaded)
+    check_before(loaded)
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with workflow.only_one_report(loaded):
         workflow.save_settings(loaded, force=force)

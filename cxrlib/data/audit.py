@@ -4,6 +4,7 @@ A model that has seen a film, or another film of the patient, is not a fair judg
 end the study. Copies of films are dropped from the public side, so that the hospital's set stays whole.
 """
 
+import contextlib
 import hashlib
 import json
 import time
@@ -17,7 +18,7 @@ import pandas as pd
 from cxrlib.artifacts import is_finished, read_json, write_csv, write_record
 from cxrlib.data.duplicates import COPY_SETTINGS, find_near_duplicates
 from cxrlib.data.images import ImageSet, in_parallel, load_image_set
-from cxrlib.data.preparation import prepare_role
+from cxrlib.data.preparation import prepare_role, read_listing, source_problems
 from cxrlib.data.settings import LABELS, ROLES, PhantomSource
 from cxrlib.errors import InputError
 
@@ -37,6 +38,24 @@ def prepare_study(study: "Study", *, force: bool = False, progress: Callable[[st
     for role in ROLES:
         prepare_role(study, role, force=force, progress=progress(f"films of {role}") if progress else None)
     return audit_study(study, force=force, progress=progress("audit") if progress else None)
+
+
+def check_before(study: "Study") -> None:
+    """Raise one `InputError` with everything that shows before a pixel is read: unusable sources, shared patients.
+
+    Nothing is written.
+    """
+    problems = source_problems(study)
+    manifests = {}
+    for role in ROLES:
+        source = study.data.source(role)
+        if not isinstance(source, PhantomSource):
+            with contextlib.suppress(InputError):  # of those tell the problems of the sources
+                manifests[role] = read_listing(source).manifest
+    if not any("the same images as" in problem for problem in problems):
+        problems += patient_problems(study, shared_patients(manifests), "")
+    if problems:
+        raise InputError("\n".join(f"{study.file or study.name}: {problem}" for problem in problems))
 
 
 def audit_study(study: "Study", *, force: bool = False, progress: Progress | None = None) -> dict[str, Any]:
@@ -103,8 +122,10 @@ def find_copies(study: "Study", films: dict[str, ImageSet], progress: Progress |
     Simulated films among themselves are compared by their pixels alone: each has an anatomy drawn for itself, but that
     has fewer features than a patient's, so that at small sizes phantoms would be taken for copies.
     """
-    hashes = _file_hashes(study, films, progress)
-    rows = []
+    total = sum(map(len, films.values()))
+    queried = sum(len(films[role]) for role in ROLES[1:])
+    hashes = _file_hashes(study, films, _part_of(progress, 0, total + queried))
+    done, rows = total, []
     for role_b in ("validation", "hospital"):
         roles_a = [role for role in ROLES[: ROLES.index(role_b) + 1] if role == "hospital" or role != role_b]
         may = _Comparable(films, hashes, roles_a, role_b)
@@ -113,7 +134,10 @@ def find_copies(study: "Study", films: dict[str, ImageSet], progress: Progress |
         if all(study.data.source(role).reader == "phantom" for role in (*roles_a, role_b)):
             continue
         sets = [films[role].images for role in roles_a]
-        found = find_near_duplicates(sets, films[role_b].images, may.other_files, _after(progress, films))
+        found = find_near_duplicates(
+            sets, films[role_b].images, may.other_files, _part_of(progress, done, total + queried)
+        )
+        done += len(films[role_b])
         for role_a, copies in zip(roles_a, found, strict=True):
             for copy in copies:
                 rows.append(_pair(films, role_a, copy.target, role_b, copy.query, "near-duplicate", copy.correlation))
@@ -152,10 +176,9 @@ class _Comparable:
         return (who != self._who[role][row]).all(axis=1) & (np.arange(len(who)) > row)
 
 
-def _after(progress: Progress | None, films: dict[str, ImageSet]) -> Progress | None:
-    """Queried films are counted after all files."""
-    total = sum(map(len, films.values()))
-    return progress and (lambda done, queried: progress(total + done, total + queried))
+def _part_of(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """A callback for a part of the work, which comes after `before` of `total` films."""
+    return progress and (lambda done, _: progress(before + done, total))
 
 
 def _pair(

@@ -86,23 +86,7 @@ def find_near_duplicates(
     `progress(done, total)` counts queried films. The result depends on the films given together, since hashes are
     scaled over all of them.
     """
-    sieve = Sieve([*targets, queries])
-    found: list[list[tuple[int, int, int]]] = [[] for _ in targets]
-    blocks = [
-        range(start, min(start + QUERIES_AT_A_TIME, len(queries)))
-        for start in range(0, len(queries), QUERIES_AT_A_TIME)
-    ]
-
-    def search(rows: range) -> list[list[tuple[int, int, int]]]:
-        return sieve.candidates(queries, rows, allowed)
-
-    done = 0
-    for block, candidates in zip(blocks, in_parallel(search, blocks), strict=True):
-        for number, pairs in enumerate(candidates):
-            found[number] += pairs
-        done += len(block)
-        if progress:
-            progress(done, len(queries))
+    found = Sieve([*targets, queries]).search(queries, allowed, progress)
     return [confirm(films, queries, pairs) for films, pairs in zip(targets, found, strict=True)]
 
 
@@ -117,10 +101,28 @@ class Sieve:
         self._mean, self._spread = pooled.mean(axis=0), spread + 0.1 * spread.mean() + 1e-6
         self._hashes = [self._scaled(of_set) for of_set in spectra[:-1]]
 
+    def search(
+        self,
+        queries: np.ndarray,
+        allowed: Callable[[int, int], np.ndarray] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[list[tuple[int, int, int]]]:
+        """For each set (query row, target row, variant) of the pairs that may be copies; see `find_near_duplicates`."""
+        starts = range(0, len(queries), QUERIES_AT_A_TIME)
+        blocks = [range(start, min(start + QUERIES_AT_A_TIME, len(queries))) for start in starts]
+        found: list[list[tuple[int, int, int]]] = [[] for _ in self._hashes]
+        searched = in_parallel(lambda rows: self.candidates(queries, rows, allowed), blocks)
+        for block, candidates in zip(blocks, searched, strict=True):
+            for number, pairs in enumerate(candidates):
+                found[number] += pairs
+            if progress:
+                progress(block.stop, len(queries))
+        return found
+
     def candidates(
         self, queries: np.ndarray, rows: Sequence[int], allowed: Callable[[int, int], np.ndarray] | None = None
     ) -> list[list[tuple[int, int, int]]]:
-        """For each set (query row, target row, variant) of the pairs that may be copies, at most 50 a query."""
+        """As `search`, for these rows of the queried films; at most `MOST_CANDIDATES` a query."""
         varied = np.concatenate([film_variants(queries[row]) for row in rows])
         hashes = self._scaled(spectrum(varied)).reshape(len(rows), len(VARIANTS), -1)
         found: list[list[tuple[int, int, int]]] = [[] for _ in self._hashes]

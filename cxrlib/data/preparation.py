@@ -69,14 +69,20 @@ def read_listing(source: FolderSource | CovidxSource) -> Listing:
 
 def check_sources(study: "Study") -> None:
     """Raise one `InputError` that lists everything wrong with a study's sources; no pixel is read, nothing written."""
+    problems = source_problems(study)
+    if problems:
+        raise InputError("\n".join(f"{study.file or study.name}: {problem}" for problem in problems))
+
+
+def source_problems(study: "Study") -> list[str]:
+    """Everything wrong with a study's sources, as far as it shows without reading a pixel."""
     problems = []
     for role in ROLES:
         problems += [f"data.{role}: {problem}" for problem in _role_problems(study, role)]
     for first, second in (("training", "validation"), ("training", "hospital"), ("validation", "hospital")):
         if _same_images(study.data.source(first), study.data.source(second)):
             problems.append(f"data.{second}: the same images as data.{first}; a model is tested on images of its own")
-    if problems:
-        raise InputError("\n".join(f"{study.file or study.name}: {problem}" for problem in problems))
+    return problems
 
 
 def _role_problems(study: "Study", role: str) -> list[str]:

@@ -1,0 +1,150 @@
+"""`cxr check`: what a study's sources hold, what was prepared of it, which copies are left out, whether it may run."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from cxrlib.artifacts import read_json
+from cxrlib.data.audit import check_before, prepare_study
+from cxrlib.data.covidx import compare_with_lists, labels_path
+from cxrlib.data.preparation import read_listing
+from cxrlib.data.settings import ROLES, CovidxSource, PhantomSource
+from cxrlib.errors import InputError
+from cxrlib.study import Study
+from cxrlib.workflow import only_one_report
+
+
+def check_study(
+    study: Study, *, force: bool = False, progress: Callable[[str], Any] | None = None
+) -> Iterator[RenderableType]:
+    """Prepare and audit a study, and give the parts of the report as they are known.
+
+    Raises `InputError` with everything that is wrong with sources and patients, before a pixel is read; or with what
+    preparation or audit refuse.
+    """
+    yield f"{study.name}: {study.title}\n\nSources"
+    yield from (f"  {line}" for role in ROLES for line in _source_lines(study, role))
+    yield from _official_lists(study)
+    check_before(study)
+    with only_one_report(study):
+        audit = prepare_study(study, force=force, progress=progress)
+    records = {role: read_json(study.results.data_record(role)) for role in ROLES}
+    yield ""
+    yield films_table(records, audit)
+    unreadable = reasons_table(records)
+    if unreadable.row_count:
+        yield unreadable
+    yield from _copies(study, audit)
+    yield f"\n{verdict(study, audit)}"
+
+
+def _source_lines(study: Study, role: str) -> Iterator[str]:
+    source = study.data.source(role)
+    shown = "may be shown" if source.publishable else "not to be published"
+    if isinstance(source, PhantomSource):
+        yield f"{role}: films of a simulated chest phantom, {source.scanner} scanner ({shown})"
+    elif isinstance(source, CovidxSource):
+        yield f"{role}: COVIDx V8B, {source.split} split, in {source.folder} ({shown})"
+    else:
+        yield f"{role}: folder {source.folder} with {source.labels_file} ({shown})"
+        try:
+            listing = read_listing(source)
+        except InputError as error:
+            yield f"  not usable: {str(error).splitlines()[0]}"
+            return
+        yield f"  {listing.expected:,} images listed, {len(listing.manifest):,} of them there as files"
+
+
+def _official_lists(study: Study) -> Iterator[str]:
+    """Each COVIDx tree that the study uses, beside its official lists: also the split that no role has."""
+    trees = {}
+    for role in ROLES:
+        source = study.data.source(role)
+        if isinstance(source, CovidxSource):
+            trees.setdefault(source.folder, {})[source.split] = source
+    for folder, used in trees.items():
+        yield "\nCOVIDx V8B beside its official lists"
+        for split in ("train", "test"):
+            source = used.get(split) or next(iter(used.values())).model_copy(update={"split": split})
+            if labels_path(folder, split).exists():
+                note = "" if split in used else "  (no role of this study uses this split)\n"
+                yield f"{note}{compare_with_lists(source).summary()}"
+            elif split in used:
+                yield f"{labels_path(folder, split)}: the official list is missing"
+
+
+def films_table(records: dict[str, dict[str, Any]], audit: dict[str, Any]) -> Table:
+    """One row a role: files listed and found, films used after the audit, patients, labels."""
+    table = Table(title="Films", title_justify="left")
+    table.add_column("role")
+    columns = (
+        "listed",
+        "missing",
+        "unexpected",
+        "unreadable",
+        "copies left out",
+        "used",
+        "patients",
+        "positive",
+        "negative",
+    )
+    for column in columns:
+        table.add_column(column, justify="right")
+    for role, record in records.items():
+        used = audit["used"][role]
+        unreadable = len(record["unreadable"]) - record["missing"]
+        numbers = (
+            record["files_expected"], record["missing"], record["unexpected"], unreadable, len(audit["excluded"][role]),
+            used["images_used"], used["patients"], used["by_label"]["positive"], used["by_label"]["negative"],
+        )  # fmt: skip
+        table.add_row(role, *(f"{number:,}" for number in numbers))
+    return table
+
+
+def reasons_table(records: dict[str, dict[str, Any]]) -> Table:
+    """Why listed files are not used: role, reason, files; no row where every file is used."""
+    table = Table("role", "reason", title="Listed files that can't be used", title_justify="left")
+    table.add_column("files", justify="right")
+    for role, record in records.items():
+        for reason, count in sorted(record["reasons"].items(), key=lambda item: -item[1]):
+            table.add_row(role, reason, f"{count:,}")
+    return table
+
+
+def _copies(study: Study, audit: dict[str, Any]) -> Iterator[RenderableType]:
+    if not audit["pairs"]:
+        yield "No film has a copy in another role, or in another fold of the hospital under another patient's id."
+        return
+    table = Table(
+        "the film",
+        "and its copy",
+        "kind",
+        title="Copies of films, or films so alike that the patient is the same",
+        title_justify="left",
+    )
+    table.add_column("pairs", justify="right")
+    table.add_column("left out")
+    for found in audit["pairs"]:
+        within = found["role_a"] == found["role_b"]
+        other = "hospital, another fold" if within else found["role_a"]
+        table.add_row(found["role_b"], other, found["kind"], f"{found['pairs']:,}", "nothing" if within else other)
+    yield table
+    yield f"Side by side (private): {study.results.duplicates}"
+
+
+def verdict(study: Study, audit: dict[str, Any]) -> str:
+    """Whether the study may run, and what a person should look at first."""
+    dropped = sum(len(ids) for ids in audit["excluded"].values())
+    said = [f"Verdict: {study.name} may run."]
+    if dropped:
+        said.append(f"{dropped:,} public {'copy is' if dropped == 1 else 'copies are'} left out of every stage.")
+    between = sum(found["pairs"] for found in audit["pairs"] if found["role_a"] == found["role_b"])
+    if between:
+        said.append(
+            f"Look first at {between:,} {'pair' if between == 1 else 'pairs'} of copies that the hospital has in "
+            "different folds: these may be patients with two ids. With one id they share a fold, and no generator "
+            "learns from a film that it is tested on."
+        )
+    return " ".join(said)
