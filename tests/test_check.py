@@ -44,7 +44,7 @@ def make_covidx(folder, present=6):
     (folder / "test_COVIDx8B.txt").write_text("\n".join(lines) + "\n")
     (folder / "train_COVIDx8B.txt").write_text("7 other.png negative rsna\n8 another.png positive sirm\n")
     for number in range(present):
-        film = np.random.default_rng(number).integers(0, 255, (40, 40), dtype=np.uint8)
+        film = np.random.default_rng(100 + number).integers(0, 255, (40, 40), dtype=np.uint8)
         Image.fromarray(film).save(folder / "test" / f"film({number}).png")
     return {"reader": "covidx", "folder": str(folder), "split": "test"}
 
