@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import check_results
 import numpy as np
 import pandas as pd
 import pytest
@@ -160,6 +161,47 @@ def test_predictions_of_another_study_are_refused(finished_study):
     try:
         with pytest.raises(InputError, match=r"of which 0 are among the study's"):
             make_tables(finished_study, force=True)
+    finally:
+        path.write_text(before)
+
+
+def test_an_arm_without_the_hospitals_films_is_refused(finished_study):
+    path = finished_study.results.predictions("oversampled", 1, "all")
+    before = path.read_text()
+    pd.read_csv(path).query("role == 'validation'").to_csv(path, index=False)
+    try:
+        with pytest.raises(InputError, match=r"oversampled/seed1: predictions of 0 hospital films"):
+            make_tables(finished_study, force=True)
+    finally:
+        path.write_text(before)
+
+
+def test_a_model_without_its_temperature_is_refused(finished_study):
+    record = finished_study.results.classifier_record("baseline", 0, "all")
+    before = record.read_text()
+    facts = json.loads(before)
+    del facts["temperature"]
+    record.write_text(json.dumps(facts))
+    try:
+        with pytest.raises(InputError, match=r"config\.json: found no 'temperature'; train this classifier again"):
+            make_tables(finished_study, force=True)
+    finally:
+        record.write_text(before)
+
+
+def test_the_check_from_outside_agrees_and_notices_a_changed_figure(finished_study):
+    root = finished_study.results.root
+    assert check_results.check_table2(root) == []
+    assert check_results.check_differences(root) == []
+    path = finished_study.results.table("table2")
+    before = path.read_text()
+    table = pd.read_csv(path)
+    table.loc[table.index[-1], "mcc"] += 1e-6
+    table.to_csv(path, index=False)
+    try:
+        (problem,) = check_results.check_table2(root)
+        assert "oversampled validation mcc: table" in problem
+        assert any("mcc: difference" in problem for problem in check_results.check_differences(root))
     finally:
         path.write_text(before)
 

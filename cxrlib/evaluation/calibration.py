@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 
 # Nearer to 0 or 1 than this a probability is as good as certain, and its logit would be infinite.
 SMALLEST_PROBABILITY = 1e-12
-ITERATIONS = 60
-LONGEST_STEP = 2.0
+PLAIN_STEPS, CAREFUL_STEPS, LONGEST_STEP, CONVERGED = 12, 200, 2.0, 1e-6
 BINS = 10
 
 
@@ -37,7 +36,8 @@ def weighted_slopes(labels: np.ndarray, x: np.ndarray, weights: np.ndarray) -> n
     """Slopes of many weighted logistic regressions of the labels on one covariate, by Newton's method.
 
     `labels` (rows,) of 0 and 1, `x` (rows,), `weights` (resamples, rows) ≥ 0; gives (resamples,), not a number where
-    the estimate does not exist (Albert & Anderson 1984). A step that lowers the likelihood is halved.
+    the estimate does not exist (Albert & Anderson 1984). The likelihood is concave, so that plain steps from near the
+    answer nearly always converge; where they don't, steps that lower the likelihood are halved.
     """
     slopes = np.full(len(weights), np.nan)
     todo = np.flatnonzero(_overlap(labels, x, weights))
@@ -45,25 +45,46 @@ def weighted_slopes(labels: np.ndarray, x: np.ndarray, weights: np.ndarray) -> n
         return slopes
     centre, spread = float(np.mean(x)), float(np.std(x))
     z, y = (x - centre) / spread, labels.astype(float)
-    total = weights[todo].sum(axis=1)
-    beta = np.tile(_start(y, z, weights[todo].sum(axis=0)), (len(todo), 1))
-    step = np.zeros_like(beta)
-    best = np.full(len(todo), -np.inf)
-    for _ in range(ITERATIONS):
-        w = weights[todo]
-        eta = (beta + step)[:, :1] + (beta + step)[:, 1:] * z
-        likelihood = np.einsum("rn,rn->r", w, y * eta - np.logaddexp(0, eta)) / total
-        worse = likelihood < best - 1e-12
-        beta = np.where(worse[:, None], beta, beta + step)
-        gain = np.where(worse, np.inf, likelihood - best)
-        best = np.where(worse, best, likelihood)
-        step = np.where(worse[:, None], step / 2, _newton_step(w, y, z, eta))
-        done = np.abs(step).max(axis=1) < 1e-9 * (1 + np.abs(beta).max(axis=1))
-        done |= (gain < 1e-15) & (np.abs(step).max(axis=1) < 1e-6)
-        slopes[todo[done]] = (beta + step)[done, 1] / spread
-        todo, beta, step, best, total = (part[~done] for part in (todo, beta, step, best, total))
+    start = _start(y, z, weights[todo].sum(axis=0))
+    slopes[todo] = _plain_steps(y, z, weights[todo], start) / spread
+    left = todo[np.isnan(slopes[todo])]
+    if len(left):
+        slopes[left] = _careful_steps(y, z, weights[left], start) / spread
+    return slopes
+
+
+def _plain_steps(y: np.ndarray, z: np.ndarray, weights: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Slopes (resamples,) where a few Newton steps converge, else not a number."""
+    slopes, todo = np.full(len(weights), np.nan), np.arange(len(weights))
+    beta = np.tile(start, (len(todo), 1))
+    for _ in range(PLAIN_STEPS):
+        step = _newton_step(weights, y, z, beta[:, :1] + beta[:, 1:] * z)
+        beta = beta + step
+        done = np.abs(step).max(axis=1) < CONVERGED
+        if done.any():
+            slopes[todo[done]] = beta[done, 1]
+            todo, beta, weights = todo[~done], beta[~done], weights[~done]
         if not len(todo):
             break
+    return slopes
+
+
+def _careful_steps(y: np.ndarray, z: np.ndarray, weights: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Slopes (resamples,), with every step halved until it raises the likelihood."""
+    slopes = np.full(len(weights), np.nan)
+    for number, w in enumerate(weights):
+        beta, step, best = start[None], np.zeros((1, 2)), -np.inf
+        for _ in range(CAREFUL_STEPS):
+            eta = (beta + step)[:, :1] + (beta + step)[:, 1:] * z
+            likelihood = float(w @ (y * eta - np.logaddexp(0, eta))[0] / w.sum())
+            if likelihood < best - 1e-13:
+                step = step / 2
+                continue
+            beta, best = beta + step, likelihood
+            step = _newton_step(w[None], y, z, eta)
+            if np.abs(step).max() < CONVERGED:
+                slopes[number] = beta[0, 1]
+                break
     return slopes
 
 

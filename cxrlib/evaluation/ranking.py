@@ -6,6 +6,7 @@ A resample of patients is a weight per film (how often its patient was drawn), s
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
@@ -21,11 +22,11 @@ class Ladder:
     positive: np.ndarray
     negative: np.ndarray
 
-    @property
+    @cached_property
     def true_positives(self) -> np.ndarray:
         return self.positive.cumsum(axis=1)
 
-    @property
+    @cached_property
     def called_positive(self) -> np.ndarray:
         return (self.positive + self.negative).cumsum(axis=1)
 

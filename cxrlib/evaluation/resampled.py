@@ -113,12 +113,13 @@ def resample_all(
     for times in draws(patients, resamples, np.random.default_rng(seed)):
         precision = np.full(len(times), np.nan)
         for arm in arms:
-            values = prepared[arm].figures(times)
+            values, ladders = prepared[arm].figures(times)
             if arm == reference:
                 called = prepared[arm].calls_any(times)
                 found = values[..., quantity("precision_positive")].mean(axis=1)
                 precision = np.where(called, found, np.nan)
-            values[..., quantity(AT_PRECISION)] = prepared[arm].recall_at(precision, times)
+            for number, steps in enumerate(ladders):
+                values[:, number, quantity(AT_PRECISION)] = ranking.recall_at_precision(steps, precision)
             parts[arm].append(values)
     return {arm: _resampled(arm, prepared[arm], np.concatenate(parts[arm]), resamples, seed) for arm in scores}
 
@@ -192,16 +193,17 @@ class _Prepared:
         self.squared_errors = [_patient_sums(scores, error) for error in errors]
         self.films = _patient_sums(scores, np.ones((1, len(scores.labels))))
 
-    def figures(self, times: np.ndarray) -> np.ndarray:
-        """All `QUANTITIES` but the last, (resamples, seeds, quantities), for patients drawn so many times."""
+    def figures(self, times: np.ndarray) -> tuple[np.ndarray, list[ranking.Ladder]]:
+        """All `QUANTITIES` but the last, (resamples, seeds, quantities), for patients drawn so many times; and each
+        seed's ladder, of which the last is made."""
         values = np.full((len(times), len(self.scores.seeds), len(QUANTITIES)), np.nan)
         for number, point in enumerate(OPERATING_POINTS):
             sums = np.einsum("rp,spc->rsc", times, self.counts[point], optimize=True)
             metrics = metrics_from_counts(sums)
             values[..., number * len(THRESHOLD_METRICS) : (number + 1) * len(THRESHOLD_METRICS)] = metrics
         weights = times[:, self.scores.patients]
-        for seed, order in enumerate(self.orders):
-            steps = ranking.ladder(order, weights)
+        ladders = [ranking.ladder(order, weights) for order in self.orders]
+        for seed, steps in enumerate(ladders):
             values[:, seed, quantity("roc_auc")] = ranking.roc_auc(steps)
             values[:, seed, quantity("average_precision")] = ranking.average_precision(steps)
             slopes = weighted_slopes(self.scores.labels, self.logits[seed], weights)
@@ -210,7 +212,7 @@ class _Prepared:
             values[..., quantity(metric)] = (times @ errors.T) / (times @ self.films.T)
         positive = weights @ self.scores.labels
         values[(positive == 0) | (positive == weights.sum(axis=1))] = np.nan
-        return values
+        return values, ladders
 
     def calls_any(self, times: np.ndarray) -> np.ndarray:
         """Whether every seed calls at least one film positive at threshold 0.5, (resamples,)."""
@@ -227,12 +229,6 @@ class _Prepared:
             columns = [quantity(metric, point) for metric in THRESHOLD_METRICS]
             number[columns] = _patients_of_answers(self.counts[point])
         return number
-
-    def recall_at(self, precision: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """Recall at this precision, (resamples,) to (resamples, seeds)."""
-        weights = times[:, self.scores.patients]
-        found = [ranking.recall_at_precision(ranking.ladder(order, weights), precision) for order in self.orders]
-        return np.stack(found, axis=1)
 
 
 def _patients_of_answers(counts: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import pandas as pd
 from cxrlib.artifacts import is_finished, read_json, sha256_of, write_csv, write_json, write_record
 from cxrlib.classifier.calibration import calibrated
 from cxrlib.classifier.prediction import read_predictions
-from cxrlib.classifier.settings import dose_arm, synthetic_percent
+from cxrlib.classifier.settings import dose_arm, has_network, synthetic_percent
 from cxrlib.data.images import films_identity, load_manifest
 from cxrlib.data.settings import ROLES
 from cxrlib.errors import InputError
@@ -110,9 +110,10 @@ def gather_predictions(study: Study) -> pd.DataFrame:
     predictions = pd.concat(parts, ignore_index=True)
     for role in JUDGED_ROLES:
         known = set(load_manifest(study, role)["image_id"].astype(str))
-        for (arm, seed), rows in predictions[predictions["role"] == role].groupby(["arm", "seed"], sort=False):
-            found = set(rows["image_id"])
-            if found != known:
+        of_role = predictions[predictions["role"] == role]
+        for arm, seed in dict.fromkeys((arm, seed) for arm, seed, _ in _models(study)):
+            found = set(of_role.loc[(of_role["arm"] == arm) & (of_role["seed"] == seed), "image_id"])
+            if found != known and (found or role == "validation" or has_network(arm)):
                 raise InputError(
                     f"{study.results.classifier(arm, seed, 'all').parent}: predictions of {len(found)} {role} films, "
                     f"of which {len(found & known)} are among the study's {len(known)}; train it again with --force"
