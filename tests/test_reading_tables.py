@@ -85,13 +85,13 @@ def test_the_other_operating_point_gives_the_other_rows():
 
 
 def test_measures_beyond_table_two_keep_their_own_units_and_mark_a_slope_without_meaning():
-    shown = reading_tables.further_metrics(made.table2(["baseline"]), "hospital")
+    shown = reading_tables.ranking(made.table2(["baseline"]), "hospital")
     expected = made.table2(["baseline"]).query("role == 'hospital'").iloc[0]
     assert plain(shown.loc["baseline", "area under ROC"]) == (
-        f"{expected.roc_auc:.3f} ({expected.roc_auc_low:.3f} to {expected.roc_auc_high:.3f})"
+        f"{expected.roc_auc:.2f} ({expected.roc_auc_low:.2f} to {expected.roc_auc_high:.2f})"
     )
     wild = made.table2(["baseline"]).assign(calibration_slope=29769.6)
-    assert reading_tables.further_metrics(wild, "hospital").loc["baseline", "calibration slope"] == "beyond 100"
+    assert reading_tables.probabilities(wild, "hospital").loc["baseline", "calibration slope"] == "beyond 100"
 
 
 def test_corrected_p_stand_run_by_run_under_their_test():

@@ -1,6 +1,6 @@
 """Tables of chapter 5: Table 1, Table 2, differences between arms."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,20 +66,29 @@ def _class_row(row: Any, model: str, label: str) -> tuple[str, ...]:
     return model, label, *cells
 
 
-def further_metrics(table: pd.DataFrame, role: str) -> pd.DataFrame:
-    """What the paper's Table 2 leaves out, a row per arm of table2.csv: at threshold one half, and of the ranking.
+RANKING = {"balanced_accuracy": 2, "mcc": 2, "roc_auc": 2, "average_precision": 2}
+PROBABILITIES = {"brier": 3, "brier_calibrated": 3, "calibration_slope": 1}
 
-    Plain numbers (none of them is a share of films) with 95 % intervals.
-    """
-    metrics = {
-        "balanced_accuracy": 2, "mcc": 2, "roc_auc": 3, "average_precision": 3, "brier": 3, "brier_calibrated": 3,
-        "calibration_slope": 1,
-    }  # fmt: skip
+
+def ranking(table: pd.DataFrame, role: str) -> pd.DataFrame:
+    """What the paper's Table 2 leaves out, a row per arm of table2.csv: at threshold one half, and of all thresholds."""
+    return _plain_numbers(table, role, RANKING)
+
+
+def probabilities(table: pd.DataFrame, role: str) -> pd.DataFrame:
+    """How far the probabilities mean what they say, a row per arm of table2.csv."""
+    return _plain_numbers(table, role, PROBABILITIES)
+
+
+def _plain_numbers(table: pd.DataFrame, role: str, metrics: Mapping[str, int]) -> pd.DataFrame:
+    """Measures that are no shares of films, with 95 % intervals; `metrics` gives the digits of each."""
     rows = {
-        row["arm"]: [_plain(*(row[f"{metric}{end}"] for end in ("", "_low", "_high")), digits)
-                     for metric, digits in metrics.items()]
+        row["arm"]: [
+            _plain(*(row[f"{metric}{end}"] for end in ("", "_low", "_high")), digits)
+            for metric, digits in metrics.items()
+        ]
         for _, row in _chosen(table, role).iterrows()
-    }  # fmt: skip
+    }
     columns = [METRIC_NAMES[metric] for metric in metrics]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("arm")
 
