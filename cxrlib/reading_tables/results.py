@@ -71,7 +71,7 @@ PROBABILITIES = {"brier": 3, "brier_calibrated": 3, "calibration_slope": 1}
 
 
 def ranking(table: pd.DataFrame, role: str) -> pd.DataFrame:
-    """What the paper's Table 2 leaves out, a row per arm of table2.csv: at threshold one half, and of all thresholds."""
+    """What Table 2 leaves out, a row per arm of table2.csv: at threshold one half, and over all thresholds."""
     return _plain_numbers(table, role, RANKING)
 
 
