@@ -109,10 +109,13 @@ def generator_logs(study: Study, fold: str = "all") -> dict[str, pd.DataFrame]:
 
 
 def classifier_logs(study: Study, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """The training log of each arm's classifier (of a cross-fitted arm the first fold's); the source rule has none."""
+    """The training log of each arm's classifier (of a cross-fitted arm the first fold's); doses are left out.
+
+    The source rule has none.
+    """
     folders = {
         arm: study.results.classifier(arm, seed, study.classifier_folds(arm)[0])
-        for arm in study.classifier_arms
+        for arm in study.classifier.arms
         if has_network(arm)
     }
     return {arm: pd.read_csv(folder / "log.csv") for arm, folder in folders.items()}
