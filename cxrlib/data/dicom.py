@@ -24,6 +24,7 @@ from cxrlib.data.dicom_labels import ROWS_NAMED, FilmLabels, read_film_labels
 from cxrlib.data.dicom_pixels import BLACK_PERCENTILE, LONG_SIDE_PX, WHITE_PERCENTILE, convert_file
 from cxrlib.data.dicom_source import walk
 from cxrlib.data.dicom_workers import Lost, run_isolated
+from cxrlib.data.listing import CONTACT_SHEETS, IMPORT_TABLE
 from cxrlib.data.pseudonyms import Pseudonyms, default_key_file, load_pseudonyms, make_private_folder
 from cxrlib.errors import InputError
 
@@ -34,7 +35,7 @@ Progress = Callable[[str], Callable[[int, int], None]]
 
 SECONDS_PER_FILE = 60
 UTF8 = {"encoding": "utf-8", "errors": "surrogateescape"}  # file names that are no text stay as they are
-IMAGES, BORDERS, LABELS_FILE, IMPORT_FILE = "images", "borders", "labels.csv", "import.csv"
+IMAGES, LABELS_FILE = "images", "labels.csv"
 LABEL_COLUMNS = ("file", "patient_id", "label", "view", "sex", "age", "year")
 IMPORT_COLUMNS = ("file_id", "image_id", "outcome", "reason")
 # Whatever changes how a film looks or what a header means belongs here: a journal of other settings starts afresh.
@@ -73,10 +74,10 @@ class Imported:
                 + (f" and {more:,} more" if more > 0 else "")
                 + "; have ids lost leading zeros in a spreadsheet?"
             )
-        yield f"{out}: {LABELS_FILE}, {IMPORT_FILE}, {IMAGES}/"
+        yield f"{out}: {LABELS_FILE}, {IMPORT_TABLE}, {IMAGES}/"
         if self.sheets:
             yield (
-                f"LOOK at {out / BORDERS}: {self.sheets} sheets of all films' borders. "
+                f"LOOK at {out / CONTACT_SHEETS}: {self.sheets} sheets of all films' borders. "
                 "No program can promise that no name is printed in the pixels."
             )
         yield f"Keep to yourselves: {self.key_file} (the key) and {self.private_folder / 'files.csv'} (who is who)"
@@ -231,7 +232,7 @@ def _clear_films(work: _Import) -> None:
 
 def _draw_sheets(work: _Import) -> int:
     """Write the contact sheets, unless those of exactly these films are there."""
-    borders = work.out / BORDERS
+    borders = work.out / CONTACT_SHEETS
     ids = "".join(row["image_id"] for row in work.journal.used())
     digest = hashlib.sha256(f"{SETTINGS}\0{ids}".encode()).hexdigest()
     number = -(-work.journal.count("image_id") // FILMS_PER_SHEET)
@@ -270,7 +271,7 @@ def _write_tables(work: _Import) -> None:
         ((*_outcome(row), row["detail"], os.fsdecode(row["path"])) for row in journal.outcomes()),
         mode=0o600,
     )
-    _write_rows(work.out / IMPORT_FILE, IMPORT_COLUMNS, (_outcome(row) for row in journal.outcomes()))
+    _write_rows(work.out / IMPORT_TABLE, IMPORT_COLUMNS, (_outcome(row) for row in journal.outcomes()))
     labelled = (
         (f"{IMAGES}/{row['image_id']}.png", *(row[name] for name in LABEL_COLUMNS[1:])) for row in journal.used()
     )

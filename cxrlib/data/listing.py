@@ -11,6 +11,8 @@ from cxrlib.data.containment import refusal
 from cxrlib.data.manifest import MANIFEST_COLUMNS, validate_manifest
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".pgm", ".gif", ".webp")
+# What `cxr import-dicom` leaves beside the images and their labels.
+IMPORT_TABLE, CONTACT_SHEETS = "import.csv", "borders"
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,13 @@ def is_folder(root: Path) -> bool:
 
 
 def unlisted_images(root: Path, named: Collection[str]) -> list[str]:
-    """Image files under `root`, by their suffix, that are not among the `named` (relative to `root`)."""
-    return [file for file in files_under(root) if file.lower().endswith(IMAGE_SUFFIXES) and file not in named]
+    """Image files under `root`, by their suffix, that are not among the `named` (relative to `root`).
+
+    The contact sheets of a DICOM import are no films, and expected.
+    """
+    sheets = f"{CONTACT_SHEETS}{os.sep}" if (root / IMPORT_TABLE).is_file() else None
+    images = (file for file in files_under(root) if file.lower().endswith(IMAGE_SUFFIXES) and file not in named)
+    return [file for file in images if not (sheets and file.startswith(sheets))]
 
 
 def files_under(root: Path) -> Iterator[str]:

@@ -137,7 +137,9 @@ def test_the_output_is_a_folder_that_the_reader_reads(hospital):
     hospital.add("b", PatientID="P1", PatientAge="", PatientBirthDate="19600318", PatientSex="O")
     hospital.add("c", PatientID="p2 ", PatientAge="011M", StudyDate="")
     hospital.run()
-    films = read_folder(FolderSource(reader="folder", folder=hospital.out)).manifest
+    listing = read_folder(FolderSource(reader="folder", folder=hospital.out))
+    assert (listing.unexpected, listing.unreadable) == ((), []), "the contact sheets are expected"
+    films = listing.manifest
     assert sorted(zip(films["label"], films["view"], films["sex"], films["age"], strict=True)) == [
         ("negative", "PA", "F", 0.0), ("positive", "AP", "M", 90.0), ("positive", "PA", "", 59.0),
     ]  # fmt: skip
