@@ -6,8 +6,10 @@ import statsmodels.api as sm
 from made_predictions import make_predictions
 from scipy import stats
 from sklearn import metrics as reference
+from statsmodels.stats.proportion import proportion_confint
 
 from cxrlib.evaluation.calibration import logit
+from cxrlib.evaluation.comparison import table2
 from cxrlib.evaluation.metrics import METRICS, probability_metrics, threshold_metrics
 from cxrlib.evaluation.resampled import answer_intervals, draw_seeds, draws, quantity, resample_all
 from cxrlib.evaluation.scores import collect_scores
@@ -74,6 +76,28 @@ def test_intervals_of_bare_answers_are_those_of_an_arm_with_them():
     for name, interval in found.items():
         assert interval.estimate == pytest.approx(arm.figures.estimates[quantity(name)], abs=1e-12)
         assert (interval.low, interval.high) == pytest.approx(bounds[quantity(name)], abs=1e-12)
+
+
+@pytest.mark.parametrize(("patients", "groups"), [(7, 7), (300, 300), (1000, 400)])
+def test_every_patient_is_left_out_once(patients, groups):
+    blocks = list(draws(patients, 5, np.random.default_rng(0)))
+    assert max(len(block) for block in blocks) <= 250
+    rows = np.concatenate(blocks)
+    assert (rows[0] == 1).all()
+    assert (rows[1:6].sum(axis=1) == patients).all()
+    assert len(rows) == 6 + groups
+    assert ((rows[6:] == 0).sum(axis=0) == 1).all()
+
+
+def test_where_every_answer_is_right_a_share_has_wilsons_interval_for_so_many_patients():
+    predictions = make_predictions(arms=("baseline",), patients=30)
+    perfect = predictions.assign(p_positive=np.where(predictions["label"] == "positive", 0.9, 0.1))
+    resampled = {"hospital": resample_all(collect_scores(perfect, "hospital"), seed=1, resamples=100)}
+    row = table2(resampled).query("operating_point == 'fixed'").iloc[0]
+    for metric, patients in (("recall_positive", 15), ("recall_negative", 15), ("accuracy", 30)):
+        expected = proportion_confint(patients, patients, method="wilson")
+        assert (row[f"{metric}_low"], row[f"{metric}_high"]) == pytest.approx(expected, abs=1e-9)
+        assert row[metric] == 1
 
 
 def test_same_seed_same_resamples_and_they_don_t_depend_on_the_other_arms():
