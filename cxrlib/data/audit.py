@@ -29,6 +29,8 @@ DUPLICATE_COLUMNS = (
     "role_a", "image_id_a", "file_a", "role_b", "image_id_b", "file_b", "kind", "correlation", "dropped",
 )  # fmt: skip
 EXAMPLES = 3
+# The films of which roles each role's films are compared with; the hospital's also with its own of other folds.
+COMPARED = {"validation": ("training",), "hospital": ("training", "validation", "hospital")}
 
 Progress = Callable[..., None]
 
@@ -122,21 +124,19 @@ def find_copies(study: "Study", films: dict[str, ImageSet], progress: Progress |
     Simulated films among themselves are compared by their pixels alone: each has an anatomy drawn for itself, but that
     has fewer features than a patient's, so that at small sizes phantoms would be taken for copies.
     """
-    total = sum(map(len, films.values()))
-    queried = sum(len(films[role]) for role in ROLES[1:])
-    hashes = _file_hashes(study, films, _part_of(progress, 0, total + queried))
-    done, rows = total, []
-    for role_b in ("validation", "hospital"):
-        roles_a = [role for role in ROLES[: ROLES.index(role_b) + 1] if role == "hospital" or role != role_b]
-        may = _Comparable(films, hashes, roles_a, role_b)
+    simulated = {role for role in ROLES if study.data.source(role).reader == "phantom"}
+    searched = [role for role, others in COMPARED.items() if not simulated.issuperset((role, *others))]
+    done = sum(map(len, films.values()))
+    total = done + sum(len(films[role]) for role in searched)
+    hashes, rows = _file_hashes(study, films, _part_of(progress, 0, total)), []
+    for role_b, roles_a in COMPARED.items():
+        may = _Comparable(films, hashes, simulated, roles_a, role_b)
         for role_a, b, a in may.same_files():
             rows.append(_pair(films, role_a, a, role_b, b, "same-file", 1.0))
-        if all(study.data.source(role).reader == "phantom" for role in (*roles_a, role_b)):
+        if role_b not in searched:
             continue
         sets = [films[role].images for role in roles_a]
-        found = find_near_duplicates(
-            sets, films[role_b].images, may.other_files, _part_of(progress, done, total + queried)
-        )
+        found = find_near_duplicates(sets, films[role_b].images, may.other_files, _part_of(progress, done, total))
         done += len(films[role_b])
         for role_a, copies in zip(roles_a, found, strict=True):
             for copy in copies:
@@ -148,9 +148,14 @@ class _Comparable:
     """Which films of the roles `roles_a` a film of `role_b` is compared with."""
 
     def __init__(
-        self, films: dict[str, ImageSet], hashes: dict[str, np.ndarray], roles_a: list[str], role_b: str
+        self,
+        films: dict[str, ImageSet],
+        hashes: dict[str, np.ndarray],
+        simulated: set[str],
+        roles_a: tuple[str, ...],
+        role_b: str,
     ) -> None:
-        self._films, self._hashes, self._roles_a, self._role_b = films, hashes, roles_a, role_b
+        self._hashes, self._simulated, self._roles_a, self._role_b = hashes, simulated, roles_a, role_b
         self._who = {role: films[role].manifest[["patient_id", "fold"]].to_numpy(str) for role in (*roles_a, role_b)}
 
     def same_files(self) -> Iterator[tuple[str, int, int]]:
@@ -162,7 +167,8 @@ class _Comparable:
 
     def other_files(self, number: int, row: int) -> np.ndarray:
         """bool (N,): the films to compare in the role of this number that are not the very same file."""
-        return self._compared(number, row) & ~self._same(number, row)
+        both_simulated = self._simulated.issuperset((self._roles_a[number], self._role_b))
+        return self._compared(number, row) & ~self._same(number, row) & (not both_simulated)
 
     def _same(self, number: int, row: int) -> np.ndarray:
         return self._hashes[self._roles_a[number]] == self._hashes[self._role_b][row]

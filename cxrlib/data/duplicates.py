@@ -3,10 +3,10 @@
 All chests resemble each other, so a likeness is not yet a copy. The search has two steps.
 
 1. *Sieve.* Each film becomes a hash of its coarse shades: the lowest frequencies of the cosine transform of the
-   equalised film, as in `imagehash.phash`, but kept as numbers, centred and scaled over all films, where `imagehash`
-   keeps one bit each. On 519 x 7,400 distinct real films the numbers let 1 pair in 10,000 pass, where bits that find as
-   many copies let 1 in 100 pass; and one matrix product compares thousands of films at once. Every queried film is
-   hashed in 90 `VARIANTS` (mirrored or not, cropped or widened by up to 10 %, shifted), so that copies of it are met.
+   equalised film, as in `imagehash.phash`, but kept as numbers, centred and scaled over all films. On 519 x 7,400
+   distinct real films the numbers let 3 pairs in 10,000 pass to the second step; the 64 bits that `imagehash` keeps let
+   nearly 1 in 100 pass if they are to lose no more copies. Every queried film is hashed in 90 `VARIANTS` (mirrored or
+   not, cropped or widened by up to 10 %, shifted), so that copies of it are met.
 2. *Alignment.* For pairs that pass, position and scale are refined until the correlation of fine detail (equalised,
    high-passed, of locally even contrast) is greatest. Equalising takes brightness and gamma out of the matter.
 

@@ -163,6 +163,9 @@ def test_simulated_films_are_compared_by_their_pixels(tiny_study_file):
     study = load_study(tiny_study_file)
     audit = prepare_study(study)
     assert audit["excluded"] == {"training": [], "validation": [], "hospital": []}
+    steps = []
+    audit_study(study, force=True, progress=lambda done, total: steps.append((done, total)))
+    assert steps[-1][0] == steps[-1][1]
     films = np.load(study.results.images("training", 32))
     films[4] = np.load(study.results.images("hospital", 32))[2]
     np.save(study.results.images("training", 32), films)
@@ -189,7 +192,11 @@ def test_near_duplicates_between_roles_are_dropped_and_those_between_folds_are_r
         (folder / "labels.csv").write_text("\n".join(lines) + "\n")
         data[role] = {"reader": "folder", "folder": str(folder)}
     study = load_study(write_tiny_study(data=data, classifier={"image_size": 128}))
-    audit = prepare_study(study)
+    seen = []
+    audit = prepare_study(study, progress=lambda what: lambda done, total: seen.append((what, done, total)))
+    steps = [(done, total) for what, done, total in seen if what == "audit"]
+    assert steps == sorted(steps)
+    assert steps[-1][0] == steps[-1][1] == (5 + 4 + 21) + (4 + 21), "each film's file, then each queried film"
     assert audit["excluded"] == {"training": ["4.jpg"], "validation": [], "hospital": []}
     pairs = pd.read_csv(study.results.duplicates, keep_default_na=False)
     assert (pairs["kind"] == "near-duplicate").all()
