@@ -35,6 +35,10 @@ from cxrlib.study import REPOSITORY
 
 RESULT = REPOSITORY / "benchmarks" / "results" / "duplicates_speed.md"
 GOAL_SECONDS, EVERY, SIMULATED = 60, 10, 400
+READING = (
+    "Processor seconds are those of all cores together: where nothing else runs, the clock shows between their share "
+    "per core and all of them."
+)
 STAGES = ("hashes", "sieve", "alignment")
 
 
@@ -129,7 +133,7 @@ def report(rounds: pd.DataFrame, facts: dict[str, object], options: argparse.Nam
         f"Of {last['planted']:.0f} planted copies {last['found']:.0f} were found, and {last['others']:.0f} other pairs "
         "were taken for copies.",
         "",
-        f"Load when the rounds began: {rounds['load'].min():.1f} to {rounds['load'].max():.1f}.",
+        f"Load when the rounds began: {rounds['load'].min():.1f} to {rounds['load'].max():.1f}. {READING}",
         "",
         f"{facts['date']}, commit {str(facts['commit'])[:12]}, {facts['processor']}, Python {facts['python']}, "
         f"numpy {facts['numpy']}, scipy {facts['scipy']}.",
