@@ -153,7 +153,8 @@ def _check_out(work: _Import) -> None:
         )
     work.journal.remember("began", "yes")
     try:
-        work.out.mkdir(parents=True, exist_ok=True)
+        # Films of patients: whom else to let in is the hospital's decision.
+        work.out.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Unfinished until it is written again.
         (work.out / LABELS_FILE).unlink(missing_ok=True)
     except OSError as error:

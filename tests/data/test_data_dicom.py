@@ -15,7 +15,9 @@ from dicom_films import convert_or_crash, film, ramp, save
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
+from typer.testing import CliRunner
 
+from cxrlib.cli import app
 from cxrlib.data import dicom
 from cxrlib.data.dicom import import_dicom
 from cxrlib.data.folder import read_folder
@@ -298,6 +300,16 @@ def test_places_within_each_other_and_folders_of_others_are_refused(hospital, tm
     with pytest.raises(InputError, match="choose an empty folder"):
         hospital.run()
     assert [path.name for path in hospital.out.iterdir()] == ["thesis.txt"]
+
+
+def test_an_import_without_a_film_says_why_and_fails(hospital):
+    hospital.add("a", Modality="CT")
+    options = ["--labels", hospital.labels, "--out", hospital.out, "--key", hospital.key]
+    done = CliRunner().invoke(app, ["import-dicom", *map(str, [hospital.source, *options])])
+    assert "1 files = 0 used + 1 skipped" in done.stdout
+    assert "another modality than CR or DX" in done.stdout
+    assert isinstance(done.exception, InputError)
+    assert "no film was used" in str(done.exception)
 
 
 def test_killed_at_any_moment_it_goes_on_to_the_same_result(tmp_path):

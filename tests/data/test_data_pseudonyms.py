@@ -200,6 +200,7 @@ def is_pseudonym(text: str) -> bool:
 
 def test_what_is_private_lies_beside_the_key_for_its_owner_only(exported):
     _, out, printed = exported
+    assert stat.S_IMODE(out.stat().st_mode) == 0o700
     private = out.parent / "private"
     for path in private.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
