@@ -312,3 +312,16 @@ def test_figure_two_shows_each_film_plain_and_as_every_arm_saw_it():
     assert {"hospital film", "synthetic film", "simulated", "baseline: positive"} <= set(texts(figure))
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), films(1)[0])
     assert overlaps(figure) == []
+
+
+def test_the_area_under_a_drawn_precision_recall_curve_is_the_average_precision():
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
+    random = np.random.default_rng(1)
+    for p_positive in (random.uniform(0, 1, 80), np.full(80, 0.4)):
+        labels = random.integers(0, 2, 80)
+        precision, recall, _ = precision_recall_curve(labels, p_positive)
+        keys = {"role": "hospital", "arm": "baseline", "seed": 0, "curve": "precision_recall"}
+        table = pd.DataFrame({**keys, "x": recall[::-1], "y": precision[::-1]})
+        drawn = figures.curves(table, "hospital", "").axes[1].get_lines()[0].get_ydata()
+        assert drawn[1:].mean() == pytest.approx(average_precision_score(labels, p_positive), abs=0.02)

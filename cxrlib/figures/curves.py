@@ -75,7 +75,8 @@ def _against_baseline(
     if seeds is not None:
         text = "\n".join(f"{name}  {_mean_area(seeds, role, name, area)}" for name in names)
         ax.text(0.97 if curve == "roc" else 0.03, 0.03, f"{METRIC_NAMES[area]}\n{text}", transform=ax.transAxes,
-                ha="right" if curve == "roc" else "left", va="bottom", fontsize=8, linespacing=1.3)  # fmt: skip
+                ha="right" if curve == "roc" else "left", va="bottom", fontsize=8, linespacing=1.3,
+                bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1.5})  # fmt: skip
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     ax.tick_params(labelbottom=True)
     ax.set_xlabel(x_name)
@@ -90,14 +91,25 @@ def _mean_area(seeds: pd.DataFrame, role: str, arm: str, area: str) -> str:
 
 def _curve_band(ax: Axes, part: pd.DataFrame, look: tuple[str, Any, str]) -> None:
     grid = np.linspace(0, 1, 201)
-    lines = []
-    for _, curve in part.groupby("seed"):
-        ordered = curve.sort_values(["x", "y"], kind="stable")
-        lines.append(np.interp(grid, ordered["x"], ordered["y"]))
-    values = np.array(lines)
+    stepped = (part["curve"] == "precision_recall").all()
+    values = np.array([_heights(curve, grid, stepped) for _, curve in part.groupby("seed")])
     colour, line, _ = look
     ax.fill_between(grid, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.16, linewidth=0)
     ax.plot(grid, values.mean(axis=0), color=colour, linestyle=line)
+
+
+def _heights(curve: pd.DataFrame, grid: np.ndarray, stepped: bool) -> np.ndarray:
+    """A curve's heights on a grid; `stepped`, the precision of the highest threshold that reaches each recall.
+
+    Between two thresholds precision does not run straight (Davis and Goadrich 2006); the area under the steps is the
+    average precision.
+    """
+    if not stepped:
+        ordered = curve.sort_values(["x", "y"], kind="stable")
+        return np.interp(grid, ordered["x"], ordered["y"])
+    ordered = curve.sort_values(["x", "y"], ascending=[True, False], kind="stable")
+    at = np.searchsorted(ordered["x"].to_numpy(), grid - 1e-12)
+    return ordered["y"].to_numpy()[np.minimum(at, len(ordered) - 1)]
 
 
 def reliability(table: pd.DataFrame, role: str, origin: str, arms: Sequence[str] | None = None) -> Figure:
