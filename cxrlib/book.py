@@ -41,10 +41,10 @@ def build_book(study: Study, *, force: bool = False) -> Path:
     if not force and (html / "index.html").exists() and record.exists() and read_json(record)["made_from"] == wanted:
         os.utime(html / "index.html")
         return html / "index.html"
+    check_results(study)
     aside = study.build_folder / "aside"
     shutil.rmtree(aside, ignore_errors=True)
     _run_jupyter_book(source, aside, log)
-    check_results(study)
     check_publishable(aside / "_build" / "html", study)
     record.unlink(missing_ok=True)
     _swap(aside / "_build" / "html", html)

@@ -22,6 +22,7 @@ from cxrlib.figures import FilmRow, film_sheet
 from cxrlib.guard import check_publishable, check_results, near_copies, private_findings
 from cxrlib.guard.names import Names
 from cxrlib.guard.pixels import FilmIndex
+from cxrlib.narration.exhibits import _synthetic_row
 from cxrlib.study import load_study
 
 SIZE = 64
@@ -316,3 +317,13 @@ def test_real_films_of_others_are_not_taken_for_private_ones(real_films):
 def test_a_synthetic_film_that_copies_a_private_one_is_known(study):
     made = np.concatenate([patterns(4, seed=9), patterns(3)[1:2], patterns(2, seed=10)])
     assert near_copies(study, made).tolist() == [False] * 4 + [True] + [False] * 2
+
+
+def test_a_synthetic_copy_is_left_out_of_figures_and_its_row_says_so(study):
+    films = np.concatenate([patterns(3, seed=9), patterns(3)[1:2]])
+    row = _synthetic_row(study, "synthetic · positive", films)
+    assert len(row.films) == 3
+    assert "1 left out, too near to a film that may not be shown" in row.title
+    unshown = _synthetic_row(study, "synthetic · positive", films[:3])
+    assert len(unshown.films) == 3
+    assert unshown.title == "synthetic · positive"

@@ -71,13 +71,12 @@ def private_findings(study: Study, folder: Path) -> list[str]:
     if not secrets or not folder.exists():
         return []
     problems: list[str] = []
-    seen: dict[bytes, list[str]] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink()):
         where = str(path.relative_to(folder))
         if path.is_symlink():
             problems.append(f"{where}: a link; only files of its own are published")
             continue
-        problems += _findings(path, where, secrets, seen)
+        problems += _findings(path, where, secrets)
     return problems
 
 
@@ -110,7 +109,7 @@ def _sheet(films: np.ndarray) -> np.ndarray:
     return sheet
 
 
-def _findings(path: Path, where: str, secrets: Sequence[Secrets], seen: dict[bytes, list[str]]) -> Iterator[str]:
+def _findings(path: Path, where: str, secrets: Sequence[Secrets]) -> Iterator[str]:
     named: dict[str, set[str]] = {}
     shown: dict[str, set[int]] = {}
     for piece in pieces_of(path, where):
@@ -118,21 +117,13 @@ def _findings(path: Path, where: str, secrets: Sequence[Secrets], seen: dict[byt
             if piece.text:
                 named.setdefault(secret.role, set()).update(secret.names.found_in(piece.text, binary=piece.binary))
             if piece.picture is not None and secret.films is not None:
-                shown.setdefault(secret.role, set()).update(_films_in(piece.picture, secret, seen))
+                shown.setdefault(secret.role, set()).update(match.film for match in secret.films.search(piece.picture))
     for role, names in named.items():
         if names:
             yield f"{where}: {_number(len(names), 'id or file name', 'ids or file names')} of the {role} role"
     for role, films in shown.items():
         if films:
             yield f"{where}: shows {_number(len(films), 'film', 'films')} of the {role} role, or as good as"
-
-
-def _films_in(picture: np.ndarray, secret: Secrets, seen: dict) -> set[int]:
-    """Films in a picture; the same picture is in a page, a notebook and a file, and is searched once."""
-    key = (secret.role, picture.shape, hash(picture.tobytes()))
-    if key not in seen:
-        seen[key] = {match.film for match in secret.films.search(picture)}
-    return seen[key]
 
 
 def _secrets(study: Study) -> list[Secrets]:

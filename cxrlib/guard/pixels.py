@@ -14,6 +14,7 @@ What it can't find: films shown smaller than 48 pixels a side, turned by more th
 than about a tenth, blurred beyond recognition, or strips and corners of less than half a film's side.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -80,6 +81,7 @@ class FilmIndex:
 
     def __init__(self, films: np.ndarray) -> None:
         self.films = films
+        self._searched: dict[bytes, list[Match]] = {}
         quarters, self._film, self._offset, self._mirrored = _quarters(films)
         self._features, kept = _features(quarters)
         self._film, self._offset, self._mirrored = (part[kept] for part in (self._film, self._offset, self._mirrored))
@@ -88,9 +90,17 @@ class FilmIndex:
         self._together = float(np.clip(self._own_likeness() + MARGIN, TOGETHER_CORRELATION, ALONE_CORRELATION))
 
     def search(self, picture: np.ndarray) -> list[Match]:
-        """The films that a grey picture, uint8 (H, W), shows; at most one match a film."""
-        found = self._alike(picture)
-        return [m for m in found if m.correlation >= ALONE_CORRELATION or m.together >= self._together]
+        """The films that a grey picture, uint8 (H, W), shows; at most one match a film.
+
+        A figure is in a page, in a notebook and in a file of its own; it is searched once.
+        """
+        key = hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).digest()
+        if key not in self._searched:
+            found = self._alike(picture)
+            self._searched[key] = [
+                match for match in found if match.correlation >= ALONE_CORRELATION or match.together >= self._together
+            ]
+        return self._searched[key]
 
     def _alike(self, picture: np.ndarray) -> list[Match]:
         """The best place of every film that anything in the picture looks like."""
@@ -196,22 +206,20 @@ def _spread(tiles: np.ndarray) -> np.ndarray:
     return energy.sum(1) ** 2 / np.maximum(tiles[0].size * (energy**2).sum(1), 1e-9)
 
 
-def _band() -> np.ndarray:
-    """Weights float32 (BAND, BAND) of the cosine coefficients: those too coarse or too fine for the sieve are 0."""
+def _cosines() -> np.ndarray:
+    """float32 (TILE², d): products of two cosines, those neither too coarse nor too fine for the sieve."""
+    waves = dct(np.eye(TILE), norm="ortho", axis=0)[:BAND]
     across, down = np.meshgrid(np.arange(BAND), np.arange(BAND))
-    frequency = np.hypot(across, down)
-    return ((frequency >= 1.5) & (frequency <= BAND - 0.5)).astype(np.float32)
+    frequency = np.hypot(across, down).ravel()
+    return np.kron(waves, waves)[(frequency >= 1.5) & (frequency <= BAND - 0.5)].T.astype(np.float32)
 
 
-_COSINES = dct(np.eye(TILE), norm="ortho", axis=0)[:BAND].T.astype(np.float32)
-_WEIGHTS = _band()
-_USED = _WEIGHTS.ravel() > 0
+_COSINES = _cosines()
 
 
 def _features(tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors float32 (m, d) of the tiles (n, TILE, TILE) that have any structure, and which these are."""
-    coefficients = np.einsum("nyv,yu->nuv", tiles @ _COSINES, _COSINES, optimize=True)
-    vectors = (coefficients * _WEIGHTS).reshape(len(tiles), -1)[:, _USED]
+    vectors = tiles.reshape(len(tiles), -1) @ _COSINES
     length = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
     kept = np.flatnonzero(length > LEAST_STRUCTURE)
     return vectors[kept] / length[kept, None], kept
