@@ -9,8 +9,10 @@ from rich.table import Table
 from cxrlib.artifacts import read_json
 from cxrlib.data.audit import check_before, prepare_study
 from cxrlib.data.covidx import compare_with_lists, labels_path
+from cxrlib.data.images import load_manifest
 from cxrlib.data.preparation import read_listing
 from cxrlib.data.settings import ROLES, CovidxSource, PhantomSource
+from cxrlib.data.shortcuts import fit_source_rule
 from cxrlib.errors import InputError
 from cxrlib.study import Study
 from cxrlib.workflow import only_one_report
@@ -37,6 +39,7 @@ def check_study(
     if unreadable.row_count:
         yield unreadable
     yield from _copies(study, audit)
+    yield from _source_rule_lines(study)
     yield f"\n{verdict(study, audit)}"
 
 
@@ -69,8 +72,9 @@ def _official_lists(study: Study) -> Iterator[str]:
         for split in ("train", "test"):
             source = used.get(split) or next(iter(used.values())).model_copy(update={"split": split})
             if labels_path(folder, split).exists():
-                note = "" if split in used else "  (no role of this study uses this split)\n"
-                yield f"{note}{compare_with_lists(source).summary()}"
+                yield compare_with_lists(source).summary()
+                if split not in used:
+                    yield "  no role of this study uses this split"
             elif split in used:
                 yield f"{labels_path(folder, split)}: the official list is missing"
 
@@ -132,6 +136,27 @@ def _copies(study: Study, audit: dict[str, Any]) -> Iterator[RenderableType]:
         table.add_row(found["role_b"], other, found["kind"], f"{found['pairs']:,}", "nothing" if within else other)
     yield table
     yield f"Side by side (private): {study.results.duplicates}"
+
+
+def _source_rule_lines(study: Study) -> Iterator[str]:
+    """How far the source alone gives the labels away; nothing where the public films have a single source."""
+    manifests = {role: load_manifest(study, role) for role in ROLES}
+    labels = {role: (manifest["label"] == "positive").to_numpy(int) for role, manifest in manifests.items()}
+    rule = fit_source_rule(manifests["training"]["source"], labels["training"])
+    if len(rule.counts) < 3:
+        yield "\nThe training films name fewer than two sources, so a source can't give their labels away."
+        return
+    yield "\nWhat the source alone tells, by a rule that knows only the sources of the training films"
+    for role, manifest in manifests.items():
+        known = rule.knows(manifest["source"])
+        commoner = max(labels[role].mean(), 1 - labels[role].mean())
+        if not known.any():
+            yield f"  {role}: nothing, its sources are other ones"
+            continue
+        right = ((rule.predict(manifest["source"]) >= 0.5) == labels[role])[known].mean()
+        films = f"{known.sum():,} films" if known.all() else f"the {known.sum():,} films of a known source"
+        yield f"  {role}: the label of {right:.1%} of {films} (the commoner label alone: {commoner:.1%})"
+    yield "  A classifier that recognises where a film was taken can be that good without looking at the lungs."
 
 
 def verdict(study: Study, audit: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.errors import InputError
 from cxrlib.evaluation.metrics import METRICS
 from cxrlib.study import load_study
-from cxrlib.tables import gather_predictions, make_tables, measure_quality, statements_path
+from cxrlib.tables import gather_predictions, make_tables, measure_quality, statements_path, table1
 
 ARMS = ["baseline", "synthetic", "synthetic-crossfit", "oversampled"]
 
@@ -78,7 +78,7 @@ def test_every_arm_is_judged_on_all_hospital_films(finished_study):
 
 
 def test_table_1_counts_the_manifests(finished_study):
-    table = pd.read_csv(finished_study.results.table("table1")).set_index("role")
+    table = table1(finished_study).set_index("role")
     assert table.index.tolist() == ["training", "training + synthetic", "validation", "hospital"]
     assert table.loc["training", ["positive_images", "negative_images"]].tolist() == [12, 20]
     assert table.loc["training + synthetic", ["positive_images", "negative_images"]].tolist() == [28, 36]

@@ -29,9 +29,9 @@ from cxrlib.classifier.network import pixel_statistics, working_precision
 from cxrlib.classifier.openings import count_openings, record_opening
 from cxrlib.classifier.prediction import predict_probabilities, predictions_table
 from cxrlib.classifier.settings import has_network, synthetic_percent
-from cxrlib.classifier.source_rule import fit_source_rule, predict_from_source
 from cxrlib.data.images import ImageSet, films_identity, load_image_set, load_manifest
 from cxrlib.data.settings import LABELS, ROLES
+from cxrlib.data.shortcuts import fit_source_rule
 from cxrlib.errors import InputError
 from cxrlib.reproducibility import deterministic, pick_device
 from cxrlib.study import Study
@@ -145,13 +145,18 @@ def _decided_by_validation(p_positive: np.ndarray, labels: np.ndarray) -> dict[s
 
 
 def _apply_source_rule(study: Study, folder: Path) -> dict[str, Any]:
-    """Learn the rule from the training films' manifest and predict the validation films; returns the record's facts."""
+    """Learn from the training films' sources, predict the validation films by theirs; returns the record's facts.
+
+    The rule is kept as sources.csv. It can't speak about a hospital, whose films come from a place that the public
+    films lack.
+    """
     started = time.perf_counter()
     validation = _validation_films(study)
     training = load_manifest(study, "training")
-    rule = fit_source_rule(training)
-    write_csv(folder / "sources.csv", rule)
-    p_positive = predict_from_source(rule, validation.manifest)
+    rule = fit_source_rule(training["source"], (training["label"] == "positive").to_numpy(int))
+    table = [(source, *counts, rule.share(source)) for source, counts in rule.counts.items()]
+    write_csv(folder / "sources.csv", pd.DataFrame(table, columns=["source", "negative", "positive", "p_positive"]))
+    p_positive = rule.predict(validation.manifest["source"])
     write_csv(folder / "predictions.csv", predictions_table(validation, "validation", p_positive))
     return {
         "seconds": time.perf_counter() - started,

@@ -25,25 +25,34 @@ FILMS_AT_ONCE = 512
 
 @dataclass(frozen=True)
 class SourceRule:
-    """The share of positive films of each source, and over all films for a source that is not known."""
+    """Knows how many films of each source were negative and positive; the entry "" counts all films.
 
-    p_positive: Mapping[str, float]
-    prevalence: float
+    A source's share of positives has Laplace's correction, (positive + 1) / (films + 2), so that no source is certain.
+    A source that is not known has the share among all films.
+    """
+
+    counts: Mapping[str, tuple[int, int]]
+
+    def share(self, source: str) -> float:
+        """Probability of `positive` that a source suggests."""
+        negative, positive = self.counts.get(source, self.counts[""])
+        return (positive + 1) / (negative + positive + 2)
 
     def predict(self, sources: Sequence[str]) -> np.ndarray:
         """float64 (N,): the probability of `positive` that each film's source alone suggests."""
-        return np.array([self.p_positive.get(source, self.prevalence) for source in sources], dtype=float)
+        names, rows = np.unique(np.asarray(sources, dtype=str), return_inverse=True)
+        return np.array([self.share(name) for name in names.tolist()], dtype=float)[rows]
 
     def knows(self, sources: Sequence[str]) -> np.ndarray:
         """bool (N,): whether the rule has seen the source."""
-        return np.array([source in self.p_positive for source in sources], dtype=bool)
+        return np.array([bool(source) and source in self.counts for source in sources], dtype=bool)
 
 
 def fit_source_rule(sources: Sequence[str], labels: np.ndarray) -> SourceRule:
-    """Learn the share of positives per source; labels are 0 or 1, an empty source counts as not known."""
+    """Count films per source; labels are 0 or 1, an empty source counts as not known."""
     sources, labels = np.asarray(sources, dtype=object), np.asarray(labels)
-    known = [source for source in dict.fromkeys(sources.tolist()) if source]
-    return SourceRule({source: float(labels[sources == source].mean()) for source in known}, float(labels.mean()))
+    chosen = {source: labels[sources == source] for source in sorted(set(sources.tolist()) - {""})} | {"": labels}
+    return SourceRule({source: (int((of == 0).sum()), int((of == 1).sum())) for source, of in chosen.items()})
 
 
 @dataclass(frozen=True)

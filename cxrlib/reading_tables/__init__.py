@@ -3,7 +3,17 @@
 Each function takes records or tables as the stages wrote them and returns a DataFrame for display.
 """
 
-from cxrlib.reading_tables.data import copies, films, folds, load_films, patients, shortcuts, unreadable, views
+from cxrlib.reading_tables.data import (
+    copies,
+    films,
+    folds,
+    load_films,
+    paper_films,
+    patients,
+    shortcuts,
+    unreadable,
+    views,
+)
 from cxrlib.reading_tables.results import (
     attention,
     confusion_counts,
@@ -16,7 +26,6 @@ from cxrlib.reading_tables.results import (
     ranking,
     significance,
     subgroups,
-    table_one,
     table_two,
 )
 from cxrlib.reading_tables.training import (
@@ -47,6 +56,7 @@ __all__ = [
     "load_films",
     "p_value",
     "paper_conclusions",
+    "paper_films",
     "patients",
     "probabilities",
     "quality",
@@ -55,7 +65,6 @@ __all__ = [
     "shortcuts",
     "significance",
     "subgroups",
-    "table_one",
     "table_two",
     "timing",
     "unreadable",

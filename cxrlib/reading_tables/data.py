@@ -9,6 +9,7 @@ import pandas as pd
 from cxrlib.artifacts import read_json
 from cxrlib.data.listing import kind_of
 from cxrlib.data.settings import LABELS, ROLES
+from cxrlib.evaluation.paper import paper_table1
 from cxrlib.evaluation.suppression import suppress_small_cells
 from cxrlib.narration.words import with_interval
 from cxrlib.study import Study
@@ -44,6 +45,12 @@ def films(table1: pd.DataFrame) -> pd.DataFrame:
     table["unreadable files"] = shown["unreadable_files"]
     table["copies dropped"] = shown["duplicates_dropped"]
     return table.set_index("role")
+
+
+def paper_films() -> pd.DataFrame:
+    """The paper's own Table 1: images of each data set by label."""
+    names = {"dataset": "data set", "positive_images": "positive films", "negative_images": "negative films"}
+    return paper_table1().rename(columns=names).set_index("data set")
 
 
 def unreadable(study: Study, records: Mapping[str, Mapping[str, Any]], most: int = 10) -> pd.DataFrame:

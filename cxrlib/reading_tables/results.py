@@ -20,19 +20,6 @@ def load(study: Study) -> dict[str, pd.DataFrame]:
     return {path.stem: pd.read_csv(path) for path in sorted(study.results.table("any").parent.glob("*.csv"))}
 
 
-def table_one(table: pd.DataFrame) -> pd.DataFrame:
-    """Table 1 in the paper's layout: data set, role, films of each label; then what the paper leaves out."""
-    names = {
-        "dataset": "data set", "positive_images": "positive films", "negative_images": "negative films",
-        "patients": "patients", "unreadable_files": "unreadable",
-    }  # fmt: skip
-    shown = table.rename(columns=names)
-    columns = [name for name in ("data set", "role", *list(names.values())[1:]) if name in shown]
-    shown = shown[columns].set_index(columns[0])
-    numbers = shown.select_dtypes("number").columns
-    return shown.assign(**{name: [_count(value) for value in shown[name]] for name in numbers})
-
-
 def _count(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:,.0f}"
 

@@ -26,7 +26,6 @@ from cxrlib.evaluation.subgroups import subgroup_table
 from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
-from cxrlib.tables.films import table1
 
 
 def make_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
@@ -51,7 +50,7 @@ def make_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
 def result_tables(study: Study, predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Every table of the results by name; values are fractions from 0 to 1, no table names a film or a patient.
 
-    table1; table2, table2_seeds, headline, differences (against the baseline), contrasts (between any two arms),
+    table2, table2_seeds, headline, differences (against the baseline), contrasts (between any two arms),
     shift (hospital against validation), tests, at_equal_precision, dose, dose_seeds; curves, calibration, decision;
     subgroups; and of the paper paper_table1, paper_table2, paper_conclusions.
     """
@@ -67,7 +66,6 @@ def result_tables(study: Study, predictions: pd.DataFrame) -> dict[str, pd.DataF
         for role, found in scores.items()
     ]
     return {
-        "table1": table1(study),
         "table2": comparison.table2(resampled),
         "table2_seeds": by_seed,
         "headline": headline,

@@ -13,7 +13,6 @@ from cxrlib.classifier.fitting import epoch_order
 from cxrlib.classifier.network import pixel_statistics
 from cxrlib.classifier.prediction import load_classifier, read_predictions
 from cxrlib.classifier.settings import ClassifierSettings
-from cxrlib.classifier.source_rule import fit_source_rule, predict_from_source
 from cxrlib.classifier.stepping import cross_entropy
 from cxrlib.classifier.training import train_classifier
 from cxrlib.data.images import load_image_set
@@ -151,33 +150,6 @@ def test_equal_steps_change_nothing_for_the_baseline(prepared_study):
     again = train_classifier(with_recipe(prepared_study, steps="equal"), "baseline", 0, "all", force=True)
     assert again["predictions_sha256"] == first["predictions_sha256"]
     train_classifier(prepared_study, "baseline", 0, "all", force=True)
-
-
-def test_source_rule_smooths_the_positive_share_of_each_source():
-    training_films = pd.DataFrame(
-        [("rsna", "negative")] * 8 + [("sirm", "positive")] * 3 + [("both", "negative"), ("both", "positive")]
-        + [("", "positive")], columns=["source", "label"],
-    )  # fmt: skip
-    rule = fit_source_rule(training_films)
-    found = predict_from_source(rule, pd.DataFrame({"source": ["rsna", "sirm", "both", "ricord", ""]}))
-    np.testing.assert_allclose(found, [1 / 10, 4 / 5, 2 / 4, 6 / 16, 6 / 16], rtol=1e-12)
-    assert rule.set_index("source").loc["rsna", ["negative", "positive"]].tolist() == [8, 0]
-
-
-def test_source_rule_solves_the_official_split_and_nearly_all_of_training(real_films):
-    """COVIDx V8B: a rule of the source alone is right on 98.15 % of train and on all of the official test list."""
-    columns = ["patient", "file", "label", "source"]
-    tables = {}
-    for split in ("train", "test"):
-        lines = (real_films / "covidx8b" / f"{split}_COVIDx8B.txt").read_text(encoding="utf-8").splitlines()
-        tables[split] = pd.DataFrame([line.rsplit(" ", 3) for line in lines], columns=columns)
-    rule = fit_source_rule(tables["train"])
-    right = {
-        split: ((predict_from_source(rule, table) >= 0.5) == (table["label"] == "positive")).mean()
-        for split, table in tables.items()
-    }
-    assert right["train"] == pytest.approx(0.9815, abs=5e-5)
-    assert right["test"] == 1.0
 
 
 def test_source_rule_goes_through_the_same_door(prepared_study):

@@ -97,10 +97,13 @@ def test_no_patient_is_in_two_parts_and_every_part_has_both_labels():
     assert shortcuts.parts_of_patients(np.array([0, 0, 1, 1]), np.array(["a", "b", "c", "c"]), "test") is None
 
 
-def test_the_source_rule_gives_the_share_of_positives_and_the_prevalence_where_it_knows_nothing():
-    rule = shortcuts.fit_source_rule(["a", "a", "b", "", "b"], np.array([1, 0, 1, 0, 1]))
-    np.testing.assert_allclose(rule.predict(["a", "b", "c", ""]), [0.5, 1, 0.6, 0.6])
-    assert rule.knows(["a", "c", ""]).tolist() == [True, False, False]
+def test_the_source_rule_smooths_the_share_of_positives_of_each_source_and_knows_the_prevalence():
+    sources = ["rsna"] * 8 + ["sirm"] * 3 + ["both"] * 2 + [""]
+    rule = shortcuts.fit_source_rule(sources, np.array([0] * 8 + [1] * 3 + [0, 1] + [1]))
+    found = rule.predict(["rsna", "sirm", "both", "ricord", ""])
+    np.testing.assert_allclose(found, [1 / 10, 4 / 5, 2 / 4, 6 / 16, 6 / 16], rtol=1e-12)
+    assert rule.counts["rsna"] == (8, 0)
+    assert rule.knows(["rsna", "ricord", ""]).tolist() == [True, False, False]
 
 
 def test_a_cross_fitted_rule_of_a_useless_source_tells_nothing():
