@@ -60,7 +60,7 @@ class Imported:
     def lines(self, out: Path) -> Iterator[str]:
         """What a person should read after an import, nothing of which names a patient or a file of the source."""
         skipped = sum(self.skipped.values())
-        yield f"{self.files:,} files = {self.used:,} used + {skipped:,} skipped"
+        yield f"{self.files:,} {'file' if self.files == 1 else 'files'} = {self.used:,} used + {skipped:,} skipped"
         yield from (f"  {count:>9,}  {reason}" for reason, count in self.skipped.items())
         labels = ", ".join(f"{count:,} {label}" for label, count in sorted(self.by_label.items()))
         yield f"{self.used:,} films of {self.patients:,} patients" + (f": {labels}" if labels else "")

@@ -27,12 +27,15 @@ from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.errors import InputError
 from cxrlib.evaluation.shares import mean_over_films
 from cxrlib.evaluation.suppression import is_small
+from cxrlib.guard import near_copies
 from cxrlib.narration.stand_ins import stand_ins
 from cxrlib.reproducibility import deterministic, pick_device, seed_for
 from cxrlib.study import Study
 
 SHOWN_ARMS = ("synthetic-crossfit", "synthetic", "synthetic-only", "oversampled", "class-weighted")
 FAILURES_SHOWN = 6
+# Of these Figure 2 takes the first that is no near copy of a film that may not be shown.
+SYNTHETIC_TRIED = 16
 # Enough for intervals of a few points; more films would cost more than the rest of the chapter.
 OUTLINED_FILMS = 200
 ATTENTION_COLUMNS = (
@@ -235,9 +238,16 @@ def _looked(study: Study, arm: str, fold: str, films: np.ndarray) -> tuple[list[
 def _figure_two(study: Study) -> Iterator[ShownFilm]:
     """A real positive (or what stands for it) and a synthetic one, each judged by the baseline and the shown arm."""
     real, source, origin, fold = _real_positive(study)
-    synthetic = load_synthetic(study, "positive", "all", study.classifier.image_size)
-    drawn = np.random.default_rng(seed_for(study.seed, "figure two", "synthetic")).integers(len(synthetic))
-    films = np.stack([real, synthetic.images[drawn]])
+    synthetic = load_synthetic(study, "positive", "all", study.classifier.image_size).images
+    drawn = np.random.default_rng(seed_for(study.seed, "figure two", "synthetic")).permutation(len(synthetic))
+    tried = np.array(synthetic[drawn[:SYNTHETIC_TRIED]])
+    shown = np.flatnonzero(~near_copies(study, tried))
+    if not len(shown):
+        raise InputError(
+            f"{study.results.synthetic('positive', 'all')}: all {len(tried)} films drawn are near "
+            "copies of films that may not be published; these generators repeat their films: train them less long"
+        )
+    films = np.stack([real, tried[shown[0]]])
     for arm in dict.fromkeys(("baseline", shown_arm(study))):
         folds = study.classifier_folds(arm)
         answers = zip(*_looked(study, arm, fold if fold in folds else folds[0], films), strict=True)

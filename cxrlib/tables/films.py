@@ -237,4 +237,6 @@ def _dataset_name(study: Study, role: Role) -> str:
         return f"chest phantom, {source.scanner} scanner"
     if isinstance(source, CovidxSource):
         return f"COVIDx V8B ({source.split} split)"
+    if not study.publishable(role):
+        return f"own {role} films" if role != "hospital" else "the hospital's own films"
     return source.folder.name
