@@ -49,13 +49,13 @@ def test_the_spread_names_the_lowest_and_the_highest_run(study):
     seeds = made.table2_seeds()
     runs = (seeds["role"] == "hospital") & (seeds["arm"] == "baseline") & (seeds["operating_point"] == "fixed")
     seeds.loc[runs, "recall_positive"] = [0.41, 0.77, 0.5]
-    assert "41.0 % to 77.0 % with `baseline`" in results_facts(study, tables(table2_seeds=seeds), RECORD)["spread"]
+    assert "41.0 % to 77.0 % with baseline" in results_facts(study, tables(table2_seeds=seeds), RECORD)["spread"]
 
 
 @pytest.mark.parametrize(("after", "said"), [(0.1, "better"), (0.3, "worse"), (0.2, "the same")])
 def test_the_temperature_is_called_good_only_where_it_helps(study, after, said):
     seeds = made.table2_seeds().assign(brier=0.2, brier_calibrated=after)
-    assert f"`baseline` {said} (" in results_facts(study, tables(table2_seeds=seeds), RECORD)["calibration"]
+    assert f"baseline {said} (" in results_facts(study, tables(table2_seeds=seeds), RECORD)["calibration"]
 
 
 def test_suppressed_parts_are_counted(study):

@@ -217,7 +217,7 @@ def _tests(found: Evidence) -> str:
             parts.append(f"the {words} in {int((p_values < SIGNIFICANCE).sum())} of {len(p_values)}")
     runs = "runs" if table["seed"].nunique() > 1 else "run"
     return (
-        f"Between the {runs} of `{arm}` and of `baseline`, these differ at the 5 % level after Holm's correction over "
+        f"Between the {runs} of {arm} and of baseline, these differ at the 5 % level after Holm's correction over "
         f"all arms and runs: {joined(parts)}."
     )
 

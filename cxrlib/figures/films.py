@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from cxrlib.errors import InputError
-from cxrlib.figures.style import DOTS_PER_INCH, MUTED, SKY, VERMILION, WIDTH_INCHES, mark_origin, panels, style
+from cxrlib.figures.style import DOTS_PER_INCH, MUTED, RED, SKY, WIDTH_INCHES, mark_origin, panels, style
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,10 @@ def annotated_films(
             ax.imshow(films[index], cmap="gray", vmin=0, vmax=255, interpolation="bicubic")
             ax.set_title(titles[index])
             ax.set_axis_off()
-            _outline(ax, None if lungs is None else lungs[index], VERMILION, "solid")
+            _outline(ax, None if lungs is None else lungs[index], RED, "solid")
             _outline(ax, None if opacities is None else opacities[index], SKY, (0, (3, 1)))
         known = [
-            (Line2D([], [], color=VERMILION, linewidth=2), "lungs", lungs),
+            (Line2D([], [], color=RED, linewidth=2), "lungs", lungs),
             (Line2D([], [], color=SKY, linewidth=2, linestyle=(0, (3, 1))), "ground-glass opacity", opacities),
         ]
         drawn = [(handle, text) for handle, text, masks in known if masks is not None and np.any(masks)]

@@ -21,6 +21,8 @@ DOTS_PER_INCH = 160
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
     "#222222", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
 )  # fmt: skip
+# Lungs are outlined in red, as in the paper; the line, not the colour, tells them from opacities.
+RED = "#E0352B"
 INK, MUTED, GRID = "#222222", "#6b6b6b", "#dddddd"
 LINE_LOOKS = (
     (BLACK, "-", "o"), (BLUE, (0, (5, 1.5)), "s"), (VERMILION, (0, (5, 1.5, 1, 1.5)), "D"), (GREEN, (0, (1, 1)), "^"),

@@ -10,6 +10,7 @@ without a mark; plain numbers of few digits in prose.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from html import unescape
 from html.parser import HTMLParser
@@ -36,12 +37,14 @@ class Names:
         left_out = {_plain(name) for name in shared}
         plain = {_plain(name) for name in names} - left_out - {""}
         pages = _plain(vocabulary)
-        words = set(WORD.findall(pages))
-        common = {name for name in plain if _anchor(name) in words and _holds(pages, name)}
-        self._weak = common | {name for name in plain if _is_weak(name)}
+        self._weak = {name for name in plain if _is_weak(name) or _holds(pages, name)}
+        strong = {name: WORD.findall(name) for name in plain - self._weak}
+        # A name is looked up by its rarest word: "images" of "images/0417.png" would look up all of them, everywhere.
+        frequency = Counter(word for words in strong.values() for word in set(words))
         self._by_word: dict[str, list[str]] = {}
-        for name in plain - self._weak:
-            self._by_word.setdefault(_anchor(name), []).append(name)
+        for name, words in strong.items():
+            anchor = min(words, key=lambda word: (frequency[word], -len(word)), default="")
+            self._by_word.setdefault(anchor, []).append(name)
 
     def found_in(self, text: str, *, binary: bool = False) -> set[str]:
         """The names that a text holds."""
@@ -62,17 +65,14 @@ def names_of(file: str) -> set[str]:
     return {str(path), path.name, path.stem, *(part for part in path.parts[:-1] if part not in ("/", ".", ".."))}
 
 
-def _anchor(name: str) -> str:
-    """The longest word of a name, by which it is looked up."""
-    return max(WORD.findall(name), key=len, default="")
-
-
 def _is_weak(name: str) -> bool:
     return len(name) < STRONG_LENGTH or (name.isdecimal() and len(name) < STRONG_DIGITS)
 
 
 def _holds(text: str, name: str) -> bool:
     """Whether a text holds a name as a whole word; a number as part of a decimal is none."""
+    if name not in text:
+        return False
     pattern = rf"(?<![^\W_]){re.escape(name)}(?![^\W_])"
     if name.isdecimal():
         pattern = rf"(?<![\d][.,]){pattern}(?![.,]\d)"

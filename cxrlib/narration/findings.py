@@ -68,7 +68,7 @@ def _spread(fixed: pd.DataFrame, arm: str) -> str:
     parts = []
     for name in dict.fromkeys(("baseline", arm)):
         values = fixed[fixed["arm"] == name]["recall_positive"]
-        parts.append(f"{percent(values.min())} to {percent(values.max())} with `{name}`")
+        parts.append(f"{percent(values.min())} to {percent(values.max())} with {name}")
     return f"Recall of positives runs from {' and from '.join(parts)}, from one training to another"
 
 
@@ -83,9 +83,9 @@ def _attention(table: pd.DataFrame, arm: str) -> str:
         verdict = "more than chance would give"
     elif row["high"] < row["chance"]:
         verdict = "less than chance would give"
-    share, low, high, chance = (percent(row[name]) for name in ("estimate", "low", "high", "chance"))
+    share = f"{percent(row['estimate'])} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
     return (
-        f"On positive films `{arm}` gives {share} [{low}, {high}] of its attention to the lungs, which take {chance} "
+        f"On positive films {arm} gives {share} of its attention to the lungs, which take {percent(row['chance'])} "
         f"of the film: {verdict}"
     )
 
@@ -97,7 +97,7 @@ def _calibration(fixed: pd.DataFrame, arm: str) -> str:
         rows = fixed[fixed["arm"] == name]
         before, after = rows["brier"].mean(), rows["brier_calibrated"].mean()
         change = "better" if after < before - 0.0005 else "worse" if after > before + 0.0005 else "the same"
-        parts.append(f"`{name}` {change} (Brier score {before:.3f} before, {after:.3f} after)")
+        parts.append(f"{name} {change} (Brier score {before:.3f} before, {after:.3f} after)")
     return f"On the hospital's films the temperature makes {' and '.join(parts)}"
 
 

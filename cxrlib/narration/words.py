@@ -115,7 +115,8 @@ def glue_all(chapter: str, **values: Any) -> None:
 
     for name, value in values.items():
         is_count = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        glue(f"{chapter}.{name}", f"{value:,}" if is_count else str(value), display=False)
+        # Glued text is shown as it stands: marks of code would be printed.
+        glue(f"{chapter}.{name}", f"{value:,}" if is_count else str(value).replace("`", ""), display=False)
 
 
 def percent(fraction: float, digits: int = 1) -> str:

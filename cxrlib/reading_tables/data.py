@@ -14,12 +14,8 @@ from cxrlib.evaluation.suppression import suppress_small_cells
 from cxrlib.narration.words import with_interval
 from cxrlib.study import Study
 
-SHORTCUT_NAMES = {
-    "majority": "always training's commoner label",
-    "source": "the source alone",
-    "borders": "the borders alone",
-}
-WHERE_LEARNED = {"training": "training films", "own": "the role's own films"}
+SHORTCUT_NAMES = {"majority": "commoner label", "source": "source", "borders": "borders"}
+WHERE_LEARNED = {"training": "training", "own": "own films"}
 
 
 def load_films(study: Study) -> dict[str, pd.DataFrame]:
@@ -32,19 +28,15 @@ def load_films(study: Study) -> dict[str, pd.DataFrame]:
 
 
 def films(table1: pd.DataFrame) -> pd.DataFrame:
-    """Table 1 of the films as read: films and patients by label, and what is not there."""
-    shown = table1[table1["role"].isin(ROLES)]
-    table = pd.DataFrame({"role": shown["role"], "data set": shown["dataset"]})
-    table["films are"] = shown["simulated"].map({True: "simulated", False: "real"})
-    for label in reversed(LABELS):
-        table[f"{label} films"] = shown[f"{label}_images"]
-    for label in reversed(LABELS):
-        table[f"{label} patients"] = shown[f"{label}_patients"]
-    table["patients"] = shown["patients"]
-    table["missing files"] = shown["missing_files"]
-    table["unreadable files"] = shown["unreadable_files"]
-    table["copies dropped"] = shown["duplicates_dropped"]
-    return table.set_index("role")
+    """Table 1 of the films as read: films and patients by label, and what is not there; a column per role."""
+    shown = table1[table1["role"].isin(ROLES)].set_index("role")
+    rows = {"data set": shown["dataset"], "films are": shown["simulated"].map({True: "simulated", False: "real"})}
+    names = {f"{label}_images": f"{label} films" for label in reversed(LABELS)}
+    names |= {f"{label}_patients": f"patients with {label} films" for label in reversed(LABELS)}
+    names |= {"patients": "patients", "missing_files": "missing files", "unreadable_files": "unreadable files"}
+    names |= {"duplicates_dropped": "copies left out"}
+    rows |= {name: shown[column].map("{:,}".format) for column, name in names.items()}
+    return pd.DataFrame(rows).T
 
 
 def paper_films() -> pd.DataFrame:
@@ -113,8 +105,7 @@ def shortcuts(table: pd.DataFrame) -> pd.DataFrame:
             "learned on": table["learned_on"].map(WHERE_LEARNED).where(table["shortcut"] != "majority", "–"),
         }
     )
-    names = {"accuracy": "accuracy (%)", "recall_positive": "recall of positives (%)"}
-    names["recall_negative"] = "recall of negatives (%)"
+    names = {"accuracy": "accuracy (%)", "recall_positive": "recall, pos. (%)", "recall_negative": "recall, neg. (%)"}
     for metric, name in names.items():
         intervals = table[[metric, f"{metric}_low", f"{metric}_high"]].to_numpy(float)
         shown[name] = [with_interval(*values) for values in intervals]

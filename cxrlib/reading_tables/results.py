@@ -93,7 +93,7 @@ def _plain(estimate: float, low: float, high: float, digits: int) -> str:
 def _points(difference: float, low: float, high: float) -> str:
     if pd.isna(difference):
         return "–"
-    return f"{100 * difference:+.1f} ({100 * low:+.0f} to {100 * high:+.0f})".replace(" ", "\u00a0")
+    return f"{100 * difference:+.1f} ({100 * low:+.0f} to {100 * high:+.0f})".replace(" ", "\u00a0").replace("-", "−")
 
 
 def differences(table: pd.DataFrame, role: str, metrics: Sequence[str], operating_point: str = "fixed") -> pd.DataFrame:
