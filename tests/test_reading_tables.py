@@ -170,3 +170,12 @@ def test_simulated_films_are_called_simulated(tiny_study_file):
     study = load_study(tiny_study_file)
     assert narration.origin(study, "hospital") == "simulated films"
     assert "no patient stands behind any of them" in narration.origin_sentence(study)
+
+
+def test_many_hidden_levels_become_one_row():
+    levels = [("view", "AP", False), ("view", "PA", True), *[("source", f"place {n}", n > 0) for n in range(6)]]
+    table = pd.DataFrame(levels, columns=["subgroup", "level", "suppressed"])
+    table = table.assign(role="hospital", arm="baseline", metric="recall_positive")
+    pooled = reading_tables.pooled_levels(table)
+    assert pooled["level"].tolist() == ["AP", "PA", "place 0", "other (5)"]
+    assert pooled["suppressed"].tolist() == [False, True, False, True]

@@ -15,7 +15,7 @@ from cxrlib.narration.words import with_interval
 from cxrlib.study import Study
 
 SHORTCUT_NAMES = {"majority": "commoner label", "source": "source", "borders": "borders"}
-WHERE_LEARNED = {"training": "training", "own": "own films"}
+WHERE_LEARNED = {"training": ", of training", "own": ", of its own"}
 
 
 def load_films(study: Study) -> dict[str, pd.DataFrame]:
@@ -101,8 +101,8 @@ def shortcuts(table: pd.DataFrame) -> pd.DataFrame:
     shown = pd.DataFrame(
         {
             "role": table["role"],
-            "what is looked at": table["shortcut"].map(SHORTCUT_NAMES),
-            "learned on": table["learned_on"].map(WHERE_LEARNED).where(table["shortcut"] != "majority", "–"),
+            "rule": table["shortcut"].map(SHORTCUT_NAMES)
+            + table["learned_on"].map(WHERE_LEARNED).where(table["shortcut"] != "majority", ""),
         }
     )
     names = {"accuracy": "accuracy (%)", "recall_positive": "recall, pos. (%)", "recall_negative": "recall, neg. (%)"}
@@ -111,7 +111,7 @@ def shortcuts(table: pd.DataFrame) -> pd.DataFrame:
         shown[name] = [with_interval(*values) for values in intervals]
     areas = table[["roc_auc", "roc_auc_low", "roc_auc_high"]].to_numpy(float)
     shown["area under ROC"] = [f"{area:.2f}\u00a0({low:.2f}–\u2060{high:.2f})" for area, low, high in areas]
-    return shown.set_index(["role", "what is looked at"])
+    return shown.set_index(["role", "rule"])
 
 
 def folds(study: Study, manifest: pd.DataFrame) -> pd.DataFrame:

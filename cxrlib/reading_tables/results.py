@@ -147,6 +147,17 @@ def equal_precision(table: pd.DataFrame, role: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "recall, positive (%)", "difference (points)"]).set_index("arm")
 
 
+def pooled_levels(subgroups: pd.DataFrame, most: int = 3) -> pd.DataFrame:
+    """Subgroups with one row for all hidden levels where a subgroup has more than `most` of them (subgroups.csv)."""
+    keys = ["role", "arm", "subgroup", "metric"]
+    hidden = subgroups["suppressed"].astype(bool)
+    count = hidden.groupby([subgroups[key] for key in keys]).transform("sum")
+    many = hidden & (count > most)
+    level = subgroups["level"].astype(str).where(~many, "other (" + count.astype(str) + ")")
+    pooled = subgroups.assign(level=level)
+    return pooled[~(many & pooled.duplicated([*keys, "level"]))].reset_index(drop=True)
+
+
 def paper_conclusions(table: pd.DataFrame) -> pd.DataFrame:
     """The paper's two models film by film, as far as its counts tell (paper_conclusions.csv)."""
     rows = [
