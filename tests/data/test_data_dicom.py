@@ -306,7 +306,7 @@ def test_an_import_without_a_film_says_why_and_fails(hospital):
     hospital.add("a", Modality="CT")
     options = ["--labels", hospital.labels, "--out", hospital.out, "--key", hospital.key]
     done = CliRunner().invoke(app, ["import-dicom", *map(str, [hospital.source, *options])])
-    assert "1 files = 0 used + 1 skipped" in done.stdout
+    assert "1 file = 0 used + 1 skipped" in done.stdout
     assert "another modality than CR or DX" in done.stdout
     assert isinstance(done.exception, InputError)
     assert "no film was used" in str(done.exception)
