@@ -1,13 +1,44 @@
-"""How near two sets of films are, by features; and which real film each synthetic one is nearest to, by pixels."""
+"""How near two sets of films are, by features; and which real film each synthetic one is nearest to, by pixels.
+
+Features are taken by `film_features`, with the study's own network. Distances between sets: kernel distance, Fréchet
+distance; what part of one set lies among the films of the other: precision, recall, density, coverage.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as functional
 
+from cxrlib.backbone import describe_weights, extract_features
 from cxrlib.errors import InputError
+
+if TYPE_CHECKING:
+    from cxrlib.study import Study
 
 THUMBNAIL_SIDE = 32
 CHUNK_FILMS = 1024
+NEIGHBOURS = 5
+# With random weights any network is a random map of the film; this one tells scanners apart far better than slim ones.
+RANDOM_FEATURES_NETWORK = "resnet18"
+
+
+def features_network(study: "Study") -> str:
+    """Name of the network whose features the study's films are measured by."""
+    return study.classifier.network if study.classifier.weights != "none" else RANDOM_FEATURES_NETWORK
+
+
+def film_features(study: "Study", films: np.ndarray) -> np.ndarray:
+    """Features of films, uint8 (N, S, S) to float32 (N, D): the penultimate layer of the study's network, before it is
+    trained."""
+    return extract_features(films, network=features_network(study), weights=study.classifier.weights, seed=study.seed)
+
+
+def describe_features(study: "Study") -> str:
+    """Network, weights, layer and size of the films, in words for a reader."""
+    weights = describe_weights(study.classifier.weights)
+    return f"{features_network(study)}, {weights}, penultimate layer, {study.gan.resolution} px"
 
 
 def kernel_distance(
@@ -22,16 +53,7 @@ def kernel_distance(
     """
     from torchmetrics.image.kid import poly_mmd
 
-    for name, features in (("first", features_a), ("second", features_b)):
-        if features.ndim != 2 or len(features) < subset_size or subset_size < 2:
-            raise InputError(
-                f"kernel distance: the {name} set has features of shape {features.shape}; "
-                f"expected at least subset_size = {subset_size} (2 or more) rows of features"
-            )
-        if not np.isfinite(features).all():
-            raise InputError(f"kernel distance: features of the {name} set are not all finite")
-    # Sums of cubes lose the small differences in float32.
-    a, b = (torch.from_numpy(np.asarray(features, np.float64)) for features in (features_a, features_b))
+    a, b = _checked(features_a, features_b, "kernel distance", max(subset_size, 2), "subset_size")
     random = np.random.default_rng(seed)
     distances = np.empty(subsets)
     for index in range(subsets):
@@ -40,6 +62,100 @@ def kernel_distance(
         distances[index] = float(poly_mmd(a[rows_a], b[rows_b]))
     low, high = np.percentile(distances, (2.5, 97.5))
     return float(distances.mean()), float(low), float(high)
+
+
+def frechet_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
+    """Fréchet distance between normal distributions fitted to features (N, D) and (M, D); 0 where they are equal.
+
+    |m_a − m_b|² + tr(C_a + C_b − 2 (C_a C_b)^½), with unbiased covariances (Heusel et al. 2017, equation 6). Biased
+    upwards, the more so the fewer the films: covariances of few films can't be told from those of another draw. Only
+    distances between equal numbers of films can be compared, and the one between two halves of the same films is the
+    least that can be expected. Raises `InputError` if a set has fewer than 2 rows or a value is not finite.
+    """
+    a, b = _checked(features_a, features_b, "Fréchet distance", 2)
+    roots, traces = [], torch.zeros(())
+    for features in (a, b):
+        centred = (features - features.mean(0)) / (len(features) - 1) ** 0.5
+        traces = traces + centred.square().sum()
+        # C = RᵀR; the factor is no larger than the films or the features, whichever are fewer.
+        roots.append(torch.linalg.qr(centred, mode="r").R)
+    # No root of a matrix: eigenvalues of R_aᵀR_a R_bᵀR_b are the squares of the singular values of R_a R_bᵀ.
+    overlap = torch.linalg.svdvals(roots[0] @ roots[1].T).sum()
+    return max(0.0, float((a.mean(0) - b.mean(0)).square().sum() + traces - 2 * overlap))
+
+
+def neighbour_measures(real: np.ndarray, synthetic: np.ndarray, neighbours: int = NEIGHBOURS) -> dict[str, float]:
+    """What part of the synthetic films look real, and what part of the real ones are reached: four numbers.
+
+    Around every film of a set lies a ball that just reaches its `neighbours`-th nearest film of the same set. From
+    features (N, D) and (M, D):
+
+    - `precision`: share of synthetic films inside at least one ball of a real film (Kynkäänniemi et al. 2019);
+    - `recall`: share of real films inside at least one ball of a synthetic film (same source);
+    - `density`: balls of real films around a synthetic film, on average, in units of `neighbours`; about 1 where both
+      sets come from one distribution, and less misled by a single outlying real film (Naeem et al. 2020);
+    - `coverage`: share of real films with a synthetic film inside their ball (same source).
+
+    All but the density lie in [0, 1]. Balls grow as films get fewer, so only equal numbers compare. Memory grows with
+    N + M, not with N × M. Raises `InputError` if a set has no more than `neighbours` rows or a value is not finite.
+    """
+    if neighbours < 1:
+        raise ValueError(f"found neighbours = {neighbours}, expected 1 or more")
+    a, b = _checked(real, synthetic, "precision and recall", neighbours + 1, "neighbours + 1")
+    # Lengths are taken from the common middle: far from it, differences of large squares lose the small distances.
+    middle = torch.cat([a, b]).mean(0)
+    a, b = a - middle, b - middle
+    # Rounding may put a copy a hair outside a ball of no radius.
+    slack = 1e-12 * float(torch.cat([a, b]).square().sum(1).max())
+    real_radii, synthetic_radii = (_squared_radii(features, neighbours) + slack for features in (a, b))
+    reached, covered = torch.zeros(len(a), dtype=torch.bool), torch.zeros(len(a), dtype=torch.bool)
+    balls = torch.empty(len(b), dtype=torch.int64)
+    for start, squared in _squared_distances(b, a):
+        stop = start + len(squared)
+        in_real_ball = squared <= real_radii
+        balls[start:stop] = in_real_ball.sum(1)
+        covered |= in_real_ball.any(0)
+        reached |= (squared <= synthetic_radii[start:stop, None]).any(0)
+    return {
+        "precision": float((balls > 0).double().mean()),
+        "recall": float(reached.double().mean()),
+        "density": float(balls.double().mean()) / neighbours,
+        "coverage": float(covered.double().mean()),
+    }
+
+
+def _squared_radii(features: torch.Tensor, neighbours: int) -> torch.Tensor:
+    """Squared distance of each row to its `neighbours`-th nearest other row."""
+    # The nearest row of all is the row itself.
+    parts = [squared.kthvalue(neighbours + 1, dim=1).values for _, squared in _squared_distances(features, features)]
+    return torch.cat(parts)
+
+
+def _squared_distances(rows: torch.Tensor, others: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+    """Squared distances of chunks of rows to all others: (first row, (n, M)), never below 0."""
+    lengths = others.square().sum(1)
+    for start in range(0, len(rows), CHUNK_FILMS):
+        chunk = rows[start : start + CHUNK_FILMS]
+        squared = chunk.square().sum(1, keepdim=True) + lengths - 2 * chunk @ others.T
+        yield start, squared.clamp_(min=0)
+
+
+def _checked(
+    features_a: np.ndarray, features_b: np.ndarray, measure: str, fewest: int, why: str = ""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both sets in float64, since squares and cubes lose small differences in float32; `InputError` if not usable."""
+    for name, features in (("first", features_a), ("second", features_b)):
+        if features.ndim != 2 or len(features) < fewest:
+            raise InputError(
+                f"{measure}: the {name} set has features of shape {features.shape}; "
+                f"expected at least {f'{why} = ' if why else ''}{fewest} rows of features"
+            )
+        if not np.isfinite(features).all():
+            raise InputError(f"{measure}: features of the {name} set are not all finite")
+    a, b = (torch.from_numpy(np.asarray(features, np.float64)) for features in (features_a, features_b))
+    if a.shape[1] != b.shape[1]:
+        raise InputError(f"{measure}: {a.shape[1]} features in the first set, {b.shape[1]} in the second")
+    return a, b
 
 
 def nearest_images(synthetic: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

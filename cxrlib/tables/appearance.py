@@ -16,9 +16,9 @@ from cxrlib.data.appearance import (
 from cxrlib.data.images import load_image_set
 from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.evaluation.separation import separation
+from cxrlib.gan.quality import features_network
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
-from cxrlib.tables.quality import features_network
 
 QUANTILES = {f"percentile_{percent}": percent / 100 for percent in (5, 25, 50, 75, 95)}
 FILMS_ON_MAP = 150

@@ -7,17 +7,15 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.artifacts import is_finished, read_json, write_csv, write_record
-from cxrlib.backbone import describe_weights, extract_features, identify_weights
+from cxrlib.backbone import identify_weights
 from cxrlib.data.images import ImageSet, films_identity, load_image_set, load_synthetic
 from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
-from cxrlib.gan.quality import kernel_distance
+from cxrlib.gan.quality import describe_features, features_network, film_features, kernel_distance
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 
 KERNEL_SUBSETS = 100
-# With random weights any network is a random map of the film; this one tells scanners apart far better than slim ones.
-RANDOM_FEATURES_NETWORK = "resnet18"
 
 
 def measure_quality(study: Study, *, force: bool = False) -> dict[str, Any]:
@@ -65,14 +63,10 @@ def _fold_quality(study: Study, label: str, fold: str, sets: dict[str, ImageSet]
         )
     drawn = {name: (films, random.permutation(len(films))[:number]) for name, films in sets.items()}
     drawn |= {"first": (sets["hospital"], first[:number]), "second": (sets["hospital"], second[:number])}
-    network, weights = features_network(study), study.classifier.weights
     features = {
-        name: extract_features(
-            np.asarray(films.images)[np.sort(rows)], network=network, weights=weights, seed=study.seed
-        )
-        for name, (films, rows) in drawn.items()
+        name: film_features(study, np.asarray(films.images)[np.sort(rows)]) for name, (films, rows) in drawn.items()
     }
-    description = f"{network}, {describe_weights(weights)}, penultimate layer, {study.gan.resolution} px"
+    description = describe_features(study)
     found = []
     for comparison_name, one, other in (
         ("synthetic-hospital", "synthetic", "hospital"),
@@ -86,10 +80,6 @@ def _fold_quality(study: Study, label: str, fold: str, sets: dict[str, ImageSet]
         row |= dict(zip(("kid", "kid_low", "kid_high"), distance, strict=True))
         found.append(row | {"images_each": number, "features": description})
     return found
-
-
-def features_network(study: Study) -> str:
-    return study.classifier.network if study.classifier.weights != "none" else RANDOM_FEATURES_NETWORK
 
 
 def _of_label(films: ImageSet, label: str) -> ImageSet:
