@@ -48,7 +48,7 @@ def train_generator(
     write_record(
         record, settings, inputs, run.state.seconds, **facts, films=len(films), images_seen=run.state.images,
         initialised_from="random weights" if start is None else f"the generator of the public films, {label}",
-        rollbacks=run.state.rollbacks, precision=str(run.dtype).removeprefix("torch."), device=run.device.type,
+        rollbacks=run.state.rollbacks, precision=str(run.stepper.dtype).removeprefix("torch."), device=run.device.type,
     )  # fmt: skip
     (folder / "checkpoint" / "state.safetensors").unlink(missing_ok=True)
     return read_json(record)
@@ -72,9 +72,8 @@ def training_films(study: "Study", label: str, fold: str) -> "ImageSet":
 def _identity(study: "Study", label: str, fold: str, start: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """What determines the generator: settings and inputs."""
     public = fold == "public"
-    gan = study.gan.model_dump(
-        mode="json", exclude={"checkpoint_images", "total_images" if public else "public_images"}
-    )
+    without = {"preset", "comparisons", "comparison_label", "checkpoint_images"}
+    gan = study.gan.model_dump(mode="json", exclude=without | {"total_images" if public else "public_images"})
     if public:
         del gan["initialise_from"]
     from cxrlib.data.images import films_identity

@@ -16,8 +16,10 @@ from cxrlib.artifacts import read_json
 from cxrlib.checkpoints import load_state
 from cxrlib.errors import InputError
 from cxrlib.gan import run as run_module
+from cxrlib.gan import stepping
 from cxrlib.gan.networks import load_generator
-from cxrlib.gan.run import Run, average_decay, check_films
+from cxrlib.gan.run import Run, check_films
+from cxrlib.gan.stepping import average_decay
 from cxrlib.gan.training import train_generator, training_films
 from cxrlib.study import load_study
 
@@ -163,7 +165,7 @@ def test_a_hospital_generator_begins_with_the_public_weights(study):
 def test_every_film_is_shown_once_before_any_comes_again(study):
     films = np.repeat(np.arange(10, dtype=np.uint8), 32 * 32).reshape(10, 32, 32)
     run = Run(films, study.gan, study.root / "run", total_images=40, seed=("test", "all"), fingerprint="f")
-    shown = torch.cat([run._real_films(step)[:, 0, 0, 0] for step in range(10)])
+    shown = torch.cat([run.stepper.real_films(step)[:, 0, 0, 0] for step in range(10)])
     levels = ((shown + 1) * 127.5).round().int().tolist()
     for epoch in range(4):
         assert sorted(levels[epoch * 10 : epoch * 10 + 10]) == list(range(10))
@@ -171,13 +173,13 @@ def test_every_film_is_shown_once_before_any_comes_again(study):
 
 
 def test_losses_that_diverge_are_rolled_back_three_times_then_reported(study, monkeypatch):
-    true_loss, broken = run_module.generator_logistic, {"at": {5}, "calls": 0}
+    true_loss, broken = stepping.generator_logistic, {"at": {5}, "calls": 0}
 
     def loss(logits: torch.Tensor) -> torch.Tensor:
         broken["calls"] += 1
         return true_loss(logits) * (float("nan") if broken["calls"] in broken["at"] else 1.0)
 
-    monkeypatch.setattr(run_module, "generator_logistic", loss)
+    monkeypatch.setattr(stepping, "generator_logistic", loss)
     record = train_generator(study, "positive", "public")
     assert record["rollbacks"] == 1
     assert record["images_seen"] == 24
@@ -197,9 +199,9 @@ def test_losses_that_diverge_are_rolled_back_three_times_then_reported(study, mo
 
 
 def test_average_follows_its_half_life_and_faster_at_first():
-    assert average_decay(10**6, 10, 1000) ** 100 == pytest.approx(0.5)
-    assert average_decay(10, 10, 1000) < average_decay(1000, 10, 1000) < average_decay(10**6, 10, 1000)
-    steps = [average_decay(images, 10, 1000) for images in range(10, 10**5, 10)]
+    assert average_decay(10**6, 10, 1000, 0.1) ** 100 == pytest.approx(0.5)
+    assert average_decay(10, 10, 1000, 0.1) < average_decay(1000, 10, 1000, 0.1) < average_decay(10**6, 10, 1000, 0.1)
+    steps = [average_decay(images, 10, 1000, 0.1) for images in range(10, 10**5, 10)]
     assert all(0 <= step < 1 for step in steps)
     assert steps == sorted(steps)
 
