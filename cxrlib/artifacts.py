@@ -67,12 +67,16 @@ class Results:
         """Patients with films in more than one role, written when the audit refuses them (private: holds ids)."""
         return self.root / "data" / "shared_patients.csv"
 
-    def generator(self, label: str, fold: str) -> Path:
-        """Folder with generator.safetensors, config.json (the record), log.csv, samples.png, checkpoint/."""
-        return self.root / "gan" / label / fold
+    def generator(self, label: str, fold: str, variant: str = "") -> Path:
+        """Folder with generator.safetensors, config.json (the record), log.csv, snapshots.csv, samples.png, one
+        samples-<images>.png per snapshot, tensorboard/ and checkpoint/.
 
-    def generator_record(self, label: str, fold: str) -> Path:
-        return self.generator(label, fold) / "config.json"
+        A variant is trained for a comparison, one thing changed, and lies beside the generator it is compared with.
+        """
+        return self.root / "gan" / label / (f"{fold}-{variant}" if variant else fold)
+
+    def generator_record(self, label: str, fold: str, variant: str = "") -> Path:
+        return self.generator(label, fold, variant) / "config.json"
 
     def synthetic(self, label: str, fold: str) -> Path:
         """Folder with images.npy, manifest.csv and audit.json (the record)."""
@@ -112,6 +116,10 @@ class Results:
     @property
     def quality_record(self) -> Path:
         return self.root / "tables" / "quality.json"
+
+    @property
+    def comparisons_record(self) -> Path:
+        return self.root / "tables" / "comparisons.json"
 
     @property
     def films_record(self) -> Path:

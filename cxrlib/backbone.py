@@ -85,7 +85,6 @@ def identify_weights(weights: str, expected_sha256: str | None = None) -> str:
     return found
 
 
-@torch.inference_mode()
 def extract_features(
     images: np.ndarray, *, network: str = "resnet18", weights: str = "none", seed: int = 0, batch_size: int = 64
 ) -> np.ndarray:
@@ -95,17 +94,40 @@ def extract_features(
     whose batch normalisation is settled on noise with the 1/f spectrum of natural images: without it, the features
     of deep random networks vanish.
     """
-    if images.ndim != 3 or images.dtype != np.uint8:
-        raise ValueError(f"found {images.dtype} {images.shape}, expected uint8 (images, size, size)")
+    _check_films(images)
+    extract = feature_extractor(images.shape[1], network=network, weights=weights, seed=seed, batch_size=batch_size)
+    return extract(images)
+
+
+@torch.inference_mode()
+def feature_extractor(
+    size: int, *, network: str = "resnet18", weights: str = "none", seed: int = 0, batch_size: int = 64
+) -> Callable[[np.ndarray], np.ndarray]:
+    """`extract_features` as a function of the films, uint8 (N, size, size), for callers that come again and again.
+
+    The network is built and settled once.
+    """
     device = pick_device()
-    model = build_network(network, weights, 2, seed=seed).to(device).eval()
+    model = build_network(network, weights, 2, seed=seed).to(device).eval().requires_grad_(False)
     if weights == "none":
-        _settle_normalisation(model, images.shape[1:], seed, device)
+        _settle_normalisation(model, (size, size), seed, device)
     features: list[Tensor] = []
     last_layer(model)[1].register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].float().cpu()))
-    for start in range(0, len(images), batch_size):
-        model(_prepare(torch.from_numpy(np.array(images[start : start + batch_size])).to(device)))
-    return torch.cat(features).numpy()
+
+    @torch.inference_mode()
+    def extract(images: np.ndarray) -> np.ndarray:
+        _check_films(images)
+        features.clear()
+        for start in range(0, len(images), batch_size):
+            model(_prepare(torch.from_numpy(np.array(images[start : start + batch_size])).to(device)))
+        return torch.cat(features).numpy()
+
+    return extract
+
+
+def _check_films(images: np.ndarray) -> None:
+    if images.ndim != 3 or images.dtype != np.uint8:
+        raise ValueError(f"found {images.dtype} {images.shape}, expected uint8 (images, size, size)")
 
 
 def _prepare(images: Tensor) -> Tensor:

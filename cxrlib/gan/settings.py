@@ -7,6 +7,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from cxrlib.settings import Settings
 
 FEWEST_FILMS = 8
+FEWEST_HELD_OUT_FILMS = 8
 Augmentation = Literal["brightness", "contrast", "translation", "cutout"]
 Comparison = Literal["random-start", "no-augmentation"]
 

@@ -23,7 +23,7 @@ from cxrlib.errors import InputError
 from cxrlib.gan.networks import Generator, load_generator
 from cxrlib.gan.quality import nearest_images
 from cxrlib.gan.run import to_uint8
-from cxrlib.gan.training import training_films
+from cxrlib.gan.training import generator_films
 from cxrlib.reproducibility import deterministic, pick_device, random_generator, seed_for
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def synthesise(
     """
     if fold == "public":
         raise InputError("fold `public`: no synthetic films are made from the generator that serves as a start")
-    training = training_films(study, label, fold)
+    training = generator_films(study, label, fold).training
     generator, config = load_generator(study.results.generator(label, fold))
     folder, record = study.results.synthetic(label, fold), study.results.synthetic_record(label, fold)
     settings = {"seed": study.seed, "label": label, "fold": fold, "synthesis": study.synthesis.model_dump(mode="json")}

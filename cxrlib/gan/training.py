@@ -1,13 +1,19 @@
 """Training of the generator of one label and fold: films of the study in, a finished folder out."""
 
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
 
 from cxrlib.artifacts import fingerprint, is_finished, read_json, sha256_of, start_afresh, write_record
 from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
 from cxrlib.gan.run import Progress, Run
-from cxrlib.reproducibility import deterministic
+from cxrlib.gan.settings import FEWEST_FILMS, FEWEST_HELD_OUT_FILMS
+from cxrlib.reproducibility import deterministic, seed_for
 
 if TYPE_CHECKING:
     from cxrlib.data.images import ImageSet
@@ -24,13 +30,14 @@ def train_generator(
     which is trained first if need be. `progress(images, total_images, facts)` is called at every row of the log.
     Returns the record; raises `InputError` if films are missing or too few, or if the losses diverge.
     """
-    films = training_films(study, label, fold)
+    films = generator_films(study, label, fold)
     folder, record = study.results.generator(label, fold), study.results.generator_record(label, fold)
     start = None
     if fold != "public" and study.gan.initialise_from == "public":
         train_generator(study, label, "public", progress=progress)
         start = study.results.generator(label, "public")
     settings, inputs = _identity(study, label, fold, start)
+    inputs["held_out_sha256"] = _sha256_of_ids(films.held_out)
     if is_finished(record, settings, inputs, force):
         return read_json(record)
     if force:
@@ -38,7 +45,7 @@ def train_generator(
     total_images = study.gan.public_images if fold == "public" else study.gan.total_images
     with deterministic(study.threads_per_job):
         run = Run(
-            films.images, study.gan, folder, total_images=total_images, seed=(study.seed, "gan", label, fold),
+            films.training.images, study.gan, folder, total_images=total_images, seed=(study.seed, "gan", label, fold),
             fingerprint=fingerprint(settings, inputs), start=start, progress=progress,
         )  # fmt: skip
         run.train()
@@ -46,7 +53,8 @@ def train_generator(
     if fold == "public":
         facts["discriminator_sha256"] = sha256_of(folder / "discriminator.safetensors")
     write_record(
-        record, settings, inputs, run.state.seconds, **facts, films=len(films), images_seen=run.state.images,
+        record, settings, inputs, run.state.seconds, **facts, films=len(films.training),
+        held_out_films=len(films.held_out), images_seen=run.state.images,
         initialised_from="random weights" if start is None else f"the generator of the public films, {label}",
         rollbacks=run.state.rollbacks, precision=str(run.stepper.dtype).removeprefix("torch."), device=run.device.type,
     )  # fmt: skip
@@ -54,8 +62,64 @@ def train_generator(
     return read_json(record)
 
 
-def training_films(study: "Study", label: str, fold: str) -> "ImageSet":
-    """The films that a generator of this label and fold is trained on; raises `InputError` for unknown names."""
+@dataclass(frozen=True)
+class GeneratorFilms:
+    """The films of a generator: those it is trained on, and those of other patients by which its snapshots are judged.
+
+    `held_out` has no row where the study holds none out, or where films are too few for it.
+    """
+
+    training: "ImageSet"
+    held_out: "ImageSet"
+
+
+def generator_films(study: "Study", label: str, fold: str) -> GeneratorFilms:
+    """The films that a generator of this label and fold may see, parted by patient.
+
+    `gan.held_out_percent` of the films, at most, are held out. Which patients they are of is drawn from the study's
+    seed and the patient alone, so that a patient held out of one generator is held out of the others too, as far as
+    their shares allow. Patients with copies of one film, as the audit found them, stay together. Raises `InputError`
+    for unknown names.
+    """
+    films = _films_in_reach(study, label, fold)
+    held_out = _held_out(_patients(study, films.manifest), study.gan.held_out_percent, study.seed)
+    if held_out.sum() < FEWEST_HELD_OUT_FILMS or (~held_out).sum() < FEWEST_FILMS:
+        held_out[:] = False
+    return GeneratorFilms(films.select(~held_out), films.select(held_out))
+
+
+def _patients(study: "Study", manifest: pd.DataFrame) -> np.ndarray:
+    """The patient of every film (N,), one name for all that share copies of a film."""
+    names = manifest["patient_id"].to_numpy(str)
+    if not study.results.duplicates.exists():
+        return names
+    copies = pd.read_csv(study.results.duplicates, dtype=str, keep_default_na=False)
+    patient_of = dict(zip(manifest["image_id"], names, strict=True))
+    for first, second in zip(copies["image_id_a"], copies["image_id_b"], strict=True):
+        if first in patient_of and second in patient_of:
+            pair = sorted({patient_of[first], patient_of[second]})
+            patient_of = {film: pair[0] if name in pair else name for film, name in patient_of.items()}
+    return np.array([patient_of[film] for film in manifest["image_id"]])
+
+
+def _held_out(patients: np.ndarray, percent: int, seed: int) -> np.ndarray:
+    """bool (N,): films of patients that are drawn until no other fits into `percent` of the films."""
+    names, films_of = np.unique(patients, return_counts=True)
+    room, drawn = len(patients) * percent / 100, []
+    for index in sorted(range(len(names)), key=lambda index: seed_for(seed, "held out", names[index])):
+        if films_of[index] <= room:
+            room -= films_of[index]
+            drawn.append(names[index])
+    return np.isin(patients, drawn)
+
+
+def _sha256_of_ids(films: "ImageSet") -> str:
+    """A hash of which films these are: the audit may find other copies in the same films."""
+    return hashlib.sha256("\n".join(films.manifest["image_id"]).encode()).hexdigest()
+
+
+def _films_in_reach(study: "Study", label: str, fold: str) -> "ImageSet":
+    """The films that a generator may see: of its label, and of no patient of its fold."""
     from cxrlib.data.images import load_image_set
 
     if label not in LABELS:

@@ -48,14 +48,16 @@ def blobs(count: int, side: int, seed: int) -> np.ndarray:
     return films.clip(0, 255).astype(np.uint8)
 
 
-def write_role(study: Study, role: str, films: np.ndarray, labels: list[str], folds: list[str]) -> None:
-    """What the data stage leaves behind, as far as the generators read it."""
+def write_role(study: Study, role: str, films: np.ndarray, films_per_patient: int = 1) -> None:
+    """What the data stage leaves behind, as far as the generators read it: labels and folds take turns."""
     count = len(films)
+    labels = ["negative" if index % 2 == 0 else "positive" for index in range(count)]
+    folds = [f"fold{index // 2 % 2}" if role == "hospital" else "" for index in range(count)]
     manifest = pd.DataFrame(
         {
             "image_id": [f"{role}-{index:03d}" for index in range(count)],
             "file": "",
-            "patient_id": [f"p{index:03d}" for index in range(count)],
+            "patient_id": [f"{role}{index % 4}-{index // 4 // films_per_patient:03d}" for index in range(count)],
             "label": labels,
             **dict.fromkeys(("source", "finding", "view", "sex", "age", "lung_mask"), ""),
             "fold": folds,
@@ -74,15 +76,13 @@ def write_role(study: Study, role: str, films: np.ndarray, labels: list[str], fo
 def make_study(tmp_path: Path):
     """A function from the text of a study file to a study in a new folder, with its films in place."""
 
-    def make(text: str = STUDY, folder: str = "home") -> Study:
+    def make(text: str = STUDY, folder: str = "home", films: int = 48, films_per_patient: int = 1) -> Study:
         home = tmp_path / folder
         (home / "studies").mkdir(parents=True, exist_ok=True)
         (home / "studies" / "tiny.yaml").write_text(text, encoding="utf-8")
         study = load_study(str(home / "studies" / "tiny.yaml"))
         for role, seed in (("training", 1), ("hospital", 2)):
-            labels = ["negative", "positive"] * 24
-            folds = [f"fold{index // 2 % 2}" if role == "hospital" else "" for index in range(48)]
-            write_role(study, role, blobs(48, 32, seed), labels, folds)
+            write_role(study, role, blobs(films, 32, seed), films_per_patient)
         write_audit(study, ("training", "hospital"))
         return study
 

@@ -9,7 +9,7 @@ from cxrlib.errors import InputError
 from cxrlib.gan.networks import load_generator
 from cxrlib.gan.quality import nearest_images
 from cxrlib.gan.synthesis import MANIFEST_COLUMNS, make_films, mean_style, remake, synthesise
-from cxrlib.gan.training import train_generator, training_films
+from cxrlib.gan.training import generator_films, train_generator
 from cxrlib.reproducibility import random_generator
 from cxrlib.study import load_study
 
@@ -42,7 +42,7 @@ def test_films_and_manifest_belong_together(synthetic):
 
 def test_nearest_film_is_one_that_the_generator_saw(synthetic):
     study, _, manifest, images = synthetic
-    seen = training_films(study, "positive", "fold1")
+    seen = generator_films(study, "positive", "fold1").training
     index, distance = nearest_images(images, seen.images)
     assert manifest["nearest_image_id"].tolist() == seen.manifest["image_id"].iloc[index].tolist()
     np.testing.assert_allclose(manifest["nearest_distance"], distance, atol=6e-4)

@@ -20,7 +20,7 @@ from cxrlib.gan import stepping
 from cxrlib.gan.networks import load_generator
 from cxrlib.gan.run import Run, check_films
 from cxrlib.gan.stepping import average_decay
-from cxrlib.gan.training import train_generator, training_films
+from cxrlib.gan.training import generator_films, train_generator
 from cxrlib.study import load_study
 
 
@@ -135,23 +135,10 @@ def test_other_settings_after_the_end_are_an_error_and_force_makes_it_afresh(stu
     assert train_generator(changed, "positive", "public", force=True)["images_seen"] == 8
 
 
-def test_a_fold_s_generator_sees_no_film_of_that_fold_and_each_label_apart(study):
-    of_all = training_films(study, "positive", "all").manifest
-    assert set(of_all["label"]) == {"positive"}
-    assert len(of_all) == 24
-    for fold in study.fold_names:
-        seen = training_films(study, "positive", fold).manifest
-        tested = of_all[of_all["fold"] == fold]
-        assert len(tested) > 0
-        assert not set(seen["patient_id"]) & set(tested["patient_id"])
-        assert set(seen["image_id"]) == set(of_all["image_id"]) - set(tested["image_id"])
-    assert set(training_films(study, "negative", "public").manifest["image_id"].str[:8]) == {"training"}
-
-
 def test_a_hospital_generator_begins_with_the_public_weights(study):
     train_generator(study, "positive", "public")
     public = study.results.generator("positive", "public")
-    films = training_films(study, "positive", "all").images
+    films = generator_films(study, "positive", "all").training.images
     run = Run(films, study.gan, study.root / "run", total_images=8, seed=("test", "all"), fingerprint="f", start=public)
     stored = load_file(public / "generator.safetensors")
     for name, network in (("generator", run.state.generator), ("average", run.state.average)):
