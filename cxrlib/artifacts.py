@@ -22,6 +22,7 @@ from cxrlib.errors import InputError
 logger = logging.getLogger(__name__)
 
 OPENINGS = "openings.csv"
+PROTOCOL, EVENTS = "protocol.yaml", "events"
 CHAPTERS = ("01_data", "02_gan_training", "03_synthesis_review", "04_classifier_training", "05_results")
 
 
@@ -103,8 +104,24 @@ class Results:
         return self.classifier(arm, seed, fold) / OPENINGS
 
     def review(self, protocol: str) -> Path:
-        """Folder with protocol.yaml, worklist.csv and events/<reader>-<session>.jsonl."""
+        """Folder of a reading (private: it holds the truth about its films, and the answers)."""
         return self.root / "review" / protocol
+
+    def protocol_record(self, protocol: str) -> Path:
+        """What was frozen before the first answer; its hash is in every event."""
+        return self.review(protocol) / PROTOCOL
+
+    def worklist(self, protocol: str) -> Path:
+        """One row per film shown, with its truth."""
+        return self.review(protocol) / "worklist.csv"
+
+    def task_list(self, protocol: str) -> Path:
+        """One row per task: its block, its films and, where there is one, the right answer."""
+        return self.review(protocol) / "tasks.csv"
+
+    def events(self, protocol: str) -> Path:
+        """Folder with <reader>-<session>.jsonl: one file per reader and session, only ever appended to."""
+        return self.review(protocol) / EVENTS
 
     def table(self, name: str) -> Path:
         return self.root / "tables" / f"{name}.csv"
@@ -159,10 +176,11 @@ class Results:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
     """A temporary path beside `path`; renamed to it when the block ends well, removed when it does not.
 
-    A full disk or a read-only folder becomes an `InputError`, and the file that was there stays as it was.
+    `private` files can be read by the account that wrote them only. A full disk or a read-only folder becomes an
+    `InputError`, and the file that was there stays as it was.
     """
     temporary = None
     try:
@@ -173,7 +191,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(0o600 if private else 0o644)
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"{path}: can't be written: {error.strerror or error}; nothing there was changed") from error
@@ -182,8 +200,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    with atomic_path(path, private=private) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -199,9 +217,9 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: can't be read: {error}; remove its folder and run the stage again") from None
 
 
-def write_csv(path: Path, table: Any) -> None:
+def write_csv(path: Path, table: Any, *, private: bool = False) -> None:
     """Write a pandas DataFrame without its index."""
-    with atomic_path(path) as temporary:
+    with atomic_path(path, private=private) as temporary:
         table.to_csv(temporary, index=False)
 
 

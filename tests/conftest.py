@@ -26,7 +26,7 @@ TINY = {
         "network": "resnet18", "weights": "none", "image_size": 32, "batch_size": 8, "frozen_epochs": 1, "epochs": 1,
         "seeds": 1, "arms": ["baseline", "synthetic", "synthetic-crossfit"],
     },
-    "review": {"films_per_label": 3},
+    "review": {"films_per_label_and_origin": 3, "pairs_per_label": 1, "copy_pairs": 4},
 }  # fmt: skip
 
 

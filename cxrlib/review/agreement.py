@@ -6,28 +6,32 @@ from typing import Any
 import pandas as pd
 from scipy.stats import binomtest
 
-from cxrlib.review.protocol import ORIGINS, QUESTIONS
+from cxrlib.review.events import current_answers
+from cxrlib.review.questions import ORIGIN_STEPS, ORIGINS
 
 QUESTIONS_WITH_TRUTH = (("real or synthetic", "origin", "read_origin"), ("label", "label", "read_label"))
 REALISM_NAME = "mean realism (1–5)"
 
 
 def readings(events: Sequence[dict[str, Any]], worklist: pd.DataFrame) -> pd.DataFrame:
-    """One row per reader and film: the truth (label, origin) beside the answers.
+    """One row per reader and single film: the truth (label, origin) beside the answers that stand, practice left out.
 
-    Answers are locked: of several by one reader to one film, the first counts. Columns: reader, film_id, label, origin,
-    read_label, read_origin ("real" or "synthetic"), origin_step (1 surely synthetic … 6 surely real), realism, seconds.
-    Events about films that are not on the list are left out.
+    Columns: reader, film_id, label, origin, read_label, read_origin ("real" or "synthetic"), origin_step (1 surely
+    synthetic … 6 surely real), realism, seconds. Events about films that are not on the list are left out.
     """
     columns = ["reader", "film_id", "read_label", "read_origin", "origin_step", "realism", "seconds"]
     rows = []
-    for event in sorted(events, key=lambda event: event["time"]):
-        step = QUESTIONS["origin"].index(event["origin"]) + 1
-        read_origin = "synthetic" if step <= len(QUESTIONS["origin"]) // 2 else "real"
-        rows.append((event["reader"], event["film_id"], event["diagnosis"], read_origin, step,
-                     int(event["realism"]), float(event["seconds"])))  # fmt: skip
-    answers = pd.DataFrame(rows, columns=columns).drop_duplicates(["reader", "film_id"])
-    return answers.merge(worklist[["film_id", "label", "origin"]], on="film_id", how="inner")
+    for event in current_answers(events):
+        if event["block"] != "A" or event["practice"]:
+            continue
+        answers = event["answers"]
+        step = ORIGIN_STEPS.index(answers["origin"]) + 1
+        read_origin = "synthetic" if step <= len(ORIGIN_STEPS) // 2 else "real"
+        rows.append((event["reader"], event["films"][0], answers["diagnosis"], read_origin, step,
+                     int(answers["realism"]), float(event["seconds"])))  # fmt: skip
+    return pd.DataFrame(rows, columns=columns).merge(
+        worklist[["film_id", "label", "origin"]], on="film_id", how="inner"
+    )
 
 
 def exact_interval(right: int, total: int) -> tuple[float, float]:

@@ -1,131 +1,268 @@
 """What a reading shows, to whom, in which order: fixed before the first answer.
 
-Synthetic and real films come in equal numbers of each label. Where the study has generators for folds, the synthetic
-films come from the generator of the first fold and the real ones from that fold's patients, whom it never saw.
+Three blocks, always in this order: single films, pairs of which one is synthetic, and pairs that may be one patient.
+The last shows synthetic films beside real ones that their generator knew, so that it must not come before the others.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
 
-from cxrlib.artifacts import atomic_path, fingerprint, sha256_of, write_csv
-from cxrlib.data.images import load_image_set, load_synthetic
+from cxrlib.artifacts import fingerprint, sha256_of, write_csv, write_text
+from cxrlib.data.images import films_identity, load_image_set, load_synthetic
 from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
 from cxrlib.reproducibility import seed_for
+from cxrlib.review.durable import make_private
+from cxrlib.review.events import people_have_answered, remove_simulated
+from cxrlib.review.questions import QUESTIONS, Question
+from cxrlib.review.worklist import COPY_KINDS, draw_worklist
 from cxrlib.study import Study
 
-WORKLIST_COLUMNS = ("film_id", "label", "origin", "fold", "image_id")
-ORIGINS = ("real", "synthetic")
-QUESTIONS: dict[str, tuple[str, ...]] = {
-    "diagnosis": LABELS,
-    "origin": (
-        "surely synthetic", "probably synthetic", "perhaps synthetic", "perhaps real", "probably real", "surely real",
-    ),
-    "realism": ("1", "2", "3", "4", "5"),
-}  # fmt: skip
+# Of protocol.yaml and its two tables; another number draws a reading anew.
+FORMAT = 2
+SMALLEST_GAP = 10
+SECTIONS = ("practice", "A", "B", "C")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a reader sees at once: one film (block A) or two, left and right, with the questions to them.
+
+    Everything here may reach the browser: neither ids nor order tell which films are real.
+    """
+
+    task_id: str
+    block: str
+    practice: bool
+    films: tuple[str, ...]
+    questions: tuple[Question, ...]
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A frozen reading: its folder, its list of films (`WORKLIST_COLUMNS`) and the hash that every answer carries."""
+    """A frozen reading: its folder, its films and tasks (private: they hold the truth) and the hash that every event
+    carries. Columns of the tables: `worklist.FILM_COLUMNS` and `worklist.TASK_COLUMNS`."""
 
     folder: Path
     worklist: pd.DataFrame
+    task_list: pd.DataFrame
     sha256: str
     seed: int
+    record: dict[str, Any]
 
-    def order(self, reader: str) -> list[str]:
-        """All film ids, in this reader's own order; the same every time."""
-        shuffle = np.random.default_rng(seed_for(self.seed, "reading order", self.sha256, reader))
-        return list(shuffle.permutation(self.worklist["film_id"].to_numpy()))
+    def tasks(self, reader: str) -> list[Task]:
+        """All tasks in this reader's own order, the same every time: practice, then blocks A, B and C."""
+        random = np.random.default_rng(seed_for(self.seed, "reading order", self.sha256, reader))
+        table = self.task_list
+        ordered = []
+        for section in SECTIONS:
+            practice = (table["practice"] == "yes").to_numpy()
+            rows = table[practice if section == "practice" else (table["block"] == section).to_numpy() & ~practice]
+            repeats = dict(rows[rows["repeat_of"] != ""][["task_id", "repeat_of"]].itertuples(index=False))
+            firsts = [task_id for task_id in rows["task_id"] if task_id not in repeats]
+            ordered += spaced_order(firsts, repeats, random)
+        return [self._tasks_by_id[task_id] for task_id in ordered]
+
+    @cached_property
+    def _tasks_by_id(self) -> dict[str, Task]:
+        tasks = {}
+        for row in self.task_list.itertuples():
+            films = tuple(film for film in (row.left_film, row.right_film) if film)
+            tasks[row.task_id] = Task(row.task_id, row.block, row.practice == "yes", films, QUESTIONS[row.block])
+        return tasks
+
+    @cached_property
+    def truth(self) -> dict[str, dict[str, str]]:
+        """The row of the worklist of every film, by film id. Never to be sent to a browser."""
+        return {row["film_id"]: row for row in self.worklist.to_dict("records")}
+
+    def film_pixels(self, study: Study) -> dict[str, np.ndarray]:
+        """uint8 (S, S) of every film, by film id; real and synthetic pass through the same pipeline.
+
+        Both are read from arrays of one size and depth, and nothing but their pixels is handed on: real films were
+        resized to the generators' resolution when they were prepared, and the generators learned from those.
+        """
+        size = study.gan.resolution
+        hospital = load_image_set(study, "hospital", size)
+        found = {}
+        for (origin, label, fold), films in self.worklist.groupby(["origin", "label", "fold"]):
+            source = hospital if origin == "real" else load_synthetic(study, label, fold, size)
+            row_of = {image_id: row for row, image_id in enumerate(source.manifest["image_id"].astype(str))}
+            for film_id, image_id in zip(films["film_id"], films["image_id"], strict=True):
+                found[film_id] = np.array(source.images[row_of[image_id]], np.uint8, order="C")
+        return found
+
+
+def spaced_order(firsts: Sequence[str], repeats: dict[str, str], random: np.random.Generator) -> list[str]:
+    """A random order in which every repeat (`{repeat: first}`) comes well after its first.
+
+    Between the two lie at least `SMALLEST_GAP` tasks, or a third of the block where that is less.
+    """
+    order = [str(task_id) for task_id in random.permutation(list(firsts))]
+    gap = min(SMALLEST_GAP, len(order) // 3) + 1
+    repeated = set(repeats.values())
+    for first in random.permutation(sorted(repeated)):
+        # A film that comes too late to be repeated changes places with an earlier one that is not repeated.
+        place, latest = order.index(first), len(order) - gap
+        if place > latest:
+            earlier = [index for index in range(latest + 1) if order[index] not in repeated]
+            if earlier:
+                other = int(random.choice(earlier))
+                order[place], order[other] = order[other], order[place]
+    for repeat in random.permutation(sorted(repeats)):
+        soonest = min(order.index(repeats[repeat]) + gap, len(order))
+        order.insert(int(random.integers(soonest, len(order) + 1)), str(repeat))
+    return order
 
 
 def prepare_protocol(study: Study) -> Protocol:
     """Draw the films of the study's reading and freeze them on disk, or load them if that is done.
 
-    Raises `InputError` if films or settings have changed after somebody has answered.
+    Raises `InputError` if films or settings have changed after somebody has answered. Answers of simulated readers hold
+    nothing up: they are removed, to be made again.
     """
     folder = study.results.review(study.review.protocol)
+    record = study.results.protocol_record(study.review.protocol)
     inputs = _inputs(study)
-    wanted = fingerprint(study.review.model_dump(mode="json"), inputs)
-    record, list_path = folder / "protocol.yaml", folder / "worklist.csv"
-    stored = yaml.safe_load(record.read_text(encoding="utf-8")) if record.exists() else {}
+    settings = study.review.model_dump(mode="json", exclude={"simulated_readers", "planned_readers"})
+    choices = {question.name: question.choices for questions in QUESTIONS.values() for question in questions}
+    wanted = fingerprint({"format": FORMAT, "seed": study.seed, "choices": choices, **settings}, inputs)
+    stored = _read_record(record) if record.exists() else {}
     if stored.get("fingerprint") != wanted:
-        if any((folder / "events").glob("*.jsonl")):
+        if people_have_answered(folder):
             raise InputError(
-                f"{folder}: answers were given to other films than the study now has; "
+                f"{folder}: answers were given to other films or settings than the study now has; "
                 "give `review.protocol` another name in the study file to begin a new reading"
             )
-        write_csv(list_path, _draw_worklist(study))
-        _write_protocol(study, record, {"fingerprint": wanted, "inputs": inputs, "worklist": sha256_of(list_path)})
-    worklist = pd.read_csv(list_path, dtype=str, keep_default_na=False)
+        make_private(folder)
+        remove_simulated(folder)
+        _draw(study, {"fingerprint": wanted, "inputs": inputs})
+    return load_protocol(study)
+
+
+def load_protocol(study: Study) -> Protocol:
+    """The reading that is frozen on disk; raises `InputError` if there is none, or if its lists were changed."""
+    name = study.review.protocol
+    record = study.results.protocol_record(name)
+    if not record.exists():
+        raise InputError(f"{record}: no reading has been prepared; run `cxr review {study.name}`")
+    content = _read_record(record)
+    tables = []
+    for path, key in (
+        (study.results.worklist(name), "worklist_sha256"),
+        (study.results.task_list(name), "tasks_sha256"),
+    ):
+        if not path.exists() or sha256_of(path) != content.get(key):
+            raise InputError(
+                f"{path}: not the list that {record.name} was frozen with; put back the one that was there, or give "
+                "`review.protocol` another name in the study file to begin a new reading"
+            )
+        tables.append(pd.read_csv(path, dtype=str, keep_default_na=False))
     digest = hashlib.sha256(record.read_bytes()).hexdigest()
-    return Protocol(folder, worklist, digest, study.seed)
+    return Protocol(record.parent, *tables, digest, int(content["seed"]), content)
 
 
 def reading_fold(study: Study) -> str:
     """The fold whose generators and patients a reading uses."""
-    folds = [fold for fold in study.generator_folds if fold != "public"]
-    return next((fold for fold in folds if fold != "all"), "all")
+    return next((fold for fold in study.generator_folds if fold not in ("public", "all")), "all")
 
 
-def film_pixels(study: Study, worklist: pd.DataFrame) -> dict[str, np.ndarray]:
-    """uint8 (S, S) of every film on the list, by film id; real and synthetic pass through the same pipeline."""
-    size = study.gan.resolution
-    sets = {"real": load_image_set(study, "hospital", size)}
-    found = {}
-    for (origin, label, fold), films in worklist.groupby(["origin", "label", "fold"]):
-        source = sets["real"] if origin == "real" else load_synthetic(study, label, fold, size)
-        row_of = {image_id: row for row, image_id in enumerate(source.manifest["image_id"].astype(str))}
-        for film_id, image_id in zip(films["film_id"], films["image_id"], strict=True):
-            found[film_id] = np.array(source.images[row_of[image_id]])
-    return found
-
-
-def _inputs(study: Study) -> dict[str, str]:
+def _inputs(study: Study) -> dict[str, Any]:
     fold, results = reading_fold(study), study.results
     manifests = {f"synthetic {label}": results.synthetic(label, fold) / "manifest.csv" for label in LABELS}
-    manifests["hospital"] = results.manifest("hospital")
-    for path in manifests.values():
+    for path in [*manifests.values(), results.manifest("hospital")]:
         if not path.exists():
             raise InputError(f"{path}: not there yet; make the synthetic films first, e.g. `cxr report {study.name}`")
-    return {name: sha256_of(path) for name, path in manifests.items()}
+    hospital = films_identity(study, "hospital", study.gan.resolution)
+    return {"hospital": hospital, **{name: sha256_of(path) for name, path in manifests.items()}}
 
 
-def _draw_worklist(study: Study) -> pd.DataFrame:
-    fold, size = reading_fold(study), study.gan.resolution
-    hospital = load_image_set(study, "hospital", size).manifest
-    if fold != "all":
-        hospital = hospital[hospital["fold"] == fold]
-    rows = []
-    for label in LABELS:
-        draw = np.random.default_rng(seed_for(study.seed, "reading films", study.review.protocol, label))
-        pools = {
-            "real": hospital[hospital["label"] == label]["image_id"].astype(str).to_numpy(),
-            "synthetic": load_synthetic(study, label, fold, size).manifest["image_id"].astype(str).to_numpy(),
-        }
-        count = min(study.review.films_per_label, *(len(pool) for pool in pools.values()))
-        for origin in ORIGINS:
-            chosen = draw.choice(pools[origin], count, replace=False)
-            rows += [(label, origin, fold, image_id) for image_id in chosen]
-    order = np.random.default_rng(seed_for(study.seed, "film ids", study.review.protocol)).permutation(len(rows))
-    listed = [(f"film{number:04d}", *rows[index]) for number, index in enumerate(order, start=1)]
-    return pd.DataFrame(listed, columns=list(WORKLIST_COLUMNS))
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: can't be read: {error}; put back the one that was there") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a protocol; put back the one that was there")
+    return content
 
 
-def _write_protocol(study: Study, path: Path, facts: dict) -> None:
+def _draw(study: Study, facts: dict[str, Any]) -> None:
+    name, fold = study.review.protocol, reading_fold(study)
+    films, tasks = draw_worklist(study, fold)
+    write_csv(study.results.worklist(name), films, private=True)
+    write_csv(study.results.task_list(name), tasks, private=True)
     content = {
-        "protocol": study.review.protocol,
-        "study": study.name,
-        "seed": study.seed,
-        "films_per_label": study.review.films_per_label,
-        "questions": {name: list(choices) for name, choices in QUESTIONS.items()},
+        **_description(study, fold, tasks),
+        "worklist_sha256": sha256_of(study.results.worklist(name)),
+        "tasks_sha256": sha256_of(study.results.task_list(name)),
         **facts,
     }
-    with atomic_path(path) as temporary:
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    write_text(study.results.protocol_record(name), text, private=True)
+
+
+def _description(study: Study, fold: str, tasks: pd.DataFrame) -> dict[str, Any]:
+    """The protocol in words and numbers, as `protocol.yaml` begins."""
+    review = study.review
+    scored = tasks[tasks["practice"] == "no"]
+    counts = {block: scored[scored["block"] == block] for block in QUESTIONS}
+    repeats = int((counts["A"]["repeat_of"] != "").sum())
+    kinds = counts["C"]["kind"].value_counts()
+    unseen = f"of patients of {fold}, whom the generators never saw"
+    blocks = {
+        "A": {
+            "title": "single films, blinded",
+            "films": len(counts["A"]) - repeats,
+            "films_asked_for": 4 * review.films_per_label_and_origin,
+            "shown_twice": repeats,
+            "practice": int((tasks["practice"] == "yes").sum()),
+        },
+        "B": {
+            "title": "which of two films is synthetic?",
+            "pairs": len(counts["B"]),
+            "pairs_asked_for": 2 * review.pairs_per_label,
+        },
+        "C": {
+            "title": "are two films of the same patient?",
+            "pairs": {kind: int(kinds.get(kind, 0)) for kind in COPY_KINDS},
+            "pairs_asked_for": {"flagged": review.copy_pairs, "controls": "half as many of each kind"},
+        },
+    }
+    for block, content in blocks.items():
+        content["questions"] = {question.name: _in_plain(question) for question in QUESTIONS[block]}
+    return {
+        "protocol": review.protocol,
+        "study": study.name,
+        "format": FORMAT,
+        "seed": study.seed,
+        "films": {
+            "synthetic": f"drawn at random from all films of the generators of {fold}, flagged ones included",
+            "real": "of patients whom the generators may have seen" if fold == "all" else unseen,
+            "shown": f"{study.gan.resolution} by {study.gan.resolution} pixels, 8 bits, one pipeline for both",
+        },
+        "order": "practice with feedback, then blocks A, B and C, each in an order of the reader's own",
+        "flagged": "a synthetic film suspected of being a copy, beside the real film nearest to it",
+        "nearest": "where too few are flagged: the unflagged synthetic films nearest to a real one",
+        "same patient": "control: two real films of one patient",
+        "different patients": "control: a real film beside the most similar one of another patient",
+        "blocks": blocks,
+    }
+
+
+def _in_plain(question: Question) -> dict[str, Any]:
+    return {
+        "text": question.text,
+        "kind": question.kind,
+        "choices": list(question.choices),
+        "required": question.required,
+        "points": question.points,
+    }

@@ -1,126 +1,275 @@
-"""One reader's sitting: which film comes next, and answers that are on the disk before the screen moves on.
+"""One reader's sitting: which task comes next, and answers that are on the disk before the screen moves on."""
 
-Answers are events, one JSON object a line, only ever appended. Each sitting writes a file of its own, so that no two
-processes share one; where a reader stands is worked out anew from all of that reader's files.
-"""
-
-import json
+import contextlib
+import hashlib
 import logging
-import os
-import re
+import math
 import secrets
-from collections.abc import Sequence
-from datetime import UTC, datetime
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from cxrlib.artifacts import EVENTS, PROTOCOL
 from cxrlib.errors import InputError
-from cxrlib.review.protocol import QUESTIONS
+from cxrlib.review.durable import append_durably, locked, make_private, set_aside_torn
+from cxrlib.review.events import checked_reader, current_answers, decode_event, encode_event, reader_slug
+from cxrlib.review.protocol import Protocol, Task
+from cxrlib.review.questions import ORIGIN_STEPS, checked_answers
+
+if TYPE_CHECKING:
+    from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)
 
-READER_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+MOST_EVENT_BYTES = 60_000
+# The pace is the median of so many answers to tasks of the same kind.
+PACE_TASKS = 20
+SOON = timedelta(microseconds=1)
 
 
-def read_events(folder: Path) -> list[dict[str, Any]]:
-    """All events of a reading (`folder` holds `events/`), oldest first. A torn line is left out and logged."""
-    events = []
-    for path in sorted((folder / "events").glob("*.jsonl")):
-        for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-            if not line.strip():
-                continue
-            try:
-                event = json.loads(line)
-                event["time"], event["reader"], event["film_id"]
-            except (ValueError, KeyError, TypeError):
-                logger.warning("%s: line %d is torn and was left out", path, number)
-                continue
-            events.append(event)
-    return sorted(events, key=lambda event: event["time"])
+class AnsweredElsewhere(InputError):
+    """The task has an answer already, from another window or from before a reload. That first answer counts; the
+    session has moved on, and the next task can be shown."""
 
 
 class ReadingSession:
-    """A sitting of one reader.
+    """A sitting of one reader. Texts of its errors are fit for the screen: they name neither files nor truth.
 
-    `film_ids` is the reader's order (`Protocol.order`); films answered in earlier sittings are passed over.
+    `place` is the study, or the folder of the reading. Tasks answered in earlier sittings are passed over.
+    Several sittings of one reader may be open at once: of two answers to one task the first counts.
     """
 
-    def __init__(self, folder: Path, reader: str, film_ids: Sequence[str], protocol_sha256: str) -> None:
-        """Raises `InputError` for a reader's name that can't be part of a file name."""
-        if not READER_NAME.fullmatch(reader):
-            raise InputError(
-                f"reader: found `{reader}`, expected a short name of small letters, digits and underscores, e.g. `anna`"
-            )
-        self.folder, self.reader, self.protocol_sha256 = folder, reader, protocol_sha256
-        self.film_ids = list(film_ids)
-        moment = datetime.now(UTC)
-        self.session = f"{moment:%Y%m%dT%H%M%S}{secrets.token_hex(3)}"
-        answered = {event["film_id"] for event in read_events(folder) if event["reader"] == reader}
-        self._answered = answered & set(self.film_ids)
+    def __init__(self, place: "Study | Path", protocol: Protocol, reader: str) -> None:
+        """Raises `InputError` for a reader's name that can't be one."""
+        self.reader = checked_reader(reader)
+        self.protocol = protocol
+        self.folder = place if isinstance(place, Path) else place.results.review(place.review.protocol)
+        self.tasks = protocol.tasks(self.reader)
+        self._task_of = {task.task_id: task for task in self.tasks}
+        self._began = datetime.now(UTC)
+        self.session = f"{self._began:%Y%m%dT%H%M%S}{secrets.token_hex(4)}"
+        self._files: dict[Path, int] = {}
+        self._events: list[dict[str, Any]] = []
+        self._opened = False
+        try:
+            with self._alone():
+                pass
+        except InputError:
+            # A disk that can't be written to is said when there is something to write.
+            self._look_only()
 
     @property
     def path(self) -> Path:
-        return self.folder / "events" / f"{self.reader}-{self.session}.jsonl"
+        """The file of this sitting; there from the first event on."""
+        return self.folder / EVENTS / f"{reader_slug(self.reader)}-{self.session}.jsonl"
 
     @property
     def done(self) -> int:
-        return len(self._answered)
+        """Tasks with an answer, practice included."""
+        return len(self._answers)
 
     @property
     def total(self) -> int:
-        return len(self.film_ids)
+        """Tasks of the whole reading, practice included."""
+        return len(self.tasks)
 
     @property
-    def current(self) -> str | None:
-        """The first film without an answer; None when all are answered."""
-        return next((film for film in self.film_ids if film not in self._answered), None)
+    def finished(self) -> bool:
+        return self.current is None
 
-    def answer(self, *, diagnosis: str, origin: str, realism: str, seconds: float) -> None:
-        """Record the answer to the current film; returns only when it is on the disk.
+    @property
+    def current(self) -> Task | None:
+        """The first task without an answer; None when all are answered."""
+        return next(self._open_tasks(), None)
 
-        Raises `InputError` for an answer that is no choice of the protocol, when nothing is left to answer, and when
-        the disk refuses (the answer then counts as not given and may be sent again).
+    @property
+    def upcoming(self) -> Task | None:
+        """The task after the current one, so that its films can be sent ahead."""
+        waiting = self._open_tasks()
+        next(waiting, None)
+        return next(waiting, None)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """What the reader will need at the pace of their own last answers, by block; None before the first answer."""
+        paces: dict[str, list[float]] = {}
+        for answer in self._answers.values():
+            paces.setdefault(answer["block"], []).append(answer["seconds"])
+        usual = [seconds for pace in paces.values() for seconds in pace][-PACE_TASKS:]
+        if not usual:
+            return None
+        of_block = {block: statistics.median(pace[-PACE_TASKS:]) for block, pace in paces.items()}
+        return sum(of_block.get(task.block, statistics.median(usual)) for task in self._open_tasks())
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether the last answer may be taken back; see `undo_last`."""
+        return self._why_not_undo() is None
+
+    def answer(
+        self,
+        task_id: str,
+        answers: Mapping[str, Any],
+        *,
+        seconds: float,
+        view: Sequence[Mapping[str, Any]] = (),
+        screen: Mapping[str, Any] | None = None,
+    ) -> str | None:
+        """Record the answers to the current task; returns only when they are on the disk.
+
+        `answers` are by question; `view` is one mapping per film (window_centre, window_width, zoom). Returns the
+        feedback to a practice film, else None.
+
+        Raises `AnsweredElsewhere` if the task has an answer, and `InputError` for an answer that is no choice of the
+        protocol, a task whose turn it is not, a protocol that was changed, and when the disk refuses. A refused answer
+        counts as not given and may be sent again.
         """
-        film = self.current
-        if film is None:
-            raise InputError(f"{self.reader}: every film of this reading has an answer")
-        answers = {"diagnosis": diagnosis, "origin": origin, "realism": realism}
-        for question, choice in answers.items():
-            if choice not in QUESTIONS[question]:
-                raise InputError(f"{question}: found {choice!r}, expected one of: {', '.join(QUESTIONS[question])}")
-        event = {
-            "event": "answer",
-            "event_id": secrets.token_hex(8),
-            "time": datetime.now(UTC).isoformat(),
-            "reader": self.reader,
-            "session": self.session,
-            "protocol_sha256": self.protocol_sha256,
-            "film_id": film,
-            **answers,
-            "seconds": round(seconds, 2),
-        }
-        append_durably(self.path, json.dumps(event, ensure_ascii=False) + "\n")
-        self._answered.add(film)
+        task = self._task_of.get(task_id)
+        if task is None:
+            raise InputError("This film is not part of the reading; load the page again.")
+        checked = checked_answers(task.questions, answers)
+        if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < 0:
+            raise InputError(f"seconds: found {seconds!r}, expected the time spent on the film")
+        facts = {
+            "task_id": task_id, "block": task.block, "practice": task.practice, "films": list(task.films),
+            "answers": checked, "seconds": round(float(seconds), 2), "view": [dict(film) for film in view],
+            "screen": dict(screen or {}),
+        }  # fmt: skip
+        with self._alone():
+            if task_id in self._answers:
+                raise AnsweredElsewhere(
+                    "This film has your answer already, from another window or from before the page was loaded again. "
+                    "That first answer counts; this one was not stored."
+                )
+            if self.current is not task:
+                raise InputError("It is another film's turn, since you went on in another window; load the page again.")
+            self._append("answer", facts)
+        return self._feedback(task, checked) if task.practice else None
 
+    def undo_last(self) -> Task:
+        """Take back the last answer, as a new event; returns its task, which is now the current one again.
 
-def append_durably(path: Path, line: str) -> None:
-    """Append a line and wait until the disk has it. What could only be written in part is taken back.
+        One answer can be taken back, not several in a row, and none of an earlier block. Practice can't be taken back,
+        since its answer has been shown. Raises `InputError`.
+        """
+        with self._alone():
+            reason = self._why_not_undo()
+            if reason is not None:
+                raise InputError(reason)
+            last = self._last_move()
+            self._append("undo", {"task_id": last["task_id"], "undoes": last["event_id"]})
+        return self._task_of[last["task_id"]]
 
-    Raises `InputError` if it can't be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab", buffering=0) as file:
-            end = file.seek(0, os.SEEK_END)
-            try:
-                written = file.write(line.encode("utf-8"))
-                if written != len(line.encode("utf-8")):
-                    raise OSError("the disk is full")
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(end)
-                raise
-    except OSError as error:
-        raise InputError(
-            f"{path}: the answer can't be stored: {error.strerror or error}; make room or allow writing and send again"
-        ) from error
+    def pause(self) -> None:
+        """Note that the reader takes a break; raises `InputError` if it can't be written."""
+        with self._alone():
+            self._append("pause", {})
+
+    def resume(self) -> None:
+        """Note that the reader is back; raises `InputError` if it can't be written."""
+        with self._alone():
+            self._append("resume", {})
+
+    def _open_tasks(self) -> Iterator[Task]:
+        return (task for task in self.tasks if task.task_id not in self._answers)
+
+    def _last_move(self) -> dict[str, Any] | None:
+        return next((event for event in reversed(self._events) if event["event"] in ("answer", "undo")), None)
+
+    def _why_not_undo(self) -> str | None:
+        last = self._last_move()
+        if last is None:
+            return "There is no answer to take back yet."
+        if last["event"] == "undo":
+            return "Only the last answer can be taken back."
+        if last["practice"]:
+            return "A practice answer can't be taken back, since the film's truth has been shown."
+        if self.current is not None and self.current.block != last["block"]:
+            return "The last answer belongs to a part that is finished, and can't be taken back."
+        return None
+
+    def _feedback(self, task: Task, answers: Mapping[str, Any]) -> str:
+        truth = self.protocol.truth[task.films[0]]
+        read = "synthetic" if ORIGIN_STEPS.index(answers["origin"]) < len(ORIGIN_STEPS) // 2 else "real"
+        made = "It was made as" if truth["origin"] == "synthetic" else "Its label is"
+        return (
+            f"This film is {truth['origin']}: you were {'right' if read == truth['origin'] else 'wrong'} "
+            f"({answers['origin']}). {made} {truth['label']}; you said {answers['diagnosis']}."
+        )
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other sitting of this reader writes inside, and what others wrote before is known."""
+        try:
+            make_private(self.folder / EVENTS)
+            with locked(self.folder / EVENTS / f"{reader_slug(self.reader)}.lock"):
+                self._catch_up(alone=True)
+                yield
+        except OSError as error:
+            logger.error("%s: can't be written: %s", self.path, error)
+            raise InputError(
+                f"The answer could not be stored ({error.strerror or error}). It counts as not given: make room on the "
+                "disk, or have writing allowed, and send it again."
+            ) from error
+
+    def _look_only(self) -> None:
+        try:
+            self._catch_up(alone=False)
+        except OSError as error:
+            logger.error("%s: can't be read: %s", self.folder / EVENTS, error)
+            raise InputError(f"Your earlier answers can't be read ({error.strerror or error}).") from error
+
+    def _catch_up(self, *, alone: bool) -> None:
+        """Read what was added to this reader's files; alone, set unfinished lines aside."""
+        for path in sorted((self.folder / EVENTS).glob(f"{reader_slug(self.reader)}-*.jsonl")):
+            known = self._files.get(path, 0)
+            if path.stat().st_size <= known:
+                continue
+            with open(path, "rb") as file:
+                file.seek(known)
+                added = file.read()
+            whole = added.rfind(b"\n") + 1
+            for line in added[:whole].split(b"\n")[:-1]:
+                event = decode_event(line, path, self.protocol.sha256)
+                if isinstance(event, str):
+                    logger.warning("%s: a line was left out: %s", path, event)
+                else:
+                    self._events.append(event)
+            self._files[path] = known + whole
+            if alone and whole < len(added):
+                torn = set_aside_torn(path, known + whole)
+                logger.warning("%s: %d bytes of a line that was never finished were set aside", path, len(torn))
+        self._events.sort(key=lambda event: datetime.fromisoformat(event["time"]))
+        self._opened = self.path in self._files
+        answers = current_answers(self._events)
+        self._answers = {event["task_id"]: event for event in answers if event["task_id"] in self._task_of}
+
+    def _append(self, kind: str, facts: Mapping[str, Any]) -> None:
+        record = self.folder / PROTOCOL
+        if record.exists() and hashlib.sha256(record.read_bytes()).hexdigest() != self.protocol.sha256:
+            raise InputError("The reading has been drawn anew since this page was opened; load the page again.")
+        opening = [] if self._opened else [("open", {"opened": self._began.isoformat()})]
+        # Times of one reader's events rise strictly, whatever the clock does, so that their order is known.
+        moment = datetime.now(UTC)
+        if self._events:
+            moment = max(moment, datetime.fromisoformat(self._events[-1]["time"]) + SOON)
+        events = [
+            self._event(name, moment + place * SOON, more)
+            for place, (name, more) in enumerate([*opening, (kind, facts)])
+        ]
+        try:
+            data = b"".join(map(encode_event, events))
+        except (TypeError, ValueError):
+            raise InputError("view, screen: found a value that is no number or text; load the page again") from None
+        if len(data) > MOST_EVENT_BYTES:
+            raise InputError(f"answer: found {len(data):,} bytes, expected at most {MOST_EVENT_BYTES:,}")
+        append_durably(self.path, data)
+        self._catch_up(alone=True)
+
+    def _event(self, kind: str, moment: datetime, facts: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "event": kind, "event_id": secrets.token_hex(8), "time": moment.isoformat(timespec="microseconds"),
+            "reader": self.reader, "session": self.session, "protocol_sha256": self.protocol.sha256, **facts,
+        }  # fmt: skip

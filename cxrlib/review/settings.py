@@ -1,12 +1,28 @@
 """Settings of the radiologists' reading."""
 
-from pydantic import PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from cxrlib.settings import Settings
 
 
 class ReviewSettings(Settings):
-    """A reading shows this many synthetic and as many real films of each label, in an order drawn per reader."""
+    """How many films and pairs a reading shows. `protocol` names it: another name begins a new reading.
 
-    protocol: str = "single-films"
-    films_per_label: PositiveInt = 10
+    Where the study has fewer films than asked for, the reading takes what is there; `protocol.yaml` holds both numbers.
+    """
+
+    protocol: str = Field(default="first-reading", pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+    # Block A: single films. So many synthetic and so many real ones of each label.
+    films_per_label_and_origin: PositiveInt = 25
+    # Percentage of block A's films that are shown a second time, for agreement of readers with themselves.
+    repeat_percent: int = Field(default=10, ge=0, le=50)
+    # Films with feedback before the reading begins; they are not analysed, and not shown again.
+    practice_films: NonNegativeInt = 4
+    # Block B: which of two films is synthetic?
+    pairs_per_label: NonNegativeInt = 10
+    # Block C: a synthetic film beside its nearest real one; half as many control pairs of each kind come on top.
+    copy_pairs: NonNegativeInt = 10
+    # For the table of sample sizes.
+    planned_readers: PositiveInt = 3
+    # Readers whose answers a program makes up, for demonstration; every table and caption says so.
+    simulated_readers: int = Field(default=0, ge=0, le=10)

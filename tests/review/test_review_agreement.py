@@ -12,9 +12,10 @@ WORKLIST = pd.DataFrame(
 )
 
 
-def event(film, diagnosis, origin, realism="3", reader="anna", time="2024-01-01T00:00:00"):
-    return {"time": time, "reader": reader, "film_id": film, "diagnosis": diagnosis, "origin": origin,
-            "realism": realism, "seconds": 2.0}  # fmt: skip
+def event(film, diagnosis, origin, realism="3", reader="anna", time="2024-01-01T00:00:00+00:00"):
+    answers = {"diagnosis": diagnosis, "origin": origin, "realism": realism}
+    return {"event": "answer", "event_id": film + reader + time, "time": time, "reader": reader, "task_id": film,
+            "block": "A", "practice": False, "films": [film], "answers": answers, "seconds": 2.0}  # fmt: skip
 
 
 EVENTS = [
@@ -43,8 +44,8 @@ def test_six_steps_become_two_answers_and_truth_stands_beside_them():
 
 
 def test_the_first_answer_counts_and_films_off_the_list_do_not():
-    later = event("f1", "negative", "surely synthetic", time="2024-01-02T00:00:00")
-    table = readings([later, *EVENTS, event("f9", "positive", "surely real")], WORKLIST)
+    later = event("f1", "negative", "surely synthetic", time="2024-01-02T00:00:00+00:00")
+    table = readings([*EVENTS, later, event("f9", "positive", "surely real")], WORKLIST)
     assert len(table) == 3
     assert table.set_index("film_id").loc["f1", "read_label"] == "positive"
 

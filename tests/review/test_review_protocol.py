@@ -12,8 +12,8 @@ from PIL import Image
 from cxrlib.data.audit import prepare_study
 from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
-from cxrlib.review.protocol import film_pixels, prepare_protocol, reading_fold
-from cxrlib.review.session import read_events
+from cxrlib.review.events import read_events
+from cxrlib.review.protocol import prepare_protocol, reading_fold
 from cxrlib.review.viewer import FILM_PIXELS, open_reading
 from cxrlib.study import load_study
 
@@ -55,33 +55,47 @@ def study(tiny_study_file, prepared_data):
     return study
 
 
-def test_worklist_has_as_many_synthetic_as_real_films_of_each_label(study):
-    worklist = prepare_protocol(study).worklist
-    counts = worklist.groupby(["label", "origin"]).size()
-    assert counts.tolist() == [study.review.films_per_label] * 4
-    assert worklist["image_id"].is_unique
+def of_block(protocol, block, practice="no"):
+    tasks = protocol.task_list
+    return tasks[(tasks["block"] == block) & (tasks["practice"] == practice)]
 
 
-def test_real_films_are_of_patients_whom_the_generator_never_saw(study):
-    worklist = prepare_protocol(study).worklist
+def truth_of(protocol, films):
+    return protocol.worklist.set_index("film_id").loc[list(films)].reset_index()
+
+
+def test_block_a_has_as_many_synthetic_as_real_films_of_each_label(study):
+    protocol = prepare_protocol(study)
+    tasks = of_block(protocol, "A")
+    shown = truth_of(protocol, tasks[tasks["repeat_of"] == ""]["left_film"])
+    assert shown.groupby(["label", "origin"]).size().tolist() == [study.review.films_per_label_and_origin] * 4
+    assert shown["image_id"].is_unique
+
+
+def test_real_films_of_blocks_a_and_b_are_of_patients_whom_the_generator_never_saw(study):
+    protocol = prepare_protocol(study)
+    tasks = protocol.task_list[protocol.task_list["block"] != "C"]
+    shown = truth_of(protocol, [film for side in ("left_film", "right_film") for film in tasks[side] if film])
     hospital = pd.read_csv(study.results.manifest("hospital")).set_index("image_id")
-    real = worklist[worklist["origin"] == "real"]
     assert reading_fold(study) == "fold0"
-    assert set(hospital.loc[real["image_id"], "fold"]) == {"fold0"}
+    assert set(hospital.loc[shown[shown["origin"] == "real"]["image_id"], "fold"]) == {"fold0"}
 
 
-def test_film_ids_say_nothing_about_the_truth(study):
-    worklist = prepare_protocol(study).worklist
-    assert worklist["film_id"].str.fullmatch(r"film\d{4}").all()
-    assert worklist["origin"].tolist() != sorted(worklist["origin"])
+def test_ids_say_nothing_about_the_truth(study):
+    protocol = prepare_protocol(study)
+    assert protocol.worklist["film_id"].str.fullmatch(r"film\d{4}").all()
+    assert protocol.worklist["film_id"].is_unique
+    assert protocol.worklist["origin"].tolist() != sorted(protocol.worklist["origin"])
+    assert protocol.task_list["task_id"].str.fullmatch(r"task\d{4}").all()
+    assert protocol.task_list["block"].tolist() != sorted(protocol.task_list["block"])
 
 
 def test_the_protocol_is_frozen_and_each_reader_has_an_order_of_their_own(study):
     first, again = prepare_protocol(study), prepare_protocol(study)
     assert first.sha256 == again.sha256
-    assert first.order("anna") == again.order("anna")
-    assert first.order("anna") != first.order("berta")
-    assert sorted(first.order("anna")) == sorted(first.worklist["film_id"])
+    assert first.tasks("anna") == again.tasks("anna")
+    assert first.tasks("anna") != first.tasks("berta")
+    assert {task.task_id for task in first.tasks("anna")} == set(first.task_list["task_id"])
 
 
 def test_other_films_are_drawn_before_the_first_answer_but_not_after(study):
@@ -101,35 +115,33 @@ def test_without_synthetic_films_the_message_says_what_to_do(tiny_study_file):
         prepare_protocol(load_study(tiny_study_file))
 
 
-def answer(viewer, diagnosis="positive", origin="perhaps real", realism="4"):
-    for name, choice in (("diagnosis", diagnosis), ("origin", origin), ("realism", realism)):
-        viewer.questions[name].value = choice
+def answer(viewer):
+    for question in viewer.questions.values():
+        question.value = question.options[0]
     viewer.submit.click()
 
 
 def test_the_film_on_the_screen_is_the_one_whose_answer_is_stored(study):
     protocol = prepare_protocol(study)
-    films = film_pixels(study, protocol.worklist)
+    films = protocol.film_pixels(study)
     viewer = open_reading(study, "anna")
     first = viewer.session.current
-    shown = Image.open(io.BytesIO(viewer.film.value))
-    assert shown.size == (FILM_PIXELS, FILM_PIXELS)
-    expected = Image.fromarray(films[first]).resize(shown.size, Image.Resampling.BICUBIC)
+    (film,) = viewer.films.children
+    shown = Image.open(io.BytesIO(film.value))
+    expected = Image.fromarray(films[first.films[0]]).resize((FILM_PIXELS, FILM_PIXELS), Image.Resampling.BICUBIC)
     np.testing.assert_array_equal(np.asarray(shown), np.asarray(expected))
     answer(viewer)
-    (event,) = read_events(protocol.folder)
-    assert (event["film_id"], event["realism"]) == (first, "4")
+    _, event = read_events(protocol.folder)
+    assert (event["task_id"], event["answers"]["realism"]) == (first.task_id, "1")
     assert viewer.session.current != first
     assert viewer.position.value.startswith("1 of ")
 
 
-def test_the_button_waits_for_all_three_answers_and_questions_start_open_again(study):
+def test_the_button_waits_for_every_answer_and_questions_start_open_again(study):
     viewer = open_reading(study, "anna")
-    assert viewer.submit.disabled
-    viewer.questions["diagnosis"].value = "negative"
-    viewer.questions["origin"].value = "surely real"
-    assert viewer.submit.disabled
-    viewer.questions["realism"].value = "1"
+    for question in viewer.questions.values():
+        assert viewer.submit.disabled
+        question.value = question.options[0]
     assert not viewer.submit.disabled
     viewer.submit.click()
     assert viewer.submit.disabled
@@ -147,12 +159,12 @@ def test_a_reading_is_taken_up_again_and_comes_to_an_end(study):
 
 
 def test_an_answer_that_can_not_be_stored_stays_on_the_screen(study):
-    viewer = open_reading(study, "anna")
-    events = viewer.session.folder / "events"
+    events = prepare_protocol(study).folder / "events"
     events.write_text("a file where the folder should be")
+    viewer = open_reading(study, "anna")
     answer(viewer)
     assert "Not stored" in viewer.message.value
-    assert viewer.questions["realism"].value == "4"
+    assert viewer.questions["realism"].value == "1"
     events.unlink()
     viewer.submit.click()
     assert viewer.session.done == 1
@@ -172,4 +184,4 @@ def test_nothing_but_pixels_and_choices_reaches_the_browser(study):
     text = " ".join(sent)
     worklist = prepare_protocol(study).worklist
     assert not any(secret in text for secret in [*worklist["image_id"], *worklist["film_id"], "fold0", "sha256"])
-    assert b"tEXt" not in viewer.film.value
+    assert all(b"tEXt" not in film.value for film in viewer.films.children)

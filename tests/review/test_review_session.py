@@ -1,111 +1,233 @@
-"""An acknowledged answer is on the disk, whatever happens next."""
+"""Which task comes next, what is stored of an answer, and what a reader is told."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+from small_reading import answers_to, small_protocol
 
 from cxrlib.errors import InputError
-from cxrlib.review.session import ReadingSession, append_durably, read_events
-
-FILMS = ["film0001", "film0002", "film0003"]
-ANSWER = {"diagnosis": "positive", "origin": "perhaps real", "realism": "4", "seconds": 3.21}
+from cxrlib.review.events import current_answers, read_events
+from cxrlib.review.session import AnsweredElsewhere, ReadingSession
 
 
-def session(folder, reader="anna", films=FILMS):
-    return ReadingSession(folder, reader, films, "abc")
+@pytest.fixture
+def protocol(tmp_path):
+    return small_protocol(tmp_path)
 
 
-def test_every_answer_becomes_one_line_and_the_next_film_follows(tmp_path):
-    sitting = session(tmp_path)
-    assert sitting.current == "film0001"
-    sitting.answer(**ANSWER)
-    assert sitting.current == "film0002"
-    (line,) = sitting.path.read_text().splitlines()
-    event = json.loads(line)
-    assert (event["reader"], event["film_id"], event["diagnosis"]) == ("anna", "film0001", "positive")
-    assert event["protocol_sha256"] == "abc"
+def open_session(protocol, reader="anna"):
+    return ReadingSession(protocol.folder, protocol, reader)
 
 
-def test_a_new_sitting_goes_on_at_the_first_film_without_an_answer(tmp_path):
-    session(tmp_path).answer(**ANSWER)
-    again = session(tmp_path)
-    assert (again.current, again.done, again.total) == ("film0002", 1, 3)
-    assert session(tmp_path, "berta").current == "film0001"
+def give(session, count=1, seconds=3.2, **changes):
+    """Answer the next tasks; the texts given back for practice."""
+    feedback = []
+    for _ in range(count):
+        task = session.current
+        feedback.append(session.answer(task.task_id, answers_to(task, **changes), seconds=seconds))
+    return feedback
 
 
-def test_the_end_is_reached_and_nothing_more_is_accepted(tmp_path):
-    sitting = session(tmp_path)
-    for _ in FILMS:
-        sitting.answer(**ANSWER)
-    assert sitting.current is None
-    with pytest.raises(InputError, match="every film"):
-        sitting.answer(**ANSWER)
-    assert len(read_events(tmp_path)) == 3
+def test_every_answer_becomes_one_line_and_the_next_task_follows(protocol):
+    session = open_session(protocol)
+    first, second = session.current, session.upcoming
+    view = [{"window_centre": 120.5, "window_width": 200.0, "zoom": 1.5}]
+    artefacts = [{"tag": "lung texture", "x": 0.25, "y": 0.5}, {"tag": "diaphragm", "x": None, "y": None}]
+    answers = {**answers_to(first), "artefacts": artefacts, "comment": "zwei Zeilen\nüber eine Rippe"}
+    session.answer(first.task_id, answers, seconds=3.214, view=view, screen={"width": 1280, "height": 720})
+    assert session.current == second
+    opened, event = map(json.loads, session.path.read_text(encoding="utf-8").splitlines())
+    assert opened["event"] == "open"
+    assert event["answers"] == answers
+    assert (event["event"], event["reader"], event["task_id"]) == ("answer", "anna", first.task_id)
+    assert (event["films"], event["seconds"], event["view"]) == (list(first.films), 3.21, view)
+    assert event["protocol_sha256"] == protocol.sha256
+    assert event["screen"] == {"width": 1280, "height": 720}
 
 
-@pytest.mark.parametrize("change", [{"diagnosis": None}, {"origin": "maybe"}, {"realism": "6"}])
-def test_an_answer_that_is_no_choice_is_refused_and_not_stored(tmp_path, change):
-    sitting = session(tmp_path)
-    with pytest.raises(InputError, match=next(iter(change))):
-        sitting.answer(**{**ANSWER, **change})
-    assert sitting.done == 0
-    assert read_events(tmp_path) == []
+def test_a_new_sitting_goes_on_at_the_first_task_without_an_answer(protocol):
+    session = open_session(protocol)
+    give(session, 2)
+    again = open_session(protocol)
+    assert (again.current, again.done, again.total) == (session.tasks[2], 2, len(session.tasks))
+    assert open_session(protocol, "berta").done == 0
 
 
-@pytest.mark.parametrize("reader", ["", "../x", "Anna B", "a" * 40, "-a"])
-def test_a_reader_s_name_can_not_leave_the_folder(tmp_path, reader):
-    with pytest.raises(InputError, match="reader"):
-        session(tmp_path, reader)
+def test_a_reading_comes_to_an_end_and_nothing_more_is_accepted(protocol):
+    session = open_session(protocol)
+    last = session.tasks[-1]
+    give(session, session.total)
+    assert session.finished
+    assert (session.current, session.upcoming, session.seconds_left) == (None, None, 0)
+    with pytest.raises(AnsweredElsewhere):
+        session.answer(last.task_id, answers_to(last), seconds=1)
+    assert len(current_answers(read_events(protocol.folder))) == session.total
 
 
-def test_a_torn_line_is_left_out_and_logged(tmp_path, caplog):
-    sitting = session(tmp_path)
-    sitting.answer(**ANSWER)
-    with sitting.path.open("a") as file:
-        file.write('{"event": "answer", "film_')
-    assert [event["film_id"] for event in read_events(tmp_path)] == ["film0001"]
-    assert "torn" in caplog.text
-    assert session(tmp_path).current == "film0002"
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"diagnosis": None}, "diagnosis"),
+        ({"diagnosis": ["positive"]}, "diagnosis"),
+        ({"origin": "maybe"}, "origin"),
+        ({"realism": 5}, "realism"),
+        ({"artefacts": [{"tag": "ghosts"}]}, "artefacts"),
+        ({"artefacts": [{"tag": "diaphragm", "x": 1.5, "y": 0.5}]}, "artefacts"),
+        ({"artefacts": [{"tag": "diaphragm", "x": 0.5, "y": None}]}, "artefacts"),
+        ({"artefacts": [{"tag": "diaphragm", "x": float("nan"), "y": 0.5}]}, "artefacts"),
+        ({"artefacts": "diaphragm"}, "artefacts"),
+        ({"artefacts": [{"tag": "diaphragm"}] * 1000}, "artefacts"),
+        ({"comment": "x" * 2001}, "comment"),
+        ({"truth": "real"}, "truth"),
+    ],
+)
+def test_an_answer_that_is_no_choice_is_refused_and_not_stored(protocol, change, name):
+    session = open_session(protocol)
+    with pytest.raises(InputError, match=name):
+        session.answer(session.current.task_id, {**answers_to(session.current), **change}, seconds=1)
+    assert session.done == 0
+    assert read_events(protocol.folder) == []
+    give(session)
 
 
-def test_a_folder_that_can_not_be_written_is_said_and_the_answer_can_be_sent_again(tmp_path):
-    (tmp_path / "events").write_text("a file where the folder should be")
-    sitting = ReadingSession(tmp_path / "other", "anna", FILMS, "abc")
-    sitting.folder = tmp_path
-    with pytest.raises(InputError, match="can't be stored"):
-        sitting.answer(**ANSWER)
-    assert sitting.current == "film0001"
-    (tmp_path / "events").unlink()
-    sitting.answer(**ANSWER)
-    assert sitting.current == "film0002"
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"seconds": -1},
+        {"seconds": float("nan")},
+        {"seconds": 1, "view": [{"zoom": float("inf")}]},
+        {"seconds": 1, "screen": {"agent": "x" * 100_000}},
+    ],
+)
+def test_odd_facts_about_the_screen_are_refused(protocol, facts):
+    session = open_session(protocol)
+    with pytest.raises(InputError):
+        session.answer(session.current.task_id, answers_to(session.current), **facts)
+    assert read_events(protocol.folder) == []
 
 
-def test_what_a_full_disk_took_only_in_part_is_taken_back(tmp_path, monkeypatch):
-    path = tmp_path / "events" / "a.jsonl"
-    append_durably(path, "first\n")
-
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("cxrlib.review.session.os.fsync", full)
-        with pytest.raises(InputError, match="No space left"):
-            append_durably(path, "second\n")
-    append_durably(path, "third\n")
-    assert path.read_text() == "first\nthird\n"
+def test_half_a_letter_from_a_browser_is_kept(protocol):
+    session = open_session(protocol)
+    session.answer(session.current.task_id, {**answers_to(session.current), "comment": "\ud83d"}, seconds=1)
+    assert current_answers(read_events(protocol.folder))[0]["answers"]["comment"] == "\ud83d"
 
 
-def test_no_acknowledged_answer_is_lost_when_the_process_is_killed(tmp_path):
-    code = f"""
-import os, signal
-from pathlib import Path
-from cxrlib.review.session import ReadingSession
-sitting = ReadingSession(Path({str(tmp_path)!r}), "anna", {FILMS!r}, "abc")
-sitting.answer(**{ANSWER!r})
-sitting.answer(**{ANSWER!r})
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
-    assert [event["film_id"] for event in read_events(tmp_path)] == FILMS[:2]
+def test_only_the_task_whose_turn_it_is_can_be_answered(protocol):
+    session = open_session(protocol)
+    for task_id in (session.upcoming.task_id, "task9999", ""):
+        with pytest.raises(InputError, match="load the page"):
+            session.answer(task_id, answers_to(session.upcoming), seconds=1)
+    assert session.done == 0
+
+
+def test_of_two_windows_the_first_answer_counts_and_the_second_is_told(protocol):
+    first, second = open_session(protocol), open_session(protocol)
+    task = first.current
+    give(first, origin="surely real")
+    with pytest.raises(AnsweredElsewhere, match="first answer counts"):
+        second.answer(task.task_id, answers_to(task, origin="surely synthetic"), seconds=1)
+    (answer,) = current_answers(read_events(protocol.folder))
+    assert answer["answers"]["origin"] == "surely real"
+    assert second.current == first.current
+    give(second)
+    with pytest.raises(AnsweredElsewhere):
+        give(first)
+    assert len(current_answers(read_events(protocol.folder))) == 2
+
+
+def test_undo_is_a_new_event_and_the_task_can_be_answered_anew(protocol):
+    session = open_session(protocol)
+    practice = sum(task.practice for task in session.tasks)
+    give(session, practice + 1)
+    give(session, origin="surely real")
+    before = session.path.read_bytes()
+    undone = session.undo_last()
+    assert session.path.read_bytes().startswith(before)
+    assert session.current == undone == session.tasks[practice + 1]
+    assert open_session(protocol).current == undone
+    give(session, origin="surely synthetic")
+    standing = [event for event in current_answers(read_events(protocol.folder)) if event["task_id"] == undone.task_id]
+    assert [event["answers"]["origin"] for event in standing] == ["surely synthetic"]
+
+
+def test_undo_goes_back_one_answer_and_never_into_practice_or_another_block(protocol):
+    session = open_session(protocol)
+    with pytest.raises(InputError, match="no answer"):
+        session.undo_last()
+    for index, task in enumerate(session.tasks):
+        give(session)
+        following = session.tasks[index + 1] if index + 1 < session.total else task
+        assert session.can_undo == (not task.practice and following.block == task.block)
+        if session.can_undo:
+            assert session.undo_last() == task
+            assert not session.can_undo
+            with pytest.raises(InputError, match="Only the last"):
+                session.undo_last()
+            give(session)
+        else:
+            with pytest.raises(InputError, match="taken back"):
+                session.undo_last()
+
+
+def test_practice_tells_the_truth_and_nothing_else_does(protocol):
+    session = open_session(protocol)
+    practice = [task for task in session.tasks if task.practice]
+    told = give(session, len(practice), origin="surely real", diagnosis="negative")
+    for text, task in zip(told, practice, strict=True):
+        truth = protocol.truth[task.films[0]]
+        assert f"is {truth['origin']}" in text
+        assert ("you were right" in text) == (truth["origin"] == "real")
+        assert truth["label"] in text
+    assert set(give(session, session.total - session.done)) == {None}
+
+
+def test_time_left_follows_the_reader_s_own_pace_in_each_block(protocol):
+    session = open_session(protocol)
+    assert session.seconds_left is None
+    singles = sum(task.block == "A" for task in session.tasks)
+    give(session, singles - 1, seconds=10)
+    pairs = session.total - singles
+    assert session.seconds_left == pytest.approx(10 + 10 * pairs)
+    give(session, 2, seconds=10)
+    give(session, seconds=4000)
+    give(session, 2, seconds=10)
+    assert session.seconds_left == pytest.approx(10 * (session.total - session.done))
+
+
+def test_pauses_are_noted_and_change_nothing(protocol):
+    session = open_session(protocol)
+    give(session)
+    session.pause()
+    again = open_session(protocol)
+    again.resume()
+    assert [event["event"] for event in read_events(protocol.folder)] == ["open", "answer", "pause", "open", "resume"]
+    assert (again.done, again.current) == (1, session.current)
+
+
+def test_times_of_a_reader_rise_whatever_the_clock_does(protocol, monkeypatch):
+    give(open_session(protocol))
+
+    class Earlier:
+        @staticmethod
+        def now(_):
+            return datetime(1999, 1, 1, tzinfo=UTC)
+
+        fromisoformat = staticmethod(lambda text: datetime.fromisoformat(text))
+
+    from datetime import UTC, datetime
+
+    monkeypatch.setattr("cxrlib.review.session.datetime", Earlier)
+    session = open_session(protocol)
+    give(session, 3)
+    times = [event["time"] for event in read_events(protocol.folder)]
+    assert times == sorted(set(times))
+    assert open_session(protocol).done == 4
+
+
+def test_a_protocol_that_was_drawn_anew_is_said_and_nothing_is_stored(protocol):
+    session = open_session(protocol)
+    record = protocol.folder / "protocol.yaml"
+    record.write_text(record.read_text() + "# changed\n")
+    with pytest.raises(InputError, match="drawn anew"):
+        give(session)
+    assert session.done == 0

@@ -1,0 +1,242 @@
+"""Which films a reading shows, and in which tasks: drawn once, from a seed.
+
+The two tables hold the truth and stay in the reading's private folder. Every place in which a film is shown has a film
+id of its own, so that not even a film shown twice can be told from its name.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.data.images import ImageSet, load_image_set, load_synthetic, resize_images
+from cxrlib.data.settings import LABELS
+from cxrlib.reproducibility import seed_for
+from cxrlib.review.questions import ORIGINS
+
+if TYPE_CHECKING:
+    from cxrlib.study import Study
+
+FILM_COLUMNS = ("film_id", "label", "origin", "fold", "image_id", "flagged")
+TASK_COLUMNS = (
+    "task_id", "block", "practice", "repeat_of", "kind", "label", "left_film", "right_film", "right_answer",
+)  # fmt: skip
+# Kinds of pairs in block C, in the order in which they are drawn.
+COPY_KINDS = ("flagged", "nearest", "same patient", "different patients")
+COARSE_PIXELS = 16
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What may be shown of one label. `unseen` are films of patients whom the generator never saw, `seen` are those it
+    was trained on; `synthetic` are all of its films, the flagged ones included."""
+
+    unseen: ImageSet
+    seen: ImageSet
+    synthetic: ImageSet
+
+
+@dataclass
+class Draft:
+    """A worklist in the making: films and tasks by number, until their ids are drawn."""
+
+    films: list[dict[str, str]] = field(default_factory=list)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, block: str, kind: str, shown: Sequence[dict[str, str]], **facts: Any) -> int:
+        """A task with these films (one, or left and right); returns its number."""
+        first = len(self.films)
+        self.films += shown
+        places = [*range(first, first + len(shown)), None]
+        task = {"block": block, "kind": kind, "label": shown[0]["label"], "practice": "no", "right_answer": ""}
+        self.tasks.append({**task, "left_film": places[0], "right_film": places[1], "repeat_of": None, **facts})
+        return len(self.tasks) - 1
+
+    def add_pair(self, block: str, kind: str, shown: Sequence[dict[str, str]], side: int, **facts: Any) -> int:
+        """A task with the first film on the left (`side` 0) or on the right (1)."""
+        return self.add(block, kind, shown[::-1] if side else shown, **facts)
+
+    def tables(self, random: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Films (`FILM_COLUMNS`) and tasks (`TASK_COLUMNS`), with ids in random order; all values are text."""
+        film_id = _ids("film", len(self.films), random)
+        task_id = _ids("task", len(self.tasks), random)
+        films = [{**film, "film_id": film_id[number]} for number, film in enumerate(self.films)]
+        tasks = []
+        for number, task in enumerate(self.tasks):
+            names = {side: film_id.get(task[side], "") for side in ("left_film", "right_film")}
+            repeat_of = task_id.get(task["repeat_of"], "")
+            tasks.append({**task, **names, "task_id": task_id[number], "repeat_of": repeat_of})
+        return _sorted(films, FILM_COLUMNS), _sorted(tasks, TASK_COLUMNS)
+
+
+def draw_worklist(study: "Study", fold: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Draw the films and the tasks of the study's reading.
+
+    Block A comes first, then practice, then block B; a film of one is not in another. Block C prefers films that were
+    not shown before, but flagged films and real films that a generator was trained on may be few.
+    """
+    review, draft = study.review, Draft()
+    pools = {label: load_pool(study, label, fold) for label in LABELS}
+    seeds = {label: seed_for(study.seed, "reading films", review.protocol, label) for label in LABELS}
+    random = {label: np.random.default_rng(seeds[label]) for label in LABELS}
+    decks = {cell: deck for label in LABELS for cell, deck in _decks(pools[label], label, fold, random[label]).items()}
+    cells = [(label, origin) for label in LABELS for origin in ORIGINS]
+    for label in LABELS:
+        count = min(review.films_per_label_and_origin, *(len(decks[label, origin]) for origin in ORIGINS))
+        for origin in ORIGINS:
+            for film in _take(decks[label, origin], count):
+                draft.add("A", "single", [film])
+    _add_repeats(draft, study)
+    for number in range(review.practice_films):
+        # Real and synthetic take turns, and so do the labels.
+        for film in _take(decks[cells[(0, 3, 1, 2)[number % 4]]], 1):
+            draft.add("A", "single", [film], practice="yes")
+    for label in LABELS:
+        pair = [decks[label, origin] for origin in ("synthetic", "real")]
+        for _ in range(min(review.pairs_per_label, *map(len, pair))):
+            side = int(random[label].integers(2))
+            shown = [_take(deck, 1)[0] for deck in pair]
+            draft.add_pair("B", "pair", shown, side, right_answer=("left", "right")[side])
+    for label in LABELS:
+        _add_copies(draft, study, pools[label], label, fold, random[label])
+    return draft.tables(np.random.default_rng(seed_for(study.seed, "reading ids", review.protocol)))
+
+
+def load_pool(study: "Study", label: str, fold: str) -> Pool:
+    """The films of a label from which a reading with the generators of `fold` may draw."""
+    size = study.gan.resolution
+    hospital = load_image_set(study, "hospital", size)
+    hospital = hospital.select((hospital.manifest["label"] == label).to_numpy())
+    synthetic = load_synthetic(study, label, fold, size)
+    unseen = (hospital.manifest["fold"] == fold).to_numpy()
+    if fold == "all":
+        # Without folds, every hospital patient may have been seen; `protocol.yaml` says so.
+        return Pool(hospital, hospital, synthetic)
+    return Pool(hospital.select(unseen), hospital.select(~unseen), synthetic)
+
+
+def _decks(pool: Pool, label: str, fold: str, random: np.random.Generator) -> dict[tuple[str, str], list]:
+    """Films in random order, by label and origin; of real films, one of each patient comes before any second one."""
+    real = pool.unseen.manifest.iloc[random.permutation(len(pool.unseen))]
+    real = real.iloc[np.argsort(real.groupby("patient_id").cumcount().to_numpy(), kind="stable")]
+    synthetic = pool.synthetic.manifest.iloc[random.permutation(len(pool.synthetic))]
+    return {
+        (label, "real"): [_film(label, "real", fold, row) for _, row in real.iterrows()],
+        (label, "synthetic"): [_film(label, "synthetic", fold, row) for _, row in synthetic.iterrows()],
+    }
+
+
+def _film(label: str, origin: str, fold: str, row: pd.Series) -> dict[str, str]:
+    flagged = ("yes" if _is_flagged(row.get("flagged", False)) else "no") if origin == "synthetic" else ""
+    image_id = str(row["image_id"])
+    return {"label": label, "origin": origin, "fold": fold, "image_id": image_id, "flagged": flagged}
+
+
+def _is_flagged(value: Any) -> bool:
+    return str(value).lower() in {"true", "yes", "1"}
+
+
+def _take(deck: list, count: int) -> list:
+    taken, deck[:] = deck[:count], deck[count:]
+    return taken
+
+
+def _add_repeats(draft: Draft, study: "Study") -> None:
+    """Some films of block A a second time, from every label and origin in turn."""
+    random = np.random.default_rng(seed_for(study.seed, "reading repeats", study.review.protocol))
+    total = len(draft.tasks)
+    turn: dict[tuple[str, str], int] = {}
+    numbered = []
+    for number in random.permutation(total):
+        film = draft.films[draft.tasks[number]["left_film"]]
+        cell = (film["label"], film["origin"])
+        turn[cell] = turn.get(cell, 0) + 1
+        numbered.append((turn[cell], len(numbered), int(number), film))
+    for _, _, number, film in sorted(numbered, key=lambda item: item[:2])[: _share(total, study.review.repeat_percent)]:
+        draft.add("A", "single", [dict(film)], repeat_of=number)
+
+
+def _share(total: int, percent: int) -> int:
+    """The percentage of a total, rounded; at least one where any is asked for."""
+    return max(round(total * percent / 100), 1) if total and percent else 0
+
+
+def _add_copies(draft: Draft, study: "Study", pool: Pool, label: str, fold: str, random: np.random.Generator) -> None:
+    """Pairs of block C of one label, and as many control pairs of each kind as half of them."""
+    shown = {film["image_id"] for film in draft.films}
+    total = study.review.copy_pairs // 2 + (study.review.copy_pairs % 2 if label == LABELS[0] else 0)
+    controls = total // 2
+    pairs = [
+        *_copy_pairs(pool, shown, label, fold, total, random),
+        *_same_patient_pairs(pool, shown, label, fold, controls, random),
+        *_different_patients_pairs(pool, shown, label, fold, controls, random),
+    ]
+    for kind, pair in pairs:
+        answer = {"same patient": "yes", "different patients": "no"}.get(kind, "")
+        draft.add_pair("C", kind, pair, int(random.integers(2)), right_answer=answer)
+
+
+def _copy_pairs(
+    pool: Pool, shown: set[str], label: str, fold: str, total: int, random: np.random.Generator
+) -> Iterable[tuple[str, list[dict[str, str]]]]:
+    """Flagged synthetic films beside the nearest real ones; too few of them are filled up with the nearest others."""
+    table = pool.synthetic.manifest
+    near, distance = ("nearest_feature_id", "feature_distance") if "nearest_feature_id" in table else (
+        "nearest_image_id", "nearest_distance")  # fmt: skip
+    rows_of = {
+        str(image_id): row
+        for image_id, (_, row) in zip(pool.seen.manifest["image_id"], pool.seen.manifest.iterrows(), strict=True)
+    }
+    table = table[table[near].astype(str).isin(rows_of)]
+    flagged = table["flagged"].map(_is_flagged) if "flagged" in table else pd.Series(False, table.index)
+    candidates = pd.DataFrame({
+        "unflagged": ~flagged, "seen_before": table["image_id"].isin(shown),
+        "distance": np.where(flagged, random.random(len(table)), pd.to_numeric(table[distance])),
+    })  # fmt: skip
+    candidates = candidates[~(candidates["unflagged"] & candidates["seen_before"])]
+    for index in candidates.sort_values(["unflagged", "seen_before", "distance"], kind="stable").index[:total]:
+        row = table.loc[index]
+        pair = [_film(label, "synthetic", fold, row), _film(label, "real", fold, rows_of[str(row[near])])]
+        yield ("nearest" if candidates.loc[index, "unflagged"] else "flagged"), pair
+
+
+def _same_patient_pairs(
+    pool: Pool, shown: set[str], label: str, fold: str, count: int, random: np.random.Generator
+) -> Iterable[tuple[str, list[dict[str, str]]]]:
+    """Two films of one patient, where patients have several: the rate at which readers recognise a patient."""
+    table = pool.seen.manifest
+    table = table[~table["image_id"].astype(str).isin(shown)]
+    of_patient = [rows for _, rows in table.groupby("patient_id") if len(rows) > 1]
+    for index in random.permutation(len(of_patient))[:count]:
+        chosen = of_patient[index].iloc[random.permutation(len(of_patient[index]))[:2]]
+        yield "same patient", [_film(label, "real", fold, row) for _, row in chosen.iterrows()]
+
+
+def _different_patients_pairs(
+    pool: Pool, shown: set[str], label: str, fold: str, count: int, random: np.random.Generator
+) -> Iterable[tuple[str, list[dict[str, str]]]]:
+    """A film of a patient whom the generator never saw beside the most similar film of another patient, found as the
+    nearest film of a synthetic one is: the rate at which readers take two patients for one."""
+    unused = np.flatnonzero(~pool.unseen.manifest["image_id"].astype(str).isin(shown).to_numpy())
+    coarse = _coarse(pool.seen.images)
+    for index in random.permutation(unused)[:count]:
+        row = pool.unseen.manifest.iloc[index]
+        others = np.flatnonzero((pool.seen.manifest["patient_id"] != row["patient_id"]).to_numpy())
+        if len(others):
+            distance = ((coarse[others] - _coarse(pool.unseen.images[index][None])) ** 2).mean(axis=(1, 2))
+            nearest = pool.seen.manifest.iloc[others[np.argmin(distance)]]
+            yield "different patients", [_film(label, "real", fold, row), _film(label, "real", fold, nearest)]
+
+
+def _coarse(images: np.ndarray) -> np.ndarray:
+    return resize_images(images, COARSE_PIXELS).astype(np.float32)
+
+
+def _ids(prefix: str, count: int, random: np.random.Generator) -> dict[int | None, str]:
+    return {number: f"{prefix}{place:04d}" for place, number in enumerate(random.permutation(count).tolist(), start=1)}
+
+
+def _sorted(rows: list[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(columns), dtype=str).sort_values(columns[0]).reset_index(drop=True)
