@@ -17,6 +17,8 @@ from sklearn import metrics
 
 LABELS = ("negative", "positive")
 SMALLEST_SHIFT = 0.10
+# Demo: at least so many synthetic films lie among the hospital's, and the other way round.
+LEAST_SHARE = 0.5
 TOLERANCE = 1e-9
 
 
@@ -104,14 +106,21 @@ def check_shift(results: Path) -> list[str]:
 
 
 def check_quality(results: Path) -> list[str]:
-    """Whether synthetic films are nearer to the hospital's films than the public ones are, for each label."""
+    """Whether synthetic films are nearer to the hospital's films than the public ones are, lie among them, and reach
+    them, for each label and fold."""
     problems = []
     table = pd.read_csv(results / "tables" / "quality.csv")
-    for label, rows in table[table["fold"] == "all"].groupby("label"):
-        distance = rows.set_index("comparison")["kid"]
-        print(f"{label}: " + ", ".join(f"{name} {value:.4f}" for name, value in distance.items()))
+    for (label, fold), rows in table.groupby(["label", "fold"]):
+        found = rows.set_index(["measure", "comparison"])["estimate"]
+        distance = found["kid"]
+        print(f"{label} {fold}: " + ", ".join(f"{name} {value:.4f}" for name, value in distance.items()))
         if not distance["synthetic-hospital"] < distance["public-hospital"]:
-            problems.append(f"{label}: synthetic films are not nearer to the hospital's than public ones")
+            problems.append(f"{label} {fold}: synthetic films are not nearer to the hospital's than public ones")
+        for measure in ("precision", "recall"):
+            share = found[measure, "synthetic-hospital"]
+            print(f"{label} {fold}: {measure} {share:.2f}")
+            if not share >= LEAST_SHARE:
+                problems.append(f"{label} {fold}: {measure} of the synthetic films is {share:.2f}")
     return problems
 
 

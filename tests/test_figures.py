@@ -40,8 +40,11 @@ def curve_table():
 
 
 def quality_table():
-    rows = [(label, name, 0.1, 0.05, 0.2) for label in ("negative", "positive") for name in ("a-b", "a-a")]
-    return pd.DataFrame(rows, columns=["label", "comparison", "kid", "kid_low", "kid_high"])
+    rows = [
+        (label, name, measure, 0.1, 0.05, 0.2)
+        for label in ("negative", "positive") for name in ("a-b", "a-a") for measure in ("kid", "recall", "density")
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["label", "comparison", "measure", "estimate", "low", "high"])
 
 
 def log():
@@ -67,7 +70,12 @@ CHARTS = {
     "paper_beside": lambda origin: figures.paper_beside(made.table2(), paper_table2(), ["accuracy"], origin),
     "attention_shares": lambda origin: figures.attention_shares(made.attention(), origin),
     "no_attention": lambda origin: figures.attention_shares(made.attention().iloc[:0], origin),
-    "quality": lambda origin: figures.quality_intervals(quality_table(), {"a-b": "a to b", "a-a": "a to a"}, origin),
+    "quality": lambda origin: figures.quality_intervals(
+        quality_table(),
+        {"a-b": "a to b", "a-a": "a to a"},
+        {"kid": "distance", "recall": "recall", "density": "d"},
+        origin,
+    ),
     "composition": lambda origin: figures.composition(pd.DataFrame([[5, 1, 3, 1]], index=["baseline"]), origin),
     "training": lambda origin: figures.training_curves({"a": log()}, "images", {"loss": "loss"}, "films", origin),
     "histograms": lambda origin: figures.intensity_histograms({"training": films(3)}, origin),

@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 
-from cxrlib.narration import nearness
+from cxrlib.narration import believed, compared_with, fidelity, nearness, variety
 
 
 def quality(synthetic, public):
-    """Two folds; each distance as (kid, kid_low, kid_high), the second fold's synthetic films a little farther."""
+    """Two folds; each distance as (estimate, low, high), the second fold's synthetic films a little farther."""
     rows = []
     for fold, farther in (("fold0", 0.0), ("fold1", 0.01)):
         for comparison, distance, more in (
@@ -15,8 +15,11 @@ def quality(synthetic, public):
             ("public-hospital", public, 0.0),
             ("hospital-halves", (0.0, -0.1, 0.1), 0.0),
         ):
-            values = dict(zip(("kid", "kid_low", "kid_high"), (value + more for value in distance), strict=True))
-            rows.append({"label": "positive", "fold": fold, "comparison": comparison, **values})
+            values = dict(zip(("estimate", "low", "high"), (value + more for value in distance), strict=True))
+            row = {"label": "positive", "fold": fold, "comparison": comparison}
+            rows.append(row | {"measure": "kid", **values})
+            # Other measures run the other way, and must not be taken for distances.
+            rows.append(row | {"measure": "recall"} | {name: 1 - value for name, value in values.items()})
     return pd.DataFrame(rows)
 
 
@@ -31,3 +34,59 @@ def quality(synthetic, public):
 )
 def test_nearness_follows_the_intervals_of_every_fold(synthetic, public, said):
     assert nearness(quality(synthetic, public)).startswith(said)
+
+
+def measured(recall, halves=(0.9, 0.85, 1.0), kinds=("unused", "unused"), measure="recall"):
+    """Recall of (negative, positive) films, each (estimate, low, high), in two folds."""
+    rows = []
+    for label, share in zip(("negative", "positive"), recall, strict=True):
+        for fold, kind in zip(("all", "fold0"), kinds, strict=True):
+            for comparison, values in (("synthetic-hospital", share), ("hospital-halves", halves)):
+                row = {"label": label, "fold": fold, "comparison": comparison, "measure": measure}
+                row |= dict(zip(("estimate", "low", "high"), values, strict=True))
+                rows.append(row | {"images_each": 30, "hospital_films": kind, "features": "f"})
+    return pd.DataFrame(rows)
+
+
+def test_only_folds_that_the_generators_did_not_learn_from_are_believed():
+    table = measured(((0.8, 0.7, 0.9), (0.6, 0.5, 0.7)), kinds=("trained-on", "unused"))
+    table.loc[table["fold"] == "all", ["estimate", "low", "high"]] = 1.0
+    found = believed(table).set_index(["label", "comparison"])
+    assert found.loc[("negative", "synthetic-hospital"), "estimate"] == 0.8
+    assert compared_with(believed(table)) == "films of patients whom they never saw"
+    seen = table[table["fold"] == "all"]
+    assert believed(seen)["estimate"].eq(1).all()
+    assert compared_with(believed(seen)) == "films that they were trained on"
+    both = measured(((0.8, 0.7, 0.9), (0.6, 0.4, 0.8)), kinds=("unused", "unused"))
+    both.loc[both["fold"] == "all", ["estimate", "low", "high"]] -= 0.2
+    found = believed(both).set_index(["label", "comparison"])
+    assert found.loc[("positive", "synthetic-hospital"), ["estimate", "low", "high"]].tolist() == pytest.approx(
+        [0.5, 0.3, 0.7]
+    )
+
+
+NONE = (float("nan"),) * 3
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        (((0.9, 0.8, 0.95), (0.88, 0.8, 0.93)), "the films of both labels are as varied"),
+        (((0.7, 0.6, 0.8), (0.6, 0.5, 0.7)), "the films of both labels are less varied than"),
+        (((0.7, 0.6, 0.8), (0.3, 0.2, 0.99)), "the negative films are less varied than"),
+        (((0.7, 0.6, 0.8), (0.3, 0.2, 0.99)), "the positive films lack most of the hospital's variety"),
+        ((NONE, (0.9, 0.8, 0.95)), "the negative films are too few to say; the positive films are as varied"),
+        ((NONE, NONE), "the films of both labels are too few to say"),
+    ],
+)
+def test_what_is_said_of_variety_follows_recall(shares, said):
+    assert said in variety(believed(measured(shares)))
+
+
+def test_what_is_said_of_fidelity_follows_precision():
+    low, high = (0.3, 0.2, 0.4), (0.9, 0.8, 0.95)
+    said = fidelity(believed(measured((low, high), measure="precision")))
+    assert said == (
+        "most of the negative films lie outside what the hospital's films look like; "
+        "the positive films lie among the hospital's films as often as the hospital's own do"
+    )

@@ -179,3 +179,24 @@ def test_many_hidden_levels_become_one_row():
     pooled = reading_tables.pooled_levels(table)
     assert pooled["level"].tolist() == ["AP", "PA", "place 0", "other (5)"]
     assert pooled["suppressed"].tolist() == [False, True, False, True]
+
+
+def test_quality_sets_each_measure_beside_the_halves_and_names_what_is_not_known():
+    rows = [
+        ("positive", comparison, measure, *values)
+        for comparison, measure, values in (
+            ("synthetic-hospital", "kid", (0.06, -0.004, 0.1)),
+            ("hospital-halves", "kid", (-0.001, -0.02, 0.02)),
+            ("synthetic-hospital", "frechet", (48.2, 45.6, 50.9)),
+            ("hospital-halves", "frechet", (36.0, 34.8, 37.8)),
+            ("synthetic-hospital", "recall", (float("nan"),) * 3),
+            ("hospital-halves", "recall", (0.9, 0.8, 1.0)),
+        )
+    ]
+    table = pd.DataFrame(rows, columns=["label", "comparison", "measure", "estimate", "low", "high"])
+    shown = reading_tables.quality(table)
+    assert shown.columns.tolist() == ["hospital, one half against the other", "synthetic against hospital"]
+    assert shown.index.get_level_values("measure").tolist() == ["kernel distance", "Fréchet distance", "recall"]
+    assert shown.loc[("kernel distance", "positive")].tolist() == ["0.00 (−0.02 to 0.02)", "0.06 (0.00 to 0.10)"]
+    assert shown.loc[("Fréchet distance", "positive")].tolist() == ["36 (35 to 38)", "48 (46 to 51)"]
+    assert shown.loc[("recall", "positive"), "synthetic against hospital"] == "–"

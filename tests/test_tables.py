@@ -11,7 +11,7 @@ from sklearn import metrics as reference
 
 from cxrlib.artifacts import write_record
 from cxrlib.data.audit import prepare_study
-from cxrlib.data.images import ImageSet
+from cxrlib.data.images import ImageSet, load_image_set
 from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.errors import InputError
 from cxrlib.evaluation.metrics import METRICS
@@ -209,14 +209,62 @@ def test_the_check_from_outside_agrees_and_notices_a_changed_figure(finished_stu
 def test_quality_finds_copies_of_hospital_films_nearer_than_public_ones(finished_study):
     measure_quality(finished_study)
     table = pd.read_csv(finished_study.results.table("quality"))
+    columns = ["label", "fold", "comparison", "measure", "estimate", "low", "high", "images_each"]
+    assert table.columns.tolist() == [*columns, "hospital_films", "features"]
     assert table["fold"].unique().tolist() == ["all", "fold0", "fold1"]
-    assert len(table) == 2 * 3 * 3
+    assert len(table) == 2 * 3 * 3 * 6
     assert (table.groupby(["label", "fold"])["images_each"].nunique() == 1).all()
+    assert (table["low"] <= table["high"]).sum() == table["estimate"].notna().sum()
     for _, rows in table.query("fold == 'all'").groupby("label"):
-        kid = rows.set_index("comparison")["kid"]
-        assert kid["synthetic-hospital"] < kid["public-hospital"]
-        assert kid["hospital-halves"] < kid["public-hospital"]
+        found = rows.set_index(["measure", "comparison"])["estimate"]
+        for distance in ("kid", "frechet"):
+            assert found[distance, "synthetic-hospital"] < found[distance, "public-hospital"]
+            assert found[distance, "hospital-halves"] < found[distance, "public-hospital"]
+        for share in ("precision", "recall", "coverage"):
+            # A ball to the fifth of nine films is wide: public films may well lie in it.
+            assert found[share, "synthetic-hospital"] > 0.9 * found[share, "hospital-halves"] > 0.6
+            assert found[share, "synthetic-hospital"] > found[share, "public-hospital"]
     assert table["features"].str.contains("resnet18, random weights").all()
+    assert not set(pd.read_csv(finished_study.results.manifest("hospital"))["patient_id"]) & set(
+        table.astype(str).stack()
+    )
+
+
+def test_quality_leaves_out_what_too_few_films_can_not_say(finished_study):
+    """Half a fold of a label has 4 films: enough for a distance, too few for five neighbours."""
+    table = pd.read_csv(finished_study.results.table("quality"))
+    few = table[table["images_each"] <= 5]
+    assert len(few)
+    neighbours = few["measure"].isin(["precision", "recall", "density", "coverage"])
+    assert few.loc[neighbours, ["estimate", "low", "high"]].isna().all(axis=None)
+    assert few.loc[~neighbours, ["estimate", "low", "high"]].notna().all(axis=None)
+
+
+def test_quality_compares_with_films_held_out_from_training_where_there_are_enough(finished_study, monkeypatch):
+    """The generators of `all` saw half of the hospital's films; those of a fold none of that fold."""
+    films = load_image_set(finished_study, "hospital", 32)
+
+    def trained_on(study, label, fold):
+        rows = (films.manifest["label"] == label).to_numpy() & (np.arange(len(films)) % 2 == 0)
+        return films.select(rows)
+
+    monkeypatch.setattr("cxrlib.tables.quality.training_films", trained_on)
+    read = []
+
+    def features(study, images):
+        read.append({film.tobytes() for film in images})
+        return np.asarray(images, dtype=float).reshape(len(images), -1)[:, ::37]
+
+    monkeypatch.setattr("cxrlib.tables.quality.film_features", features)
+    kinds = {}
+    for fewest in (8, 1000):
+        monkeypatch.setattr("cxrlib.tables.quality.FEWEST_UNSEEN_FILMS", fewest)
+        measure_quality(finished_study, force=True)
+        table = pd.read_csv(finished_study.results.table("quality"))
+        kinds[fewest] = table.groupby("fold")["hospital_films"].unique().str.join(" ").to_dict()
+    assert kinds[8] == {"all": "held-out", "fold0": "unused", "fold1": "unused"}
+    assert kinds[1000] == {"all": "trained-on", "fold0": "unused", "fold1": "unused"}
+    assert table.set_index("fold").loc["fold0", "images_each"].max() < len(films) // 4
 
 
 def _pooled(study, arm, seed):

@@ -21,6 +21,8 @@ from cxrlib.figures.style import (
     style,
 )
 
+SHARES = ("precision", "recall", "coverage")
+
 
 def training_curves(
     logs: Mapping[str, pd.DataFrame], x: str, quantities: Mapping[str, str], x_name: str, origin: str
@@ -46,26 +48,40 @@ def training_curves(
     return figure
 
 
-def quality_intervals(quality: pd.DataFrame, names: Mapping[str, str], origin: str) -> Figure:
-    """Kernel distances with intervals: a panel per label, a line per comparison (`names` says what each compares).
+def quality_intervals(
+    quality: pd.DataFrame, comparisons: Mapping[str, str], measures: Mapping[str, str], origin: str
+) -> Figure:
+    """A panel per measure, a line per comparison, a mark with its interval per label.
 
-    `quality` has the columns label, comparison, kid, kid_low, kid_high.
+    `quality` has the columns label, comparison, measure, estimate, low, high; `comparisons` and `measures` say what
+    each is called, in the order in which they are drawn.
     """
     labels = list(dict.fromkeys(quality["label"]))
-    comparisons = [key for key in names if key in set(quality["comparison"])]
-    figure, axes = panels(1, len(labels), 0.9 + 0.42 * len(comparisons), sharex=True, sharey=True)
+    shown = [key for key in comparisons if key in set(quality["comparison"])]
+    drawn = [key for key in measures if key in set(quality["measure"])]
+    columns = min(len(drawn), 2)
+    lines = -(-len(drawn) // columns)
+    figure, axes = panels(lines, columns, 0.6 + lines * (0.55 + 0.4 * len(shown)), sharey=True)
     with style():
-        for ax, label in zip(axes[0], labels, strict=True):
-            for index, comparison in enumerate(comparisons):
-                colour, _, marker = LINE_LOOKS[index]
-                found = quality[(quality["label"] == label) & (quality["comparison"] == comparison)]
-                for kid, low, high in found[["kid", "kid_low", "kid_high"]].to_numpy():
-                    interval_mark(ax, kid, low, high, index, colour, marker)
+        for ax, measure in zip(axes.flat, drawn, strict=False):
+            rows = quality[quality["measure"] == measure].set_index(["comparison", "label"])
+            for place, comparison in enumerate(shown):
+                for index, label in enumerate(labels):
+                    estimate, low, high = rows.loc[(comparison, label), ["estimate", "low", "high"]]
+                    colour, _, marker = LINE_LOOKS[1 + index]
+                    y = place + 0.24 * (index - (len(labels) - 1) / 2)
+                    interval_mark(ax, estimate, low, high, y, colour, marker)
+                    ax.plot([], [], color=colour, marker=marker, label=label if place == 0 else None)
             ax.axvline(0, color=MUTED, linewidth=0.8)
-            ax.set(title=label, xlabel="kernel distance", yticks=range(len(comparisons)))
-            ax.set_yticklabels([names[comparison] for comparison in comparisons])
-            ax.set_ylim(len(comparisons) - 0.5, -0.5)
+            ax.set(title=measures[measure], yticks=range(len(shown)))
+            if measure in SHARES:
+                ax.set_xlim(-0.03, 1.03)
+            ax.set_yticklabels([comparisons[comparison] for comparison in shown])
+            ax.set_ylim(len(shown) - 0.5, -0.5)
             ax.grid(visible=False, axis="y")
+        for ax in axes.flat[len(drawn) :]:
+            ax.set_axis_off()
+        legend_below(figure, axes[0, 0])
         mark_origin(figure, origin)
     return figure
 

@@ -15,10 +15,10 @@ from cxrlib.narration.exhibits import (
 from cxrlib.narration.explained import failure_rows, figure_two
 from cxrlib.narration.film_facts import data_records, film_sentences
 from cxrlib.narration.findings import results_facts, training_facts
+from cxrlib.narration.generators import believed, compared_with, fidelity, nearness, variety
 from cxrlib.narration.words import (
     film_counts,
     glue_all,
-    nearness,
     origin,
     origin_sentence,
     percent,
@@ -31,13 +31,16 @@ from cxrlib.narration.words import (
 
 __all__ = [
     "augmented_row",
+    "believed",
     "borders",
     "classifier_logs",
+    "compared_with",
     "contact_sheet_rows",
     "copied_films",
     "data_records",
     "example_rows",
     "failure_rows",
+    "fidelity",
     "figure_two",
     "film_counts",
     "film_map",
@@ -61,5 +64,6 @@ __all__ = [
     "synthetic_origin",
     "synthetic_row",
     "training_facts",
+    "variety",
     "with_interval",
 ]

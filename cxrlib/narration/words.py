@@ -93,22 +93,6 @@ def _so_far(done: int, total: int, worked: int, seconds: float) -> str:
     return f"{100 * done / max(total, 1):.0f} %{left}"
 
 
-def nearness(quality: pd.DataFrame) -> str:
-    """Whether synthetic films are nearer to the hospital's than public ones; "clearly" only where intervals part.
-
-    `quality` has a row per label, fold and comparison, with kid, kid_low and kid_high.
-    """
-    rows = quality.set_index(["label", "fold", "comparison"])[["kid", "kid_low", "kid_high"]].unstack("comparison")
-    synthetic, public = (
-        rows.xs(name, axis=1, level="comparison") for name in ("synthetic-hospital", "public-hospital")
-    )
-    if (synthetic["kid_high"] < public["kid_low"]).all():
-        return "clearly nearer to the hospital's films than the public ones are, for every label and fold"
-    if (synthetic["kid"] < public["kid"]).all():
-        return "nearer to the hospital's films than the public ones are, but with intervals that overlap"
-    return "not nearer to the hospital's films than the public ones are for every label and fold"
-
-
 def glue_all(chapter: str, **values: Any) -> None:
     """Glue strings and whole numbers as `<chapter>.<name>`, for the prose of this chapter and the book's first page."""
     from myst_nb import glue

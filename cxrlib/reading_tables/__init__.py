@@ -32,6 +32,7 @@ from cxrlib.reading_tables.results import (
 from cxrlib.reading_tables.training import (
     ARM_QUESTIONS,
     COMPARISONS,
+    MEASURES,
     arms,
     composition,
     decided_on_validation,
@@ -43,6 +44,7 @@ from cxrlib.reading_tables.training import (
 __all__ = [
     "ARM_QUESTIONS",
     "COMPARISONS",
+    "MEASURES",
     "arms",
     "attention",
     "composition",

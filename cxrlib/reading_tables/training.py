@@ -41,6 +41,14 @@ COMPARISONS = {
     "synthetic-hospital": "synthetic against hospital",
     "public-hospital": "public against hospital",
 }
+MEASURES = {
+    "kid": "kernel distance",
+    "frechet": "Fréchet distance",
+    "precision": "precision",
+    "recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
+}
 
 
 def settings(stage: Settings) -> pd.DataFrame:
@@ -53,14 +61,26 @@ def settings(stage: Settings) -> pd.DataFrame:
 
 
 def quality(table: pd.DataFrame) -> pd.DataFrame:
-    """Kernel distances with intervals, one row per label and comparison."""
+    """Every measure of each label beside the same between two halves of the hospital's films; intervals in brackets."""
     shown = table.assign(
+        measure=table["measure"].map(MEASURES).fillna(table["measure"]),
         comparison=table["comparison"].map(COMPARISONS).fillna(table["comparison"]),
-        distance=[f"{row.kid:.3g} ({row.kid_low:.3g} to {row.kid_high:.3g})" for row in table.itertuples()],
+        value=[_measure(row.estimate, row.low, row.high) for row in table.itertuples()],
     )
-    names = {"images_each": "films on each side", "distance": "kernel distance (95 % interval)"}
-    shown = shown.rename(columns=names)[["label", "fold", "comparison", names["distance"], names["images_each"]]]
-    return shown.set_index(["label", "comparison"])
+    columns = [name for name in COMPARISONS.values() if name in set(shown["comparison"])]
+    rows = list(dict.fromkeys(zip(shown["measure"], shown["label"], strict=True)))
+    return shown.pivot(index=["measure", "label"], columns="comparison", values="value").loc[rows, columns]
+
+
+def _measure(estimate: float, low: float, high: float) -> str:
+    """Three digits at most; a dash where it is not known."""
+    if pd.isna(estimate):
+        return "–"
+    digits = 0 if abs(high) >= 20 else 1 if abs(high) >= 5 else 2
+    estimate, low, high = (
+        f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\u2212") for value in (estimate, low, high)
+    )
+    return f"{estimate} ({low} to {high})"
 
 
 def arms(names: Sequence[str]) -> pd.DataFrame:

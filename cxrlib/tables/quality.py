@@ -1,6 +1,7 @@
-"""How far synthetic and public films are from the hospital's."""
+"""How far synthetic and public films are from the hospital's, by six measures, beside the hospital's own halves."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,20 +12,38 @@ from cxrlib.backbone import identify_weights
 from cxrlib.data.images import ImageSet, films_identity, load_image_set, load_synthetic
 from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
-from cxrlib.gan.quality import describe_features, features_network, film_features, kernel_distance
+from cxrlib.gan.quality import (
+    NEIGHBOURS,
+    describe_features,
+    features_network,
+    film_features,
+    frechet_distance,
+    kernel_distance,
+    neighbour_measures,
+)
+from cxrlib.gan.training import training_films
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 
-KERNEL_SUBSETS = 100
+MEASURES = ("kid", "frechet", "precision", "recall", "density", "coverage")
+COMPARISONS = ("synthetic-hospital", "public-hospital", "hospital-halves")
+DRAWS = 60
+# Films on either side of a draw: enough for every measure, few enough for one core.
+MOST_FILMS = 500
+FEWEST_FILMS = 4
+# Draws from a large set come from this many times the films of one draw.
+POOL = 4
+# A generator is measured on films that it was not trained on where there are this many, twenty in each half.
+FEWEST_UNSEEN_FILMS = 40
 
 
 def measure_quality(study: Study, *, force: bool = False) -> dict[str, Any]:
     """Write `tables/quality.csv`: how far synthetic and public films are from the hospital's; return the record.
 
-    Kernel distances of the same features between equal numbers of films of one label: synthetic against hospital,
-    public against hospital, and one half of the hospital's patients against the other, the distance that chance
-    gives. Fold `all` compares the generators that saw every patient with the films they saw; fold `fold0` compares
-    the generators that never saw fold 0 with its films.
+    Each of many draws splits the hospital's patients of one label in two. One half is compared with equal numbers of
+    synthetic films, of public films, and with the other half, which is what chance gives. An estimate is the mean over
+    the draws, its interval goes from their 2.5th to their 97.5th percentile. Fold `fold0` compares the generators that
+    never saw fold 0 with its films; fold `all` those that saw every patient, with films held out if there are enough.
     """
     started = time.perf_counter()
     settings, inputs = _what_decides_quality(study)
@@ -37,61 +56,112 @@ def measure_quality(study: Study, *, force: bool = False) -> dict[str, Any]:
     return read_json(record)
 
 
-def _label_quality(study: Study, label: str) -> list[dict[str, Any]]:
+def _label_quality(study: Study, label: str) -> Iterator[dict[str, Any]]:
     size = study.gan.resolution
-    hospital, public = (_of_label(load_image_set(study, role, size), label) for role in ("hospital", "training"))
-    rows = []
+    hospital, public = (load_image_set(study, role, size) for role in ("hospital", "training"))
+    own_rows, public_rows = (_rows_of(films.manifest, label) for films in (hospital, public))
+    random = np.random.default_rng(seed_for(study.seed, "quality", label))
+    own_rows = _whole_patients(hospital.manifest["patient_id"].to_numpy(str), own_rows, 2 * MOST_FILMS, random)
+    own = _features(study, hospital, own_rows)
+    manifest = hospital.manifest.iloc[own_rows]
+    most = min(MOST_FILMS, len(own) // 2)
+    public_features = _features(study, public, _some(public_rows, POOL * most, random))
     for fold in _synthetic_folds(study):
-        tested = hospital if fold == "all" else hospital.select((hospital.manifest["fold"] == fold).to_numpy())
-        sets = {"hospital": tested, "public": public, "synthetic": load_synthetic(study, label, fold, size)}
-        rows += _fold_quality(study, label, fold, sets)
-    return rows
+        chosen, kind = _compared_films(study, label, fold, manifest)
+        synthetic = load_synthetic(study, label, fold, size)
+        pool = _some(np.arange(len(synthetic)), POOL * min(MOST_FILMS, chosen.sum() // 2), random)
+        sets = {
+            "hospital": own[chosen],
+            "public": public_features,
+            "synthetic": _features(study, synthetic, pool),
+        }
+        number, drawn = _draws(sets, manifest["patient_id"].to_numpy(str)[chosen], random, f"{label} films of {fold}")
+        facts = {"images_each": number, "hospital_films": kind, "features": describe_features(study)}
+        for comparison in COMPARISONS:
+            for measure in MEASURES:
+                values = drawn[comparison][measure]
+                low, high = np.percentile(values, (2.5, 97.5))
+                row = {"label": label, "fold": fold, "comparison": comparison, "measure": measure}
+                yield row | {"estimate": values.mean(), "low": low, "high": high} | facts
+
+
+def _compared_films(study: Study, label: str, fold: str, manifest: pd.DataFrame) -> tuple[np.ndarray, str]:
+    """Which of a label's hospital films (bool) a fold's generator is compared with, and what it knows of them."""
+    if fold != "all":
+        return (manifest["fold"] == fold).to_numpy(), "unused"
+    unseen = ~manifest["image_id"].isin(training_films(study, label, fold).manifest["image_id"]).to_numpy()
+    if unseen.sum() >= FEWEST_UNSEEN_FILMS:
+        return unseen, "held-out"
+    return np.ones(len(manifest), bool), "trained-on"
+
+
+def _draws(
+    sets: dict[str, np.ndarray], patients: np.ndarray, random: np.random.Generator, what: str
+) -> tuple[int, dict[str, dict[str, np.ndarray]]]:
+    """Films on either side, and every measure (DRAWS,) of each comparison, over draws of equal numbers of films."""
+    splits = [_halves(patients, random) for _ in range(DRAWS)]
+    smallest = min(min(map(len, split)) for split in splits)
+    number = min(smallest, MOST_FILMS, len(sets["public"]), len(sets["synthetic"]))
+    if number < FEWEST_FILMS:
+        raise InputError(f"quality: only {number} {what} to compare; a distance needs at least {FEWEST_FILMS} of each")
+    found: dict[str, dict[str, np.ndarray]] = {name: {key: np.empty(DRAWS) for key in MEASURES} for name in COMPARISONS}
+    for draw, (first, second) in enumerate(splits):
+        half = sets["hospital"][first[:number]]
+        others = {
+            "synthetic-hospital": sets["synthetic"][random.permutation(len(sets["synthetic"]))[:number]],
+            "public-hospital": sets["public"][random.permutation(len(sets["public"]))[:number]],
+            "hospital-halves": sets["hospital"][second[:number]],
+        }
+        for comparison, other in others.items():
+            for measure, value in _measured(half, other).items():
+                found[comparison][measure][draw] = value
+    return number, found
+
+
+def _measured(real: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """The six measures between equal numbers of films; of too few films those of neighbours are not known."""
+    found = {
+        "kid": kernel_distance(other, real, subsets=1, subset_size=len(real), seed=0)[0],
+        "frechet": frechet_distance(other, real),
+    }
+    if len(real) <= NEIGHBOURS:
+        return found | dict.fromkeys(("precision", "recall", "density", "coverage"), np.nan)
+    return found | neighbour_measures(real, other)
 
 
 def _synthetic_folds(study: Study) -> list[str]:
     return [fold for fold in study.generator_folds if fold != "public"]
 
 
-def _fold_quality(study: Study, label: str, fold: str, sets: dict[str, ImageSet]) -> list[dict[str, Any]]:
-    """Three distances of one label and fold, between equal numbers of films drawn at random."""
-    random = np.random.default_rng(seed_for(study.seed, "quality", label, fold))
-    first, second = _halves(sets["hospital"].manifest["patient_id"].to_numpy(str), random)
-    number = min(len(first), len(second), *map(len, sets.values()))
-    if number < 4:
-        raise InputError(
-            f"quality: only {number} {label} films of {fold} to compare; a kernel distance needs at least 4 of each"
-        )
-    drawn = {name: (films, random.permutation(len(films))[:number]) for name, films in sets.items()}
-    drawn |= {"first": (sets["hospital"], first[:number]), "second": (sets["hospital"], second[:number])}
-    features = {
-        name: film_features(study, np.asarray(films.images)[np.sort(rows)]) for name, (films, rows) in drawn.items()
-    }
-    description = describe_features(study)
-    found = []
-    for comparison_name, one, other in (
-        ("synthetic-hospital", "synthetic", "hospital"),
-        ("public-hospital", "public", "hospital"),
-        ("hospital-halves", "first", "second"),
-    ):
-        distance = kernel_distance(
-            features[one], features[other], subsets=KERNEL_SUBSETS, subset_size=max(2, number // 2), seed=study.seed
-        )
-        row = {"label": label, "fold": fold, "comparison": comparison_name}
-        row |= dict(zip(("kid", "kid_low", "kid_high"), distance, strict=True))
-        found.append(row | {"images_each": number, "features": description})
-    return found
+def _rows_of(manifest: pd.DataFrame, label: str) -> np.ndarray:
+    return np.flatnonzero(manifest["label"].to_numpy() == label)
 
 
-def _of_label(films: ImageSet, label: str) -> ImageSet:
-    return films.select((films.manifest["label"] == label).to_numpy())
+def _some(rows: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
+    return np.sort(random.permutation(rows)[:most])
+
+
+def _features(study: Study, films: ImageSet, rows: np.ndarray) -> np.ndarray:
+    return film_features(study, np.asarray(films.images[rows]))
+
+
+def _whole_patients(patients: np.ndarray, rows: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
+    """The rows, or those of as many patients, drawn at random, as have at most so many of them."""
+    if len(rows) <= most:
+        return rows
+    drawn = random.permutation(np.unique(patients[rows]))
+    films = np.array([(patients[rows] == patient).sum() for patient in drawn]).cumsum()
+    return rows[np.isin(patients[rows], drawn[films <= most])]
 
 
 def _halves(patients: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of two groups of patients with nearly as many films each, in random order."""
-    drawn = random.permutation(np.unique(patients))
-    films = np.array([(patients == patient).sum() for patient in drawn]).cumsum()
-    in_first = np.isin(patients, drawn[films <= films[-1] / 2])
-    return random.permutation(np.flatnonzero(in_first)), random.permutation(np.flatnonzero(~in_first))
+    """Rows of two groups of patients with as many films each as whole patients allow, in random order."""
+    names, rows, films = np.unique(patients, return_inverse=True, return_counts=True)
+    in_first, balance = np.zeros(len(names), bool), 0
+    for patient in random.permutation(len(names)):
+        in_first[patient] = balance < 0 or (balance == 0 and random.random() < 0.5)
+        balance += films[patient] if in_first[patient] else -films[patient]
+    return random.permutation(np.flatnonzero(in_first[rows])), random.permutation(np.flatnonzero(~in_first[rows]))
 
 
 def _what_decides_quality(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -99,7 +169,8 @@ def _what_decides_quality(study: Study) -> tuple[dict[str, Any], dict[str, Any]]
         "study_seed": study.seed,
         "resolution": study.gan.resolution,
         "network": features_network(study),
-        "kernel_subsets": KERNEL_SUBSETS,
+        "draws": DRAWS,
+        "neighbours": NEIGHBOURS,
     }
     inputs: dict[str, Any] = {"weights": identify_weights(study.classifier.weights)}
     for role in ("training", "hospital"):
