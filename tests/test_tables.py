@@ -15,6 +15,7 @@ from cxrlib.data.images import ImageSet, load_image_set
 from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.errors import InputError
 from cxrlib.evaluation.metrics import METRICS
+from cxrlib.gan.training import GeneratorFilms
 from cxrlib.study import load_study
 from cxrlib.tables import gather_predictions, make_tables, measure_quality, statements_path, table1
 
@@ -246,9 +247,9 @@ def test_quality_compares_with_films_held_out_from_training_where_there_are_enou
 
     def trained_on(study, label, fold):
         rows = (films.manifest["label"] == label).to_numpy() & (np.arange(len(films)) % 2 == 0)
-        return films.select(rows)
+        return GeneratorFilms(films.select(rows), films.select(~rows))
 
-    monkeypatch.setattr("cxrlib.tables.quality.training_films", trained_on)
+    monkeypatch.setattr("cxrlib.tables.quality.generator_films", trained_on)
     read = []
 
     def features(study, images):
@@ -256,6 +257,7 @@ def test_quality_compares_with_films_held_out_from_training_where_there_are_enou
         return np.asarray(images, dtype=float).reshape(len(images), -1)[:, ::37]
 
     monkeypatch.setattr("cxrlib.tables.quality.film_features", features)
+    monkeypatch.setattr("cxrlib.tables.quality.DRAWS", 3)
     kinds = {}
     for fewest in (8, 1000):
         monkeypatch.setattr("cxrlib.tables.quality.FEWEST_UNSEEN_FILMS", fewest)

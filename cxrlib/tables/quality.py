@@ -21,7 +21,7 @@ from cxrlib.gan.quality import (
     kernel_distance,
     neighbour_measures,
 )
-from cxrlib.gan.training import training_films
+from cxrlib.gan.training import generator_films
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 
@@ -89,7 +89,7 @@ def _compared_films(study: Study, label: str, fold: str, manifest: pd.DataFrame)
     """Which of a label's hospital films (bool) a fold's generator is compared with, and what it knows of them."""
     if fold != "all":
         return (manifest["fold"] == fold).to_numpy(), "unused"
-    unseen = ~manifest["image_id"].isin(training_films(study, label, fold).manifest["image_id"]).to_numpy()
+    unseen = ~manifest["image_id"].isin(generator_films(study, label, fold).training.manifest["image_id"]).to_numpy()
     if unseen.sum() >= FEWEST_UNSEEN_FILMS:
         return unseen, "held-out"
     return np.ones(len(manifest), bool), "trained-on"
