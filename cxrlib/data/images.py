@@ -123,20 +123,24 @@ def _kept_rows(study: "Study", role: str, manifest: pd.DataFrame) -> np.ndarray 
     return ~manifest["image_id"].isin(excluded).to_numpy() if excluded else None
 
 
-def load_synthetic(study: "Study", label: str, fold: str, size: int) -> ImageSet:
+def load_synthetic(study: "Study", label: str, fold: str, size: int, *, flagged: bool = False) -> ImageSet:
     """The synthetic films of a label and fold, resized to `size` if made at another resolution.
 
-    The manifest has the columns image_id, label, seed, truncation, generator_sha256, nearest_image_id,
-    nearest_distance. Raises `InputError` if they were not made.
+    Without those flagged as too near to a film that the generator was trained on, unless `flagged` asks for all. The
+    manifest has the columns image_id, label, seed, truncation, generator_sha256, nearest_image_id, nearest_distance,
+    nearest_feature_id, feature_distance, flagged (bool). Raises `InputError` if they were not made.
     """
     if not study.results.synthetic_record(label, fold).exists():
         raise InputError(f"{study.results.synthetic(label, fold)}: no synthetic films; make them first")
     folder = study.results.synthetic(label, fold)
     manifest = read_text_table(folder / "manifest.csv")
-    for column in ("truncation", "nearest_distance"):
+    for column in {"truncation", "nearest_distance", "feature_distance"} & set(manifest.columns):
         manifest[column] = pd.to_numeric(manifest[column])
-    images = _map_array(folder / "images.npy")
-    return ImageSet(manifest, images if images.shape[1] == size else resize_images(images, size))
+    manifest["flagged"] = manifest.get("flagged", pd.Series("False", manifest.index)) == "True"
+    films = ImageSet(manifest, _map_array(folder / "images.npy"))
+    if not flagged and manifest["flagged"].any():
+        films = films.select(~manifest["flagged"])
+    return films if films.images.shape[1] == size else ImageSet(films.manifest, resize_images(films.images, size))
 
 
 def masks_path(study: "Study", role: str, size: int, kind: str) -> Path:

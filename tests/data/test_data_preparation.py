@@ -285,3 +285,23 @@ def test_synthetic_sets_are_read_and_resized(tiny_study_file):
     assert films.images.max() == 9
     assert films.labels.tolist() == [1, 1]
     assert films.manifest["truncation"].tolist() == [1.0, 1.0]
+
+
+def test_flagged_films_are_left_out_unless_asked_for(tiny_study_file):
+    study = load_study(tiny_study_file)
+    folder = study.results.synthetic("positive", "all")
+    folder.mkdir(parents=True)
+    np.save(folder / "images.npy", np.stack([np.full((64, 64), grey, np.uint8) for grey in (1, 2, 3)]))
+    header = "image_id,label,seed,truncation,generator_sha256,nearest_image_id,nearest_distance"
+    rows = [
+        f"s{row},positive,1{row},1.0,ab,h1,0.5,h2,7.25,{flag}" for row, flag in enumerate(("False", "True", "False"))
+    ]
+    lines = [f"{header},nearest_feature_id,feature_distance,flagged", *rows]
+    (folder / "manifest.csv").write_text("\n".join(lines) + "\n")
+    (folder / "audit.json").write_text(json.dumps({}))
+    kept, made = (load_synthetic(study, "positive", "all", 64, flagged=flagged) for flagged in (False, True))
+    assert kept.images[:, 0, 0].tolist() == [1, 3]
+    assert kept.manifest["image_id"].tolist() == ["s0", "s2"]
+    assert made.images[:, 0, 0].tolist() == [1, 2, 3]
+    assert made.manifest["flagged"].tolist() == [False, True, False]
+    assert made.manifest["feature_distance"].tolist() == [7.25] * 3
