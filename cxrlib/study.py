@@ -15,7 +15,7 @@ from cxrlib.artifacts import Results
 from cxrlib.classifier.settings import ClassifierSettings, dose_arm, has_network, is_crossfitted
 from cxrlib.data.settings import ROLES, DataSettings, Role
 from cxrlib.errors import InputError
-from cxrlib.gan.settings import FEWEST_FILMS, GanSettings, SynthesisSettings
+from cxrlib.gan.settings import FEWEST_FILMS, FEWEST_HELD_OUT_FILMS, GanSettings, SynthesisSettings
 from cxrlib.review.settings import ReviewSettings
 from cxrlib.settings import Settings
 
@@ -101,6 +101,11 @@ class Study(Settings):
     def fewest_generator_films(self) -> int:
         """A generator is not trained on fewer films than this."""
         return FEWEST_FILMS
+
+    @property
+    def fewest_held_out_films(self) -> int:
+        """Fewer films than this are not held out of a generator's training, since they could not judge it."""
+        return FEWEST_HELD_OUT_FILMS
 
     @property
     def classifier_arms(self) -> tuple[str, ...]:

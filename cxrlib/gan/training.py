@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
 from cxrlib.artifacts import fingerprint, is_finished, read_json, sha256_of, start_afresh, write_record
+from cxrlib.data.held_out import held_out_rows
 from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
 from cxrlib.gan.run import Progress, Run
-from cxrlib.gan.settings import FEWEST_FILMS, FEWEST_HELD_OUT_FILMS
-from cxrlib.reproducibility import deterministic, seed_for
+from cxrlib.reproducibility import deterministic
 
 if TYPE_CHECKING:
     from cxrlib.data.images import ImageSet
@@ -76,41 +73,11 @@ class GeneratorFilms:
 def generator_films(study: "Study", label: str, fold: str) -> GeneratorFilms:
     """The films that a generator of this label and fold may see, parted by patient.
 
-    `gan.held_out_percent` of the films, at most, are held out. Which patients they are of is drawn from the study's
-    seed and the patient alone, so that a patient held out of one generator is held out of the others too, as far as
-    their shares allow. Patients with copies of one film, as the audit found them, stay together. Raises `InputError`
-    for unknown names.
+    `held_out_rows` says which films are held out. Raises `InputError` for unknown names.
     """
     films = _films_in_reach(study, label, fold)
-    held_out = _held_out(_patients(study, films.manifest), study.gan.held_out_percent, study.seed)
-    if held_out.sum() < FEWEST_HELD_OUT_FILMS or (~held_out).sum() < FEWEST_FILMS:
-        held_out[:] = False
+    held_out = held_out_rows(study, films.manifest)
     return GeneratorFilms(films.select(~held_out), films.select(held_out))
-
-
-def _patients(study: "Study", manifest: pd.DataFrame) -> np.ndarray:
-    """The patient of every film (N,), one name for all that share copies of a film."""
-    names = manifest["patient_id"].to_numpy(str)
-    if not study.results.duplicates.exists():
-        return names
-    copies = pd.read_csv(study.results.duplicates, dtype=str, keep_default_na=False)
-    patient_of = dict(zip(manifest["image_id"], names, strict=True))
-    for first, second in zip(copies["image_id_a"], copies["image_id_b"], strict=True):
-        if first in patient_of and second in patient_of:
-            pair = sorted({patient_of[first], patient_of[second]})
-            patient_of = {film: pair[0] if name in pair else name for film, name in patient_of.items()}
-    return np.array([patient_of[film] for film in manifest["image_id"]])
-
-
-def _held_out(patients: np.ndarray, percent: int, seed: int) -> np.ndarray:
-    """bool (N,): films of patients that are drawn until no other fits into `percent` of the films."""
-    names, films_of = np.unique(patients, return_counts=True)
-    room, drawn = len(patients) * percent / 100, []
-    for index in sorted(range(len(names)), key=lambda index: seed_for(seed, "held out", names[index])):
-        if films_of[index] <= room:
-            room -= films_of[index]
-            drawn.append(names[index])
-    return np.isin(patients, drawn)
 
 
 def _sha256_of_ids(films: "ImageSet") -> str:

@@ -23,7 +23,7 @@ from cxrlib.reproducibility import seed_for
 from cxrlib.review.durable import make_private
 from cxrlib.review.events import people_have_answered, remove_simulated
 from cxrlib.review.questions import QUESTIONS, Question
-from cxrlib.review.worklist import COPY_KINDS, draw_worklist
+from cxrlib.review.worklist import COPY_KINDS, draw_worklist, real_films_in_words
 from cxrlib.study import Study
 
 # Of protocol.yaml and its two tables; another number draws a reading anew.
@@ -217,7 +217,6 @@ def _description(study: Study, fold: str, tasks: pd.DataFrame) -> dict[str, Any]
     counts = {block: scored[scored["block"] == block] for block in QUESTIONS}
     repeats = int((counts["A"]["repeat_of"] != "").sum())
     kinds = counts["C"]["kind"].value_counts()
-    unseen = f"of patients of {fold}, whom the generators never saw"
     blocks = {
         "A": {
             "title": "single films, blinded",
@@ -246,7 +245,7 @@ def _description(study: Study, fold: str, tasks: pd.DataFrame) -> dict[str, Any]
         "seed": study.seed,
         "films": {
             "synthetic": f"drawn at random from all films of the generators of {fold}, flagged ones included",
-            "real": "of patients whom the generators may have seen" if fold == "all" else unseen,
+            "real": real_films_in_words(study, fold),
             "shown": f"{study.gan.resolution} by {study.gan.resolution} pixels, 8 bits, one pipeline for both",
         },
         "order": "practice with feedback, then blocks A, B and C, each in an order of the reader's own",

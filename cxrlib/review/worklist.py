@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.images import ImageSet, load_image_set, load_synthetic, resize_images
+from cxrlib.data.held_out import held_out_rows
+from cxrlib.data.images import ImageSet, load_image_set, load_manifest, load_synthetic, resize_images
 from cxrlib.data.settings import LABELS
 from cxrlib.reproducibility import seed_for
 from cxrlib.review.questions import ORIGINS
@@ -110,11 +111,30 @@ def load_pool(study: "Study", label: str, fold: str) -> Pool:
     hospital = load_image_set(study, "hospital", size)
     hospital = hospital.select((hospital.manifest["label"] == label).to_numpy())
     synthetic = load_synthetic(study, label, fold, size)
-    unseen = (hospital.manifest["fold"] == fold).to_numpy()
-    if fold == "all":
-        # Without folds, every hospital patient may have been seen; `protocol.yaml` says so.
+    unseen = unseen_rows(study, hospital.manifest, fold)
+    if not unseen.any():
+        # Every patient may have been seen; `protocol.yaml` says so.
         return Pool(hospital, hospital, synthetic)
     return Pool(hospital.select(unseen), hospital.select(~unseen), synthetic)
+
+
+def unseen_rows(study: "Study", manifest: pd.DataFrame, fold: str) -> np.ndarray:
+    """bool (N,): the hospital films of a label whose patients the generators of `fold` never saw: the fold's own, or,
+    where a study has no folds, those held out of training (which its snapshots were chosen by)."""
+    if fold == "all":
+        return held_out_rows(study, manifest)
+    return (manifest["fold"] == fold).to_numpy()
+
+
+def real_films_in_words(study: "Study", fold: str) -> str:
+    """Whose real films blocks A and B show."""
+    if fold != "all":
+        return f"of patients of {fold}, whom the generators never saw"
+    hospital = load_manifest(study, "hospital")
+    of_label = [hospital[hospital["label"] == label] for label in LABELS]
+    if all(unseen_rows(study, films, fold).any() for films in of_label):
+        return "of patients held out of the generators' training (the snapshots were chosen by them)"
+    return "of patients whom the generators may have seen, since none were held out for every label"
 
 
 def _decks(pool: Pool, label: str, fold: str, random: np.random.Generator) -> dict[tuple[str, str], list]:
