@@ -86,6 +86,10 @@ class Results:
     def synthetic_record(self, label: str, fold: str) -> Path:
         return self.synthetic(label, fold) / "audit.json"
 
+    def real_distances(self, label: str, fold: str) -> Path:
+        """How near real films come to the training films of other patients (private: a row is a patient's film)."""
+        return self.synthetic(label, fold) / "real_distances.csv"
+
     def classifier(self, arm: str, seed: int, fold: str) -> Path:
         """Folder with model.safetensors, log.csv, predictions.csv, openings.csv, checkpoint/, config.json (the record).
 

@@ -17,12 +17,22 @@ thereby safe to show: a copied part, or a copy changed in other ways, passes.
 
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
+from cxrlib.backbone import feature_extractor
 from cxrlib.errors import InputError
 from cxrlib.gan.copy_search import CopySearch, Distances, Features
+from cxrlib.gan.quality import describe_features, features_network
+from cxrlib.reproducibility import seed_for
+
+if TYPE_CHECKING:
+    from cxrlib.data.images import ImageSet
+    from cxrlib.gan.training import GeneratorFilms
+    from cxrlib.study import Study
 
 NOMINAL_RATE = 0.025
 # Fewer held-out films give no such quantile; then training films, each against other patients' films, join them.
@@ -132,6 +142,59 @@ def planted_copies(
     planted = {kind: np.stack([plant(film, random) for film in originals]) for kind, plant in PLANTED.items()}
     caught = copies.flags(search.distances(np.concatenate(list(planted.values())))).reshape(len(planted), -1).sum(1)
     return {kind: {"caught": int(n), "planted": len(originals)} for kind, n in zip(planted, caught, strict=True)}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a set of synthetic films has in common with its generator's training films.
+
+    `columns` (rows as the films) go into their manifest, `facts` into their record; `real` are the distances that set
+    the thresholds: feature_distance, pixel_distance, a row for each real film, without its name.
+    """
+
+    columns: pd.DataFrame
+    facts: dict[str, Any]
+    real: pd.DataFrame
+
+
+def copy_settings(study: "Study") -> dict[str, Any]:
+    """What decides which films are flagged, for the record of synthetic films."""
+    return COPY_SETTINGS | {"features": describe_features(study)}
+
+
+def compare_with_training(study: "Study", films: np.ndarray, known: "GeneratorFilms") -> Comparison:
+    """Look for copies among the films uint8 (N, S, S) of a generator that was trained on the known films."""
+    weights, network = study.classifier.weights, features_network(study)
+    features = feature_extractor(films.shape[1], network=network, weights=weights, seed=study.seed)
+    training, held_out = known.training, known.held_out
+    search = CopySearch(training.images, features)
+    copies = find_copies(
+        films, training.images, training_patients=_patients(training), held_out_films=held_out.images,
+        held_out_patients=_patients(held_out), features=features, search=search,
+    )  # fmt: skip
+    names = training.manifest["image_id"].to_numpy()
+    columns = {
+        "nearest_image_id": names[copies.nearest_pixel_index],
+        "nearest_distance": copies.pixel_distance.round(5),
+        "nearest_feature_id": names[copies.nearest_feature_index],
+        "feature_distance": copies.feature_distance.round(5),
+        "flagged": copies.flagged,
+    }
+    expected, real_films = copies.expected_flags
+    facts = {
+        "feature_threshold": copies.feature_threshold,
+        "pixel_threshold": copies.pixel_threshold,
+        "flagged": int(copies.flagged.sum()),
+        "reference_films": copies.reference_films,
+        "reference": {"flagged": expected, "films": real_films},
+        "planted": planted_copies(training.images, copies, search, seed=seed_for(study.seed, "planted copies")),
+    }
+    real = {name: getattr(copies.reference, name).round(5) for name in ("feature_distance", "pixel_distance")}
+    return Comparison(pd.DataFrame(columns), facts, pd.DataFrame(real).sort_values("feature_distance"))
+
+
+def _patients(films: "ImageSet") -> np.ndarray:
+    return films.manifest["patient_id"].to_numpy(str)
 
 
 def _recompressed(film: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -20,8 +20,8 @@ from cxrlib.artifacts import (
     write_record,
 )  # fmt: skip
 from cxrlib.errors import InputError
+from cxrlib.gan.memorisation import compare_with_training, copy_settings
 from cxrlib.gan.networks import Generator, load_generator
-from cxrlib.gan.quality import nearest_images
 from cxrlib.gan.run import to_uint8
 from cxrlib.gan.training import generator_films
 from cxrlib.reproducibility import deterministic, pick_device, random_generator, seed_for
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 MANIFEST_COLUMNS = (
     "image_id", "label", "seed", "truncation", "generator_sha256", "nearest_image_id", "nearest_distance",
+    "nearest_feature_id", "feature_distance", "flagged",
 )  # fmt: skip
 MEAN_STYLE_LATENTS = 4096
 SEED_BITS = 48
@@ -45,16 +46,18 @@ def synthesise(
 ) -> dict[str, Any]:
     """Make the synthetic films of a label and fold, or load their record if that is done.
 
-    Writes `images.npy` (uint8, one film per row of the manifest) and `manifest.csv`, which names each film's seed and
-    the nearest film that its generator was trained on. `progress(films, total_films, facts)` is called after each
+    Writes `images.npy` (uint8, one film per row of the manifest) and `manifest.csv`, which names each film's seed, the
+    films its generator was trained on that it is nearest to by pixels and by features, and whether it is flagged as too
+    near to one. `progress(films, total_films, facts)` is called after each
     batch. Returns the record; raises `InputError` if the generator is not finished.
     """
     if fold == "public":
         raise InputError("fold `public`: no synthetic films are made from the generator that serves as a start")
-    training = generator_films(study, label, fold).training
+    known = generator_films(study, label, fold)
     generator, config = load_generator(study.results.generator(label, fold))
     folder, record = study.results.synthetic(label, fold), study.results.synthetic_record(label, fold)
     settings = {"seed": study.seed, "label": label, "fold": fold, "synthesis": study.synthesis.model_dump(mode="json")}
+    settings["copies"] = copy_settings(study)
     inputs = {"generator_sha256": config["generator_sha256"]}
     if is_finished(record, settings, inputs, force):
         return read_json(record)
@@ -64,7 +67,6 @@ def synthesise(
     began = time.monotonic()
     count, side = study.synthesis.images_per_label, study.gan.resolution
     seeds = [seed_for(study.seed, "synthesis", label, fold, index) >> (63 - SEED_BITS) for index in range(count)]
-    nearest_index, nearest_distance = np.empty(count, np.int64), np.empty(count)
     with deterministic(study.threads_per_job), atomic_path(folder / "images.npy") as temporary:
         images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(count, side, side))
         done = 0
@@ -74,7 +76,7 @@ def synthesise(
             if progress is not None:
                 progress(done, count, {"seconds": time.monotonic() - began})
         images.flush()
-        nearest_index, nearest_distance = nearest_images(images, training.images)
+        compared = compare_with_training(study, images, known)
         del images
     manifest = pd.DataFrame(
         {
@@ -83,16 +85,14 @@ def synthesise(
             "seed": seeds,
             "truncation": study.synthesis.truncation,
             "generator_sha256": config["generator_sha256"],
-            "nearest_image_id": training.manifest["image_id"].to_numpy()[nearest_index],
-            "nearest_distance": nearest_distance.round(3),
-        },
-        columns=list(MANIFEST_COLUMNS),
+        }
     )
-    write_csv(folder / "manifest.csv", manifest)
+    write_csv(folder / "manifest.csv", pd.concat([manifest, compared.columns], axis=1)[list(MANIFEST_COLUMNS)])
+    write_csv(study.results.real_distances(label, fold), compared.real)
     write_record(
         record, settings, inputs, time.monotonic() - began, images=count,
         images_sha256=sha256_of(folder / "images.npy"), manifest_sha256=sha256_of(folder / "manifest.csv"),
-        generator_sha256=config["generator_sha256"],
+        generator_sha256=config["generator_sha256"], **compared.facts,
     )  # fmt: skip
     return read_json(record)
 

@@ -1,13 +1,17 @@
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from cxrlib.artifacts import sha256_of
+from cxrlib.data.images import load_synthetic
 from cxrlib.errors import InputError
+from cxrlib.gan import synthesis
+from cxrlib.gan.memorisation import PLANTED, find_copies
 from cxrlib.gan.networks import load_generator
-from cxrlib.gan.quality import nearest_images
+from cxrlib.gan.quality import film_features
 from cxrlib.gan.synthesis import MANIFEST_COLUMNS, make_films, mean_style, remake, synthesise
 from cxrlib.gan.training import generator_films, train_generator
 from cxrlib.reproducibility import random_generator
@@ -40,12 +44,46 @@ def test_films_and_manifest_belong_together(synthetic):
     assert len({film.tobytes() for film in images}) == 11
 
 
-def test_nearest_film_is_one_that_the_generator_saw(synthetic):
-    study, _, manifest, images = synthetic
-    seen = generator_films(study, "positive", "fold1").training
-    index, distance = nearest_images(images, seen.images)
-    assert manifest["nearest_image_id"].tolist() == seen.manifest["image_id"].iloc[index].tolist()
-    np.testing.assert_allclose(manifest["nearest_distance"], distance, atol=6e-4)
+def test_nearest_films_are_ones_that_the_generator_saw(synthetic):
+    study, record, manifest, images = synthetic
+    known = generator_films(study, "positive", "fold1")
+    expected = find_copies(
+        images, known.training.images, training_patients=known.training.manifest["patient_id"],
+        held_out_films=known.held_out.images, held_out_patients=known.held_out.manifest["patient_id"],
+        features=partial(film_features, study),
+    )  # fmt: skip
+    names = known.training.manifest["image_id"]
+    assert manifest["nearest_image_id"].tolist() == names.iloc[expected.nearest_pixel_index].tolist()
+    assert manifest["nearest_feature_id"].tolist() == names.iloc[expected.nearest_feature_index].tolist()
+    np.testing.assert_allclose(manifest["nearest_distance"], expected.pixel_distance, atol=1e-4)
+    np.testing.assert_allclose(manifest["feature_distance"], expected.feature_distance, rtol=1e-3)
+    assert manifest["flagged"].tolist() == expected.flagged.tolist()
+    assert record["flagged"] == expected.flagged.sum()
+    assert record["reference"] == {"flagged": expected.expected_flags[0], "films": expected.expected_flags[1]}
+    assert set(record["planted"]) == set(PLANTED)
+    assert all(0 <= counts["caught"] <= counts["planted"] for counts in record["planted"].values())
+    real = pd.read_csv(study.results.real_distances("positive", "fold1"))
+    assert len(real) == record["reference"]["films"]
+    assert not set(real.columns) & {"image_id", "patient_id"}
+
+
+def test_films_of_a_generator_that_learned_by_heart_are_flagged_and_left_out(synthetic, monkeypatch):
+    study, _, _, _ = synthetic
+    known = generator_films(study, "positive", "fold1").training.images
+
+    def by_heart(generator, seeds, truncation, batch_size):
+        films = np.random.default_rng(0).integers(0, 256, (len(seeds), 32, 32)).astype(np.uint8)
+        films[[2, 5]] = known[[4, 1]][:, :, ::-1]
+        yield films
+
+    monkeypatch.setattr(synthesis, "make_films", by_heart)
+    record = synthesise(study, "positive", "fold1", force=True)
+    everything = load_synthetic(study, "positive", "fold1", 32, flagged=True)
+    assert everything.manifest["flagged"][[2, 5]].all()
+    kept = load_synthetic(study, "positive", "fold1", 32)
+    assert len(everything) == 11
+    assert len(kept) == 11 - record["flagged"] <= 9
+    assert not {f"positive-fold1-{row:06d}" for row in (2, 5)} & set(kept.manifest["image_id"])
 
 
 def test_any_film_can_be_made_again_from_its_row(synthetic):
