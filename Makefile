@@ -24,7 +24,7 @@ lab: setup
 	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" notebooks
 
 review: setup
-	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" notebooks/03_synthesis_review.ipynb
+	@$(BIN)/cxr review $(STUDY) $(if $(READER),--reader $(READER)) $(if $(PORT),--port $(PORT))
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -233,6 +233,19 @@ def chapter(
 
 
 @app.command()
+def review(
+    study: StudyName,
+    reader: Annotated[str, typer.Option(help="Who reads; without it the page asks.")] = "",
+    port: Annotated[int | None, typer.Option(help="By default 8866, or any free one.", min=1, max=65535)] = None,
+) -> None:
+    """Let radiologists read films in a browser; prints the address to open. Ctrl-C stops it."""
+    from cxrlib.review.server import serve_reading
+    from cxrlib.study import load_study
+
+    serve_reading(load_study(study), reader, port, _say)
+
+
+@app.command()
 def build_book(study: StudyName) -> None:
     """Build the Jupyter Book from the executed chapters."""
     from cxrlib.book import build_book as build

@@ -1,0 +1,87 @@
+"""The first screen of a reading in a window of its own: who reads, and then the reading.
+
+Where the reader is known (`--reader`, or the user of a JupyterHub) the reading opens at once. What the address of the
+page says about a reader is never looked at.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets
+import traitlets
+
+from cxrlib.errors import InputError
+from cxrlib.review.events import SIMULATED, checked_reader, is_simulated, read_events
+from cxrlib.review.protocol import prepare_protocol
+from cxrlib.review.viewer import open_reading
+from cxrlib.study import Study, load_study
+
+STUDY, FOLDER, READER = "CXR_READING_STUDY", "CXR_READING_FOLDER", "CXR_READING_READER"
+
+
+def fixed_reader(environment: Mapping[str, str]) -> str:
+    """Who reads, if that is settled before the page opens: the hub's user, else `--reader`, else empty."""
+    return environment.get("JUPYTERHUB_USER", "") or environment.get(READER, "")
+
+
+def person(name: str) -> str:
+    """The name of a reader who is a person; raises `InputError` if it can't be one."""
+    if is_simulated(name):
+        raise InputError(
+            f"reader: found `{name}`, but names that begin with `{SIMULATED}` are those of programs; choose another"
+        )
+    return checked_reader(name)
+
+
+def welcome() -> ipywidgets.Widget:
+    """What the page shows: the reading, or a form that asks for the reader's name. Reads the environment.
+
+    Relative folders in a study file count from the folder in which the server was started.
+    """
+    os.chdir(os.environ[FOLDER])
+    return Welcome(load_study(Path(os.environ[STUDY])), fixed_reader(os.environ))
+
+
+class NameForm(anywidget.AnyWidget):
+    """One line for a name. The browser's tab remembers it, so that a reload asks nobody."""
+
+    _esm = Path(__file__).with_name("welcome.js")
+    title = traitlets.Unicode().tag(sync=True)
+    reader = traitlets.Unicode().tag(sync=True)
+    fixed = traitlets.Bool().tag(sync=True)
+
+
+class Welcome(ipywidgets.VBox):
+    """The form and, below it, the reading of whoever gave his or her name there."""
+
+    def __init__(self, study: Study, reader: str, *, opened: Callable[[Study, str], Any] = open_reading) -> None:
+        self._study, self._opened = study, opened
+        self.form = NameForm(title=study.title, reader=reader, fixed=bool(reader))
+        super().__init__([self.form])
+        self.form.on_msg(self._received)
+        if reader:
+            self._open(person(reader))
+
+    def _received(self, _: Any, message: Mapping[str, Any], __: Any) -> None:
+        if message.get("kind") != "name" or self.form.reader:
+            return
+        try:
+            name = person(str(message.get("name", "")))
+            if message.get("sure") or self._has_answers(name):
+                self._open(name)
+            else:
+                self.form.send({"kind": "new", "name": name})
+        except InputError as error:
+            self.form.send({"kind": "refused", "text": str(error)})
+
+    def _has_answers(self, name: str) -> bool:
+        events = read_events(prepare_protocol(self._study).folder)
+        return any(event["event"] == "answer" and event["reader"] == name for event in events)
+
+    def _open(self, name: str) -> None:
+        reading = self._opened(self._study, name)
+        self.form.reader = name
+        self.children = (self.form, getattr(reading, "box", reading))
