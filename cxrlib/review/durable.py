@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,16 @@ PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that only its owner may enter, and wait until the disk has its name. Raises `OSError`."""
+    """Make a folder that only its owner may enter, and wait until the disk has its name. Raises `OSError`.
+
+    Of a folder that is there, permissions of others are taken away, and none is given.
+    """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(OSError):  # A file system without permissions, or a folder of another account.
-        folder.chmod(PRIVATE_FOLDER)
+    folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & ~PRIVATE_FOLDER:
+        with contextlib.suppress(OSError):  # A file system without permissions, or a folder of another account.
+            folder.chmod(mode & PRIVATE_FOLDER)
     for path in missing:
         sync_folder(path.parent)
 

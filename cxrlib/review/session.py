@@ -52,6 +52,8 @@ class ReadingSession:
         self.session = f"{self._began:%Y%m%dT%H%M%S}{secrets.token_hex(4)}"
         self._files: dict[Path, int] = {}
         self._events: list[dict[str, Any]] = []
+        self._answers: dict[str, dict[str, Any]] = {}
+        self._counted = 0
         self._opened = False
         try:
             with self._alone():
@@ -241,9 +243,12 @@ class ReadingSession:
             if alone and whole < len(added):
                 torn = set_aside_torn(path, known + whole)
                 logger.warning("%s: %d bytes of a line that was never finished were set aside", path, len(torn))
+        if len(self._events) == self._counted:
+            return
         self._events.sort(key=lambda event: datetime.fromisoformat(event["time"]))
         self._opened = self.path in self._files
         answers = current_answers(self._events)
+        self._counted = len(self._events)
         self._answers = {event["task_id"]: event for event in answers if event["task_id"] in self._task_of}
 
     def _append(self, kind: str, facts: Mapping[str, Any]) -> None:
