@@ -66,4 +66,3 @@ class SynthesisSettings(Settings):
 
     images_per_label: PositiveInt = 10_000
     truncation: float = Field(default=1.0, gt=0, le=1)
-    batch_size: PositiveInt = 16

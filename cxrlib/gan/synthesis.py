@@ -2,13 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from cxrlib.artifacts import (
     atomic_path,
@@ -20,11 +18,11 @@ from cxrlib.artifacts import (
     write_record,
 )  # fmt: skip
 from cxrlib.errors import InputError
+from cxrlib.gan.drawing import draw_films, is_out_of_memory, make_films
 from cxrlib.gan.memorisation import compare_with_training, copy_settings
-from cxrlib.gan.networks import Generator, load_generator
-from cxrlib.gan.run import to_uint8
+from cxrlib.gan.networks import load_generator
 from cxrlib.gan.training import generator_films
-from cxrlib.reproducibility import deterministic, pick_device, random_generator, seed_for
+from cxrlib.reproducibility import deterministic, seed_for
 
 if TYPE_CHECKING:
     from cxrlib.study import Study
@@ -35,7 +33,6 @@ MANIFEST_COLUMNS = (
     "image_id", "label", "seed", "truncation", "generator_sha256", "nearest_image_id", "nearest_distance",
     "nearest_feature_id", "feature_distance", "flagged",
 )  # fmt: skip
-MEAN_STYLE_LATENTS = 4096
 SEED_BITS = 48
 
 Progress = Callable[[int, int, dict[str, Any]], None]
@@ -48,8 +45,8 @@ def synthesise(
 
     Writes `images.npy` (uint8, one film per row of the manifest) and `manifest.csv`, which names each film's seed, the
     films its generator was trained on that it is nearest to by pixels and by features, and whether it is flagged as too
-    near to one. `progress(films, total_films, facts)` is called after each
-    batch. Returns the record; raises `InputError` if the generator is not finished.
+    near to one. `progress(films, total_films, facts)` is called after each batch. Returns the record; raises
+    `InputError` if the generator is not finished.
     """
     if fold == "public":
         raise InputError("fold `public`: no synthetic films are made from the generator that serves as a start")
@@ -69,12 +66,12 @@ def synthesise(
     seeds = [seed_for(study.seed, "synthesis", label, fold, index) >> (63 - SEED_BITS) for index in range(count)]
     with deterministic(study.threads_per_job), atomic_path(folder / "images.npy") as temporary:
         images = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(count, side, side))
-        done = 0
-        for films in make_films(generator, seeds, study.synthesis.truncation, study.synthesis.batch_size):
-            images[done : done + len(films)] = films
-            done += len(films)
+
+        def report(done: int) -> None:
             if progress is not None:
                 progress(done, count, {"seconds": time.monotonic() - began})
+
+        batch_size = draw_films(generator, seeds, study.synthesis.truncation, images, report)
         images.flush()
         compared = compare_with_training(study, images, known)
         del images
@@ -92,7 +89,7 @@ def synthesise(
     write_record(
         record, settings, inputs, time.monotonic() - began, images=count,
         images_sha256=sha256_of(folder / "images.npy"), manifest_sha256=sha256_of(folder / "manifest.csv"),
-        generator_sha256=config["generator_sha256"], **compared.facts,
+        generator_sha256=config["generator_sha256"], batch_size=batch_size, **compared.facts,
     )  # fmt: skip
     return read_json(record)
 
@@ -108,45 +105,20 @@ def remake(study: "Study", label: str, fold: str, row: Mapping[str, Any]) -> np.
             f"film {row['image_id']}: made by generator {str(row['generator_sha256'])[:12]}…, but {label}/{fold} now "
             f"holds {config['generator_sha256'][:12]}…; make the synthetic films again"
         )
-    # A batch of the usual size, all of this film: the arithmetic of a batch may depend on its size.
-    seeds = [int(row["seed"])] * study.synthesis.batch_size
-    position = int(str(row["image_id"]).rsplit("-", 1)[-1]) % study.synthesis.batch_size
+    record = study.results.synthetic_record(label, fold)
+    if not record.exists():
+        raise InputError(f"{record.parent}: its record is not there, so that nobody can say how its films were drawn")
+    # A batch of the same size, all of this film: the arithmetic of a batch may depend on its size.
+    batch_size = read_json(record)["batch_size"]
+    seeds = [int(row["seed"])] * batch_size
+    position = int(str(row["image_id"]).rsplit("-", 1)[-1]) % batch_size
     with deterministic(study.threads_per_job):
-        films = next(make_films(generator, seeds, float(row["truncation"]), study.synthesis.batch_size))
-    return films[position]
-
-
-def make_films(generator: Generator, seeds: list[int], truncation: float, batch_size: int) -> Iterator[np.ndarray]:
-    """Films of these seeds in batches, uint8 (n, R, R); the last batch is filled up, then cut.
-
-    Latent and noise of a film come from its own seed, so that it does not depend on its neighbours. Truncation moves
-    its style towards the mean style (Karras et al. 2019, equation 1 of appendix B).
-    """
-    device = pick_device()
-    generator = generator.to(device)
-    with torch.inference_mode(), _repeatable_convolutions():
-        centre = mean_style(generator) if truncation < 1 else None
-        for start in range(0, len(seeds), batch_size):
-            wanted = seeds[start : start + batch_size]
-            filled = wanted + wanted[-1:] * (batch_size - len(wanted))
-            drawn = [generator.draw(1, random_generator("cpu", "film", seed)) for seed in filled]
-            latents = torch.cat([latent for latent, _ in drawn]).to(device)
-            noise = [torch.cat(layer).to(device) for layer in zip(*(noise for _, noise in drawn), strict=True)]
-            styles, latents = generator.styles(latents)
-            if centre is not None:
-                styles, latents = centre + truncation * (styles - centre), truncation * latents
-            yield to_uint8(generator.synthesise(styles, latents, noise))[: len(wanted)]
-
-
-def mean_style(generator: Generator) -> torch.Tensor:
-    """Mean style (1, D) over latents that are always the same."""
-    random = random_generator("cpu", "mean style")
-    latents = torch.randn(MEAN_STYLE_LATENTS, generator.latent_dim, generator=random)
-    return generator.mapping(latents.to(generator.constant.device)).mean(0, keepdim=True)
-
-
-@contextmanager
-def _repeatable_convolutions() -> Iterator[None]:
-    """Keep a GPU from choosing its algorithms by timing them."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        yield
+        try:
+            return next(make_films(generator, seeds, float(row["truncation"]), batch_size))[position]
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise InputError(
+                f"film {row['image_id']}: drawn with {batch_size} others at a time, and only so it comes out the same; "
+                "this machine has no memory for so many"
+            ) from None

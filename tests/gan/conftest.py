@@ -33,7 +33,7 @@ gan:
   public_images: 24
   total_images: 40
   checkpoint_images: 8
-synthesis: {images_per_label: 11, batch_size: 4, truncation: 0.8}
+synthesis: {images_per_label: 11, truncation: 0.8}
 classifier: {network: resnet18, weights: none, image_size: 32}
 """
 

@@ -4,22 +4,24 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from cxrlib.artifacts import sha256_of
 from cxrlib.data.images import load_synthetic
 from cxrlib.errors import InputError
 from cxrlib.gan import synthesis
+from cxrlib.gan.drawing import LARGEST_BATCH, make_films
 from cxrlib.gan.memorisation import PLANTED, find_copies
-from cxrlib.gan.networks import load_generator
 from cxrlib.gan.quality import film_features
-from cxrlib.gan.synthesis import MANIFEST_COLUMNS, make_films, mean_style, remake, synthesise
+from cxrlib.gan.synthesis import MANIFEST_COLUMNS, remake, synthesise
 from cxrlib.gan.training import generator_films, train_generator
-from cxrlib.reproducibility import random_generator
+from cxrlib.reproducibility import pick_device
 from cxrlib.study import load_study
 
 
 @pytest.fixture
-def synthetic(study):
+def synthetic(study, monkeypatch):
+    monkeypatch.setitem(LARGEST_BATCH, pick_device().type, 4)
     train_generator(study, "positive", "fold1")
     record = synthesise(study, "positive", "fold1")
     folder = study.results.synthetic("positive", "fold1")
@@ -71,12 +73,12 @@ def test_films_of_a_generator_that_learned_by_heart_are_flagged_and_left_out(syn
     study, _, _, _ = synthetic
     known = generator_films(study, "positive", "fold1").training.images
 
-    def by_heart(generator, seeds, truncation, batch_size):
-        films = np.random.default_rng(0).integers(0, 256, (len(seeds), 32, 32)).astype(np.uint8)
+    def by_heart(generator, seeds, truncation, films, progress):
+        films[:] = np.random.default_rng(0).integers(0, 256, (len(seeds), 32, 32)).astype(np.uint8)
         films[[2, 5]] = known[[4, 1]][:, :, ::-1]
-        yield films
+        return 4
 
-    monkeypatch.setattr(synthesis, "make_films", by_heart)
+    monkeypatch.setattr(synthesis, "draw_films", by_heart)
     record = synthesise(study, "positive", "fold1", force=True)
     everything = load_synthetic(study, "positive", "fold1", 32, flagged=True)
     assert everything.manifest["flagged"][[2, 5]].all()
@@ -111,23 +113,30 @@ def test_a_second_call_loads_and_other_settings_are_an_error(synthetic):
     assert synthesise(fewer, "positive", "fold1", force=True)["images"] == 5
 
 
-def test_films_depend_on_their_seed_only_and_truncation_draws_them_together(synthetic):
-    study, _, _, _ = synthetic
-    generator, _ = load_generator(study.results.generator("positive", "fold1"))
-    whole = np.concatenate(list(make_films(generator, [1, 2, 3, 4, 5, 6], 1.0, 4)))
-    moved = np.concatenate(list(make_films(generator, [5, 6, 1], 1.0, 4)))
-    assert np.abs(whole[[4, 5, 0]].astype(int) - moved).max() <= 1
-    near = np.concatenate(list(make_films(generator, list(range(32)), 0.3, 4)))
-    far = np.concatenate(list(make_films(generator, list(range(32)), 1.0, 4)))
-    assert near.std(0).mean() < 0.8 * far.std(0).mean()
+def test_a_film_is_made_again_in_a_batch_of_the_size_that_made_it(synthetic, monkeypatch):
+    study, record, manifest, images = synthetic
+    assert record["batch_size"] == 4
+    monkeypatch.setitem(LARGEST_BATCH, pick_device().type, 16)
+    asked = []
+
+    def films(generator, seeds, truncation, batch_size):
+        asked.append((len(seeds), batch_size))
+        return make_films(generator, seeds, truncation, batch_size)
+
+    monkeypatch.setattr("cxrlib.gan.synthesis.make_films", films)
+    assert np.array_equal(remake(study, "positive", "fold1", manifest.iloc[6]), images[6])
+    assert asked == [(4, 4)]
 
 
-def test_mean_style_is_the_mean_over_many_latents(synthetic):
-    study, _, _, _ = synthetic
-    generator, _ = load_generator(study.results.generator("positive", "fold1"))
-    latents, _ = generator.draw(20_000, random_generator("cpu", "others"))
-    expected = generator.mapping(latents).mean(0)
-    np.testing.assert_allclose(mean_style(generator)[0].numpy(), expected.numpy(), atol=0.06)
+def test_a_film_that_memory_is_too_small_for_is_not_made_another_way(synthetic, monkeypatch):
+    study, _, manifest, _ = synthetic
+
+    def films(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("cxrlib.gan.synthesis.make_films", films)
+    with pytest.raises(InputError, match="no memory for so many"):
+        remake(study, "positive", "fold1", manifest.iloc[6])
 
 
 def test_synthesis_needs_a_finished_generator_and_has_no_public_fold(study):
