@@ -20,10 +20,11 @@ from cxrlib.data.images import films_identity, load_image_set, load_synthetic
 from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
 from cxrlib.reproducibility import seed_for
+from cxrlib.review.copy_pairs import COPY_KINDS
 from cxrlib.review.durable import make_private
 from cxrlib.review.events import people_have_answered, remove_simulated
 from cxrlib.review.questions import QUESTIONS, Question
-from cxrlib.review.worklist import COPY_KINDS, draw_worklist, real_films_in_words
+from cxrlib.review.worklist import draw_worklist, halves, real_films_in_words
 from cxrlib.study import Study
 
 # Of protocol.yaml and its two tables; another number draws a reading anew.
@@ -94,7 +95,7 @@ class Protocol:
         hospital = load_image_set(study, "hospital", size)
         found = {}
         for (origin, label, fold), films in self.worklist.groupby(["origin", "label", "fold"]):
-            source = hospital if origin == "real" else load_synthetic(study, label, fold, size)
+            source = hospital if origin == "real" else load_synthetic(study, label, fold, size, flagged=True)
             row_of = {image_id: row for row, image_id in enumerate(source.manifest["image_id"].astype(str))}
             for film_id, image_id in zip(films["film_id"], films["image_id"], strict=True):
                 found[film_id] = np.array(source.images[row_of[image_id]], np.uint8, order="C")
@@ -102,24 +103,20 @@ class Protocol:
 
 
 def spaced_order(firsts: Sequence[str], repeats: dict[str, str], random: np.random.Generator) -> list[str]:
-    """A random order in which every repeat (`{repeat: first}`) comes well after its first.
-
-    Between the two lie at least `SMALLEST_GAP` tasks, or a third of the block where that is less.
-    """
-    order = [str(task_id) for task_id in random.permutation(list(firsts))]
-    gap = min(SMALLEST_GAP, len(order) // 3) + 1
-    repeated = set(repeats.values())
-    for first in random.permutation(sorted(repeated)):
-        # A film that comes too late to be repeated changes places with an earlier one that is not repeated.
-        place, latest = order.index(first), len(order) - gap
-        if place > latest:
-            earlier = [index for index in range(latest + 1) if order[index] not in repeated]
-            if earlier:
-                other = int(random.choice(earlier))
-                order[place], order[other] = order[other], order[place]
-    for repeat in random.permutation(sorted(repeats)):
-        soonest = min(order.index(repeats[repeat]) + gap, len(order))
-        order.insert(int(random.integers(soonest, len(order) + 1)), str(repeat))
+    """A random order in which every repeat (`{repeat: first}`, at most half as many as firsts) comes well after its
+    first: between the two lie at least `SMALLEST_GAP` tasks, or a third of the firsts where that is less."""
+    order = [str(task_id) for task_id in random.permutation([*firsts, *repeats])]
+    gap = min(SMALLEST_GAP, len(firsts) // 3) + 1
+    while True:
+        place = {task_id: index for index, task_id in enumerate(order)}
+        close = [repeat for repeat, first in repeats.items() if abs(place[repeat] - place[first]) < gap]
+        if not close:
+            break
+        here, there = place[str(random.choice(close))], int(random.integers(len(order)))
+        order[here], order[there] = order[there], order[here]
+    for repeat, first in repeats.items():
+        # Both show the same film, so that which of them comes first makes no difference to the reader.
+        order[min(place[first], place[repeat])], order[max(place[first], place[repeat])] = first, repeat
     return order
 
 
@@ -217,6 +214,7 @@ def _description(study: Study, fold: str, tasks: pd.DataFrame) -> dict[str, Any]
     counts = {block: scored[scored["block"] == block] for block in QUESTIONS}
     repeats = int((counts["A"]["repeat_of"] != "").sum())
     kinds = counts["C"]["kind"].value_counts()
+    controls = sum(half // 2 for half in halves(review.copy_pairs))
     blocks = {
         "A": {
             "title": "single films, blinded",
@@ -233,7 +231,7 @@ def _description(study: Study, fold: str, tasks: pd.DataFrame) -> dict[str, Any]
         "C": {
             "title": "are two films of the same patient?",
             "pairs": {kind: int(kinds.get(kind, 0)) for kind in COPY_KINDS},
-            "pairs_asked_for": {"flagged": review.copy_pairs, "controls": "half as many of each kind"},
+            "pairs_asked_for": {"flagged": review.copy_pairs, "same patient": controls, "different patients": controls},
         },
     }
     for block, content in blocks.items():

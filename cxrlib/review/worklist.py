@@ -4,17 +4,19 @@ The two tables hold the truth and stay in the reading's private folder. Every pl
 id of its own, so that not even a film shown twice can be told from its name.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from cxrlib.artifacts import read_json
 from cxrlib.data.held_out import held_out_rows
-from cxrlib.data.images import ImageSet, load_image_set, load_manifest, load_synthetic, resize_images
+from cxrlib.data.images import load_image_set, load_manifest, load_synthetic
 from cxrlib.data.settings import LABELS
 from cxrlib.reproducibility import seed_for
+from cxrlib.review.copy_pairs import RIGHT_ANSWERS, CopyPairs, Pool
 from cxrlib.review.questions import ORIGINS
 
 if TYPE_CHECKING:
@@ -24,19 +26,6 @@ FILM_COLUMNS = ("film_id", "label", "origin", "fold", "image_id", "flagged")
 TASK_COLUMNS = (
     "task_id", "block", "practice", "repeat_of", "kind", "label", "left_film", "right_film", "right_answer",
 )  # fmt: skip
-# Kinds of pairs in block C, in the order in which they are drawn.
-COPY_KINDS = ("flagged", "nearest", "same patient", "different patients")
-COARSE_PIXELS = 16
-
-
-@dataclass(frozen=True)
-class Pool:
-    """What may be shown of one label. `unseen` are films of patients whom the generator never saw, `seen` are those it
-    was trained on; `synthetic` are all of its films, the flagged ones included."""
-
-    unseen: ImageSet
-    seen: ImageSet
-    synthetic: ImageSet
 
 
 @dataclass
@@ -100,8 +89,12 @@ def draw_worklist(study: "Study", fold: str) -> tuple[pd.DataFrame, pd.DataFrame
             side = int(random[label].integers(2))
             shown = [_take(deck, 1)[0] for deck in pair]
             draft.add_pair("B", "pair", shown, side, right_answer=("left", "right")[side])
-    for label in LABELS:
-        _add_copies(draft, study, pools[label], label, fold, random[label])
+    shown = frozenset(film["image_id"] for film in draft.films)
+    for label, count in zip(LABELS, halves(review.copy_pairs), strict=True):
+        for kind, pair in CopyPairs(pools[label], shown, random[label]).draw(count):
+            films = [_film(label, origin, fold, row) for origin, row in pair]
+            side = int(random[label].integers(2))
+            draft.add_pair("C", kind, films, side, right_answer=RIGHT_ANSWERS.get(kind, ""))
     return draft.tables(np.random.default_rng(seed_for(study.seed, "reading ids", review.protocol)))
 
 
@@ -110,12 +103,13 @@ def load_pool(study: "Study", label: str, fold: str) -> Pool:
     size = study.gan.resolution
     hospital = load_image_set(study, "hospital", size)
     hospital = hospital.select((hospital.manifest["label"] == label).to_numpy())
-    synthetic = load_synthetic(study, label, fold, size)
+    synthetic = load_synthetic(study, label, fold, size, flagged=True)
+    threshold = read_json(study.results.synthetic_record(label, fold)).get("feature_threshold")
     unseen = unseen_rows(study, hospital.manifest, fold)
     if not unseen.any():
         # Every patient may have been seen; `protocol.yaml` says so.
-        return Pool(hospital, hospital, synthetic)
-    return Pool(hospital.select(unseen), hospital.select(~unseen), synthetic)
+        return Pool(hospital, hospital, synthetic, threshold)
+    return Pool(hospital.select(unseen), hospital.select(~unseen), synthetic, threshold)
 
 
 def unseen_rows(study: "Study", manifest: pd.DataFrame, fold: str) -> np.ndarray:
@@ -149,13 +143,8 @@ def _decks(pool: Pool, label: str, fold: str, random: np.random.Generator) -> di
 
 
 def _film(label: str, origin: str, fold: str, row: pd.Series) -> dict[str, str]:
-    flagged = ("yes" if _is_flagged(row.get("flagged", False)) else "no") if origin == "synthetic" else ""
-    image_id = str(row["image_id"])
-    return {"label": label, "origin": origin, "fold": fold, "image_id": image_id, "flagged": flagged}
-
-
-def _is_flagged(value: Any) -> bool:
-    return str(value).lower() in {"true", "yes", "1"}
+    flagged = ("yes" if row["flagged"] else "no") if origin == "synthetic" else ""
+    return {"label": label, "origin": origin, "fold": fold, "image_id": str(row["image_id"]), "flagged": flagged}
 
 
 def _take(deck: list, count: int) -> list:
@@ -178,80 +167,14 @@ def _add_repeats(draft: Draft, study: "Study") -> None:
         draft.add("A", "single", [dict(film)], repeat_of=number)
 
 
+def halves(total: int) -> tuple[int, int]:
+    """A number of pairs, shared out among the two labels."""
+    return total - total // 2, total // 2
+
+
 def _share(total: int, percent: int) -> int:
     """The percentage of a total, rounded; at least one where any is asked for."""
     return max(round(total * percent / 100), 1) if total and percent else 0
-
-
-def _add_copies(draft: Draft, study: "Study", pool: Pool, label: str, fold: str, random: np.random.Generator) -> None:
-    """Pairs of block C of one label, and as many control pairs of each kind as half of them."""
-    shown = {film["image_id"] for film in draft.films}
-    total = study.review.copy_pairs // 2 + (study.review.copy_pairs % 2 if label == LABELS[0] else 0)
-    controls = total // 2
-    pairs = [
-        *_copy_pairs(pool, shown, label, fold, total, random),
-        *_same_patient_pairs(pool, shown, label, fold, controls, random),
-        *_different_patients_pairs(pool, shown, label, fold, controls, random),
-    ]
-    for kind, pair in pairs:
-        answer = {"same patient": "yes", "different patients": "no"}.get(kind, "")
-        draft.add_pair("C", kind, pair, int(random.integers(2)), right_answer=answer)
-
-
-def _copy_pairs(
-    pool: Pool, shown: set[str], label: str, fold: str, total: int, random: np.random.Generator
-) -> Iterable[tuple[str, list[dict[str, str]]]]:
-    """Flagged synthetic films beside the nearest real ones; too few of them are filled up with the nearest others."""
-    table = pool.synthetic.manifest
-    near, distance = ("nearest_feature_id", "feature_distance") if "nearest_feature_id" in table else (
-        "nearest_image_id", "nearest_distance")  # fmt: skip
-    rows_of = {
-        str(image_id): row
-        for image_id, (_, row) in zip(pool.seen.manifest["image_id"], pool.seen.manifest.iterrows(), strict=True)
-    }
-    table = table[table[near].astype(str).isin(rows_of)]
-    flagged = table["flagged"].map(_is_flagged) if "flagged" in table else pd.Series(False, table.index)
-    candidates = pd.DataFrame({
-        "unflagged": ~flagged, "seen_before": table["image_id"].isin(shown),
-        "distance": np.where(flagged, random.random(len(table)), pd.to_numeric(table[distance])),
-    })  # fmt: skip
-    candidates = candidates[~(candidates["unflagged"] & candidates["seen_before"])]
-    for index in candidates.sort_values(["unflagged", "seen_before", "distance"], kind="stable").index[:total]:
-        row = table.loc[index]
-        pair = [_film(label, "synthetic", fold, row), _film(label, "real", fold, rows_of[str(row[near])])]
-        yield ("nearest" if candidates.loc[index, "unflagged"] else "flagged"), pair
-
-
-def _same_patient_pairs(
-    pool: Pool, shown: set[str], label: str, fold: str, count: int, random: np.random.Generator
-) -> Iterable[tuple[str, list[dict[str, str]]]]:
-    """Two films of one patient, where patients have several: the rate at which readers recognise a patient."""
-    table = pool.seen.manifest
-    table = table[~table["image_id"].astype(str).isin(shown)]
-    of_patient = [rows for _, rows in table.groupby("patient_id") if len(rows) > 1]
-    for index in random.permutation(len(of_patient))[:count]:
-        chosen = of_patient[index].iloc[random.permutation(len(of_patient[index]))[:2]]
-        yield "same patient", [_film(label, "real", fold, row) for _, row in chosen.iterrows()]
-
-
-def _different_patients_pairs(
-    pool: Pool, shown: set[str], label: str, fold: str, count: int, random: np.random.Generator
-) -> Iterable[tuple[str, list[dict[str, str]]]]:
-    """A film of a patient whom the generator never saw beside the most similar film of another patient, found as the
-    nearest film of a synthetic one is: the rate at which readers take two patients for one."""
-    unused = np.flatnonzero(~pool.unseen.manifest["image_id"].astype(str).isin(shown).to_numpy())
-    coarse = _coarse(pool.seen.images)
-    for index in random.permutation(unused)[:count]:
-        row = pool.unseen.manifest.iloc[index]
-        others = np.flatnonzero((pool.seen.manifest["patient_id"] != row["patient_id"]).to_numpy())
-        if len(others):
-            distance = ((coarse[others] - _coarse(pool.unseen.images[index][None])) ** 2).mean(axis=(1, 2))
-            nearest = pool.seen.manifest.iloc[others[np.argmin(distance)]]
-            yield "different patients", [_film(label, "real", fold, row), _film(label, "real", fold, nearest)]
-
-
-def _coarse(images: np.ndarray) -> np.ndarray:
-    return resize_images(images, COARSE_PIXELS).astype(np.float32)
 
 
 def _ids(prefix: str, count: int, random: np.random.Generator) -> dict[int | None, str]:

@@ -2,15 +2,13 @@
 
 import io
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_reading import drawable_study, prepared_folder, write_synthetic
 from PIL import Image
 
-from cxrlib.data.audit import prepare_study
-from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
 from cxrlib.review.events import read_events
 from cxrlib.review.protocol import prepare_protocol, reading_fold
@@ -18,41 +16,14 @@ from cxrlib.review.viewer import FILM_PIXELS, open_reading
 from cxrlib.study import load_study
 
 
-def write_synthetic(study, label, fold, count=8, seed=0):
-    folder = study.results.synthetic(label, fold)
-    folder.mkdir(parents=True, exist_ok=True)
-    size = study.gan.resolution
-    images = np.random.default_rng(seed).integers(0, 256, (count, size, size), dtype=np.uint8)
-    np.save(folder / "images.npy", images)
-    manifest = pd.DataFrame(
-        {
-            "image_id": [f"{label}-{fold}-{index:06d}" for index in range(count)],
-            "label": label,
-            "seed": range(seed, seed + count),
-            "truncation": 1.0,
-            "generator_sha256": "0" * 64,
-            "nearest_image_id": "",
-            "nearest_distance": 9.0,
-        }
-    )
-    manifest.to_csv(folder / "manifest.csv", index=False)
-    study.results.synthetic_record(label, fold).write_text("{}")
-
-
 @pytest.fixture(scope="module")
 def prepared_data(tmp_path_factory, write_study_in):
-    study = load_study(write_study_in(tmp_path_factory.mktemp("prepared")))
-    prepare_study(study)
-    return study.results.root / "data"
+    return prepared_folder(tmp_path_factory.mktemp("prepared"), write_study_in)
 
 
 @pytest.fixture
 def study(tiny_study_file, prepared_data):
-    study = load_study(tiny_study_file)
-    shutil.copytree(prepared_data, study.results.root / "data")
-    for label in LABELS:
-        write_synthetic(study, label, reading_fold(study))
-    return study
+    return drawable_study(tiny_study_file, prepared_data)
 
 
 def of_block(protocol, block, practice="no"):
