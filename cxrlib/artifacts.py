@@ -228,17 +228,23 @@ def write_csv(path: Path, table: Any, *, private: bool = False) -> None:
 
 
 def append_log(path: Path, row: Mapping[str, Any], *, durable: bool = False) -> None:
-    """Add one line to a CSV log, with the header before the first; `durable` waits until the disk has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists() or path.stat().st_size == 0
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
+    """Add one line to a CSV log, with the header before the first; `durable` waits until the disk has it.
+
+    Raises `InputError` if it can't be written, e.g. because the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists() or path.stat().st_size == 0
+        with open(path, "a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+    except OSError as error:
+        raise InputError(f"{path}: can't be written: {error.strerror or error}") from error
 
 
 def trim_log(path: Path, keep: Callable[[dict[str, str]], bool]) -> None:
@@ -278,7 +284,7 @@ def is_finished(record: Path, settings: Mapping[str, Any], inputs: Mapping[str, 
     stored = read_json(record)
     wanted = json.loads(json.dumps({"settings": settings, "inputs": inputs}, default=str))
     found = {key: stored.get(key) for key in wanted}
-    differences = list(_differences(found, wanted, ""))
+    differences = list(differences_between(found, wanted))
     if differences:
         listed = "\n  ".join(differences)
         raise InputError(
@@ -288,10 +294,11 @@ def is_finished(record: Path, settings: Mapping[str, Any], inputs: Mapping[str, 
     return True
 
 
-def _differences(found: Any, wanted: Any, key: str) -> Iterator[str]:
+def differences_between(found: Any, wanted: Any, key: str = "") -> Iterator[str]:
+    """A line for each value that differs between nested dictionaries, with the keys that lead to it."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         for name in sorted(found.keys() | wanted.keys()):
-            yield from _differences(found.get(name), wanted.get(name), f"{key}.{name}".lstrip("."))
+            yield from differences_between(found.get(name), wanted.get(name), f"{key}.{name}".lstrip("."))
     elif found != wanted:
         yield f"{key}: there {found!r}, now {wanted!r}"
 

@@ -16,8 +16,16 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write nested dictionaries and lists of tensors, numbers, strings and None, atomically and without pickle."""
     tensors: dict[str, torch.Tensor] = {}
     skeleton = _pack(state, tensors)
+    save_tensors(path, tensors, metadata={"skeleton": json.dumps(skeleton)})
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write tensors, atomically; raises `InputError` if the disk is full or can't be written."""
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"skeleton": json.dumps(skeleton)})
+        try:
+            save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, metadata=metadata)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -98,6 +98,11 @@ class Study(Settings):
         return (*start, "all", *crossfit)
 
     @property
+    def generator_variants(self) -> tuple[tuple[str, str, str], ...]:
+        """Label, fold and variant of the generators that are trained for comparisons alone."""
+        return tuple((self.gan.comparison_label, "all", variant) for variant in self.gan.comparisons)
+
+    @property
     def fewest_generator_films(self) -> int:
         """A generator is not trained on fewer films than this."""
         return FEWEST_FILMS

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors.torch import save_file
 from torch import nn
 
 from cxrlib.artifacts import (
-    atomic_path,
     fingerprint,
     is_finished,
     read_json,
@@ -22,6 +20,7 @@ from cxrlib.artifacts import (
     write_record,
 )
 from cxrlib.backbone import describe_weights, identify_weights
+from cxrlib.checkpoints import save_tensors
 from cxrlib.classifier.arms import REBALANCED_ARMS, check_arm, compose_training_films
 from cxrlib.classifier.calibration import check_validation, fit_temperature, youden_threshold
 from cxrlib.classifier.fitting import Progress, TrainingRun, fit
@@ -173,9 +172,7 @@ def _apply_source_rule(study: Study, folder: Path) -> dict[str, Any]:
 
 
 def _save_model(path: Path, network: nn.Module) -> None:
-    state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(state, temporary)
+    save_tensors(path, {name: value.cpu() for name, value in network.state_dict().items()})
 
 
 def _what_decides(study: Study, arm: str, seed: int, fold: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -4,14 +4,14 @@ Features are taken by `film_features`, with the study's own network. Distances b
 distance; what part of one set lies among the films of the other: precision, recall, density, coverage.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as functional
 
-from cxrlib.backbone import describe_weights, extract_features
+from cxrlib.backbone import describe_weights, extract_features, feature_extractor
 from cxrlib.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,6 +33,12 @@ def film_features(study: "Study", films: np.ndarray) -> np.ndarray:
     """Features of films, uint8 (N, S, S) to float32 (N, D): the penultimate layer of the study's network, before it is
     trained."""
     return extract_features(films, network=features_network(study), weights=study.classifier.weights, seed=study.seed)
+
+
+def film_extractor(study: "Study") -> Callable[[np.ndarray], np.ndarray]:
+    """`film_features` as a function of the films, for callers that come again and again: the network is built once."""
+    network, weights = features_network(study), study.classifier.weights
+    return feature_extractor(study.gan.resolution, network=network, weights=weights, seed=study.seed)
 
 
 def describe_features(study: "Study") -> str:

@@ -1,5 +1,6 @@
-"""The training loop of one generator on films in memory: log, checkpoints, rollback, sample sheet."""
+"""The training loop of one generator on films in memory: log, snapshots, checkpoints, rollback."""
 
+import csv
 import logging
 import math
 import time
@@ -9,65 +10,97 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
-from PIL import Image
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from cxrlib.artifacts import append_log, atomic_path, trim_log
-from cxrlib.checkpoints import load_state, save_state
+from cxrlib.artifacts import append_log, differences_between, trim_log, write_csv
+from cxrlib.checkpoints import load_state, save_state, save_tensors
 from cxrlib.errors import InputError
 from cxrlib.gan.settings import FEWEST_FILMS, GanSettings
+from cxrlib.gan.snapshots import (
+    SNAPSHOT_COLUMNS,
+    UNMEASURED,
+    Judge,
+    contact_sheet,
+    films_of_seed,
+    signs_of_collapse,
+    write_sheet,
+)
 from cxrlib.gan.stepping import Networks, Stepper, new_networks
-from cxrlib.reproducibility import pick_device, random_generator
+from cxrlib.gan.tensorboard_log import TensorBoardLog
+from cxrlib.reproducibility import pick_device
 
 logger = logging.getLogger(__name__)
 
 LOG_ROWS = 50
 MOST_ROLLBACKS = 3
-SHEET_COLUMNS, SHEET_ROWS = 8, 4
+LOG_COLUMNS = ("loss_generator", "loss_discriminator", "r1", "real_sign", "generated_sign", "strength")
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 
 
 @dataclass
 class State(Networks):
-    """Everything that training changes; what a checkpoint holds."""
+    """Everything that training changes; what a checkpoint holds.
+
+    `snapshots` has a row per snapshot, `warnings` a sentence per sign of collapse, and `chosen` the weights of the best
+    snapshot so far: of the averaged generator and, if a later training is to start from them, of the discriminator.
+    """
 
     images: int = 0
     seconds: float = 0.0
     rollbacks: int = 0
+    snapshots: list[dict[str, Any]] = field(default_factory=list)
+    warnings: dict[str, str] = field(default_factory=dict)
+    chosen: dict[str, Any] = field(default_factory=dict)
     modules: tuple[str, ...] = field(
         default=(
             "generator", "discriminator", "average", "generator_optimiser", "discriminator_optimiser", "statistics",
         ),
         repr=False,
     )  # fmt: skip
+    facts: tuple[str, ...] = field(
+        default=("images", "seconds", "rollbacks", "snapshots", "warnings", "chosen"), repr=False
+    )
 
     def as_dict(self) -> dict[str, Any]:
-        counters = {"images": self.images, "seconds": self.seconds, "rollbacks": self.rollbacks}
-        return counters | {name: getattr(self, name).state_dict() for name in self.modules}
+        facts = {name: getattr(self, name) for name in self.facts}
+        return facts | {name: getattr(self, name).state_dict() for name in self.modules}
 
     def fill(self, stored: dict[str, Any]) -> None:
-        self.images, self.seconds, self.rollbacks = stored["images"], stored["seconds"], stored["rollbacks"]
-        for name in self.modules:
-            getattr(self, name).load_state_dict(stored[name])
+        """Take over what `as_dict` gave; raises `InputError` if that was of other networks."""
+        try:
+            for name in self.modules:
+                getattr(self, name).load_state_dict(stored[name])
+            for name in self.facts:
+                setattr(self, name, stored[name])
+        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"the checkpoint is of other networks than the study's ({reason})") from None
+
+    def not_finite(self) -> list[str]:
+        """Names of the parts with a value that is not a finite number."""
+        return [name for name in self.modules if not _all_finite(getattr(self, name).state_dict())]
 
 
 class Run:
     """One training: the state, the steps that change it, and what is written down on the way.
 
     `films` is uint8 (N, R, R). `seed` names the random draws. `start` is a finished folder with a generator and a
-    discriminator.
+    discriminator. `fingerprint` is what decides the result, as values of JSON: a checkpoint with another is refused.
+    Without a `judge` snapshots are taken but not measured, and the last one is kept.
     """
 
     def __init__(
         self, films: np.ndarray, settings: GanSettings, folder: Path, *, total_images: int, seed: tuple[Any, ...],
-        fingerprint: str, start: Path | None = None, progress: Progress | None = None,
+        fingerprint: Any, start: Path | None = None, judge: Judge | None = None, keep_discriminator: bool = False,
+        progress: Progress | None = None,
     ) -> None:  # fmt: skip
         check_films(films, settings, folder)
         self.settings, self.folder, self.seed, self.fingerprint = settings, folder, seed, fingerprint
-        self.progress = progress
+        self.judge, self.progress = judge, progress
+        self.results = ("generator", "discriminator") if keep_discriminator else ("generator",)
         self.device = pick_device()
         device_films = torch.from_numpy(np.array(films)).to(self.device)
         self.steps = max(1, math.ceil(total_images / settings.batch_size))
@@ -92,10 +125,24 @@ class Run:
         """Of the generator and of the discriminator, before any rollback."""
         return self.settings.learning_rate, self.settings.discriminator_learning_rate
 
+    @property
+    def selected_by(self) -> str:
+        """How the snapshot that is kept was chosen."""
+        return "held-out KID" if self.state.chosen["kid"] is not None else "last"
+
     def train(self) -> None:
         """Go on from the checkpoint, or from the start, to the last image; then write the results."""
         self._resume()
+        events = TensorBoardLog(self.folder / "tensorboard", self._logged_rows())
+        try:
+            self._train(events)
+        finally:
+            events.close()
+        self._write_results()
+
+    def _train(self, events: TensorBoardLog) -> None:
         began, seconds_before = time.monotonic(), self.state.seconds
+        before = (self.state.images, self.state.seconds)
         while self.state.images < self.total_images:
             self.stepper.step(self.state.images // self.settings.batch_size, self.state.rollbacks)
             self.state.images += self.settings.batch_size
@@ -105,54 +152,99 @@ class Run:
 
             self.state.seconds = seconds_before + time.monotonic() - began
             row = self._close_row()
-            if not all(math.isfinite(value) for value in row.values() if value is not None):
-                self._roll_back(row)
+            bad = [name for name, value in row.items() if value is not None and not math.isfinite(value)]
+            if bad or (bad := [f"weights of the {name}" for name in self.state.not_finite()]):
+                self._roll_back(", ".join(bad))
+                before = (self.state.images, self.state.seconds)
                 continue
+            at_checkpoint = steps_done % self.checkpoint_steps == 0
+            if at_checkpoint or steps_done == self.steps:
+                snapshot = self._take_snapshot(events)
+                row["kid"] = snapshot["kid"]
+                events.add_row(snapshot)
             append_log(self.log, row)
-            if steps_done % self.checkpoint_steps == 0 and steps_done < self.steps:
+            if at_checkpoint and steps_done < self.steps:
                 self._save_checkpoint()
-                write_sheet(self.state.average, self.folder / "samples.png", self.seed)
+            row |= self._speed(row, before)
+            before = (row["images"], row["seconds"])
+            events.add_row(row)
             if self.progress is not None:
                 self.progress(self.state.images, self.total_images, row)
-        self._write_results()
 
     def _close_row(self) -> dict[str, Any]:
-        """Means since the last row of the log; `r1` is empty where no step of the row had it."""
-        means = self.stepper.means()
-        columns = ("loss_generator", "loss_discriminator", "r1", "real_sign", "generated_sign")
-        return {"images": self.state.images, "seconds": round(self.state.seconds, 2)} | {
-            name: round(means[name], 5) if name in means else None for name in columns
-        }
+        """Means since the last row of the log; a term that no step of the row had is empty, and so is `kid` where no
+        snapshot was taken."""
+        means = self.stepper.means() | {"strength": float(self.state.statistics.strength)}
+        row = {"images": self.state.images, "seconds": round(self.state.seconds, 2)}
+        return row | {name: round(means[name], 5) if name in means else None for name in LOG_COLUMNS} | {"kid": None}
+
+    def _speed(self, row: dict[str, Any], before: tuple[int, float]) -> dict[str, float]:
+        """Seconds per 1,000 images since the row before, and seconds left at that pace."""
+        per_image = (row["seconds"] - before[1]) / (row["images"] - before[0])
+        left = per_image * (self.total_images - row["images"])
+        return {"seconds_per_kimg": round(1000 * per_image, 2), "seconds_left": round(left)}
+
+    def _take_snapshot(self, events: TensorBoardLog) -> dict[str, Any]:
+        """Measure the averaged generator, keep its weights if it is the best so far, and look for signs of collapse."""
+        state, images = self.state, self.state.images
+        films = films_of_seed(state.average, self.seed)
+        snapshot = {"images": images} | (self.judge.measure(films) if self.judge else UNMEASURED)
+        state.snapshots = [*state.snapshots, snapshot]
+        best = state.chosen.get("kid")
+        if best is None or snapshot["kid"] is None or snapshot["kid"] < best:
+            state.chosen = {"images": images, "kid": snapshot["kid"], "generator": _copy(state.average.state_dict())}
+            if "discriminator" in self.results:
+                state.chosen["discriminator"] = _copy(state.discriminator.state_dict())
+        for kind, words in signs_of_collapse(state.snapshots, self.total_images).items():
+            if kind not in state.warnings:
+                logger.warning("%s: %s", self.folder, words)
+            state.warnings = {kind: words} | state.warnings
+        write_sheet(self.folder / f"samples-{images}.png", films)
+        if state.chosen["images"] == images:
+            write_sheet(self.folder / "samples.png", films)
+        self._write_snapshots()
+        events.add_sheet(images, contact_sheet(films))
+        return snapshot
+
+    def _write_snapshots(self) -> None:
+        rows = [row | {"chosen": row["images"] == self.state.chosen["images"]} for row in self.state.snapshots]
+        write_csv(self.folder / "snapshots.csv", pd.DataFrame(rows, columns=list(SNAPSHOT_COLUMNS)))
 
     def _resume(self) -> None:
-        stored = None
-        if self.checkpoint.exists():
-            stored = load_state(self.checkpoint, self.device)
-            if stored["fingerprint"] != self.fingerprint:
-                logger.info("%s: of other settings or films; training starts afresh", self.checkpoint)
-                stored = None
-        if stored is None:
-            self.log.unlink(missing_ok=True)
+        if not self.checkpoint.exists():
+            for path in (self.log, self.folder / "snapshots.csv", *self.folder.glob("samples*.png")):
+                path.unlink(missing_ok=True)
             self._save_checkpoint()
             return
-        self.state.fill(stored)
+        self._load_checkpoint()
         trim_log(self.log, lambda row: int(row["images"]) <= self.state.images)
         logger.info("%s: goes on from %d images", self.folder, self.state.images)
+
+    def _load_checkpoint(self) -> None:
+        stored = load_state(self.checkpoint, self.device)
+        remedy = "Use --force to start afresh, or go on with what it was made with; it is left as it is."
+        differences = list(differences_between(stored.get("fingerprint"), self.fingerprint))
+        if differences:
+            listed = "\n  ".join(differences)
+            raise InputError(f"{self.checkpoint}: a checkpoint of other settings or films:\n  {listed}\n{remedy}")
+        try:
+            self.state.fill(stored)
+        except InputError as error:
+            raise InputError(f"{self.checkpoint}: {error}. {remedy}") from None
 
     def _save_checkpoint(self) -> None:
         save_state(self.checkpoint, {"fingerprint": self.fingerprint} | self.state.as_dict())
 
-    def _roll_back(self, row: dict[str, Any]) -> None:
+    def _roll_back(self, bad: str) -> None:
         """Return to the last checkpoint with other random draws and half the learning rate."""
-        rollbacks, seconds = self.state.rollbacks + 1, self.state.seconds
-        bad = ", ".join(name for name, value in row.items() if value is not None and not math.isfinite(value))
+        rollbacks, seconds, images = self.state.rollbacks + 1, self.state.seconds, self.state.images
         if rollbacks > MOST_ROLLBACKS:
             raise InputError(
-                f"{self.folder}: training diverged ({bad} not finite at {row['images']} images) although it was taken "
+                f"{self.folder}: training diverged ({bad} not finite at {images} images) although it was taken "
                 f"back to its last checkpoint {MOST_ROLLBACKS} times, each time with other random draws and half the "
                 f"learning rate; lower gan.learning_rate or raise gan.r1_weight. The checkpoint is intact."
             )
-        self.state.fill(load_state(self.checkpoint, self.device))
+        self._load_checkpoint()
         self.state.rollbacks, self.state.seconds = rollbacks, seconds
         optimisers = (self.state.generator_optimiser, self.state.discriminator_optimiser)
         for optimiser, rate in zip(optimisers, self.learning_rates, strict=True):
@@ -162,17 +254,24 @@ class Run:
         trim_log(self.log, lambda line: int(line["images"]) <= self.state.images)
         logger.warning(
             "%s: %s not finite at %d images; rollback %d of %d to %d images",
-            self.folder, bad, row["images"], rollbacks, MOST_ROLLBACKS, self.state.images,
+            self.folder, bad, images, rollbacks, MOST_ROLLBACKS, self.state.images,
         )  # fmt: skip
 
+    def _logged_rows(self) -> list[dict[str, Any]]:
+        """What the logs hold, in the order of the images shown."""
+        rows = []
+        if self.log.exists():
+            with open(self.log, newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+        return sorted([*rows, *self.state.snapshots], key=lambda row: int(row["images"]))
+
     def _write_results(self) -> None:
-        names = {"generator": self.state.average}
-        if self.seed[-1] == "public":
-            names["discriminator"] = self.state.discriminator
-        for name, network in names.items():
-            with atomic_path(self.folder / f"{name}.safetensors") as temporary:
-                save_file({key: value.cpu().contiguous() for key, value in network.state_dict().items()}, temporary)
-        write_sheet(self.state.average, self.folder / "samples.png", self.seed)
+        """The chosen snapshot's weights and sheet."""
+        self.state.average.load_state_dict(self.state.chosen["generator"])
+        for name in self.results:
+            save_tensors(self.folder / f"{name}.safetensors", self.state.chosen[name])
+        write_sheet(self.folder / "samples.png", films_of_seed(self.state.average, self.seed))
+        self._write_snapshots()
 
 
 def check_films(films: np.ndarray, settings: GanSettings, where: Path) -> None:
@@ -189,19 +288,14 @@ def check_films(films: np.ndarray, settings: GanSettings, where: Path) -> None:
         raise InputError(f"{where}: every pixel of all {len(films)} films is {films.min()}; check how they were read")
 
 
-def to_uint8(films: Tensor) -> np.ndarray:
-    """Films (N, 1, R, R) in [-1, 1] to grey levels, uint8 (N, R, R)."""
-    return ((films[:, 0] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}
 
 
-@torch.no_grad()
-def write_sheet(generator: nn.Module, path: Path, seed: tuple[Any, ...]) -> None:
-    """A contact sheet of 32 films from seeds that stay the same through training."""
-    device = next(generator.parameters()).device
-    count = SHEET_COLUMNS * SHEET_ROWS
-    latents, noise = generator.draw(count, random_generator("cpu", *seed, "sheet"))
-    films = to_uint8(generator(latents.to(device), [layer.to(device) for layer in noise]))
-    side = films.shape[1]
-    sheet = films.reshape(SHEET_ROWS, SHEET_COLUMNS, side, side).swapaxes(1, 2).reshape(SHEET_ROWS * side, -1)
-    with atomic_path(path) as temporary:
-        Image.fromarray(sheet).save(temporary)
+def _all_finite(state: Any) -> bool:
+    """Whether every tensor in nested dictionaries and lists is finite."""
+    if isinstance(state, Tensor):
+        return bool(state.isfinite().all())
+    if isinstance(state, dict | list | tuple):
+        return all(map(_all_finite, state.values() if isinstance(state, dict) else state))
+    return True

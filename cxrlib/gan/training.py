@@ -1,62 +1,119 @@
 """Training of the generator of one label and fold: films of the study in, a finished folder out."""
 
 import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cxrlib.artifacts import fingerprint, is_finished, read_json, sha256_of, start_afresh, write_record
+from cxrlib.artifacts import is_finished, read_json, sha256_of, start_afresh, write_record
+from cxrlib.backbone import identify_weights
 from cxrlib.data.held_out import held_out_rows
 from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
+from cxrlib.gan.drawing import is_out_of_memory
+from cxrlib.gan.quality import describe_features, features_network, film_extractor
 from cxrlib.gan.run import Progress, Run
+from cxrlib.gan.settings import GanSettings
+from cxrlib.gan.snapshots import Judge
 from cxrlib.reproducibility import deterministic
 
 if TYPE_CHECKING:
     from cxrlib.data.images import ImageSet
     from cxrlib.study import Study
 
+# What a variant changes; everything else is as in the generator that it is compared with.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "random-start": {"initialise_from": "random", "public_images": 0},
+    "no-augmentation": {"augmentations": (), "adaptive_target": None},
+}
+
 
 def train_generator(
-    study: "Study", label: str, fold: str, *, force: bool = False, progress: Progress | None = None
+    study: "Study", label: str, fold: str, *, variant: str = "", force: bool = False, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Train the generator of a label and fold, or load its record if that is done.
 
-    Fold `all` uses every hospital film of the label, `fold0` those of patients outside fold 0, and `public` the
-    training role's films. With `gan.initialise_from: public` the hospital's generators start from the public one,
-    which is trained first if need be. `progress(images, total_images, facts)` is called at every row of the log.
-    Returns the record; raises `InputError` if films are missing or too few, or if the losses diverge.
+    Fold `all` uses hospital films of the label, `fold0` those of patients outside fold 0, and `public` the training
+    role's films; `generator_films` says which are held out. With `gan.initialise_from: public` the hospital's
+    generators start from the public one, which is trained first if need be. A `variant` of the study differs from the
+    generator of the same label and fold in one setting, for a comparison. `progress(images, total_images, facts)` is
+    called at every row of the log. Returns the record; raises `InputError` if films are missing or too few, if memory
+    or disk are full, if there is a checkpoint of other settings, or if the losses diverge.
     """
+    gan = _settings_of(study, label, fold, variant)
     films = generator_films(study, label, fold)
-    folder, record = study.results.generator(label, fold), study.results.generator_record(label, fold)
+    folder, record = (
+        place(label, fold, variant) for place in (study.results.generator, study.results.generator_record)
+    )
     start = None
-    if fold != "public" and study.gan.initialise_from == "public":
+    if fold != "public" and gan.initialise_from == "public":
         train_generator(study, label, "public", progress=progress)
         start = study.results.generator(label, "public")
-    settings, inputs = _identity(study, label, fold, start)
-    inputs["held_out_sha256"] = _sha256_of_ids(films.held_out)
+    settings, inputs = _identity(study, gan, label, fold, variant, films, start)
     if is_finished(record, settings, inputs, force):
         return read_json(record)
     if force:
         start_afresh(folder)
-    total_images = study.gan.public_images if fold == "public" else study.gan.total_images
-    with deterministic(study.threads_per_job):
+    with deterministic(study.threads_per_job), _memory_errors_explained(folder, gan):
+        seed = (study.seed, "gan", label, fold)
         run = Run(
-            films.training.images, study.gan, folder, total_images=total_images, seed=(study.seed, "gan", label, fold),
-            fingerprint=fingerprint(settings, inputs), start=start, progress=progress,
+            films.training.images, gan, folder, seed=seed, start=start, progress=progress,
+            total_images=gan.public_images if fold == "public" else gan.total_images,
+            fingerprint={"settings": settings, "inputs": inputs},
+            judge=Judge(films.training.images, films.held_out.images, film_extractor(study), seed),
+            keep_discriminator=fold == "public",
         )  # fmt: skip
         run.train()
-    facts = {"generator_sha256": sha256_of(folder / "generator.safetensors")}
-    if fold == "public":
-        facts["discriminator_sha256"] = sha256_of(folder / "discriminator.safetensors")
-    write_record(
-        record, settings, inputs, run.state.seconds, **facts, films=len(films.training),
-        held_out_films=len(films.held_out), images_seen=run.state.images,
-        initialised_from="random weights" if start is None else f"the generator of the public films, {label}",
-        rollbacks=run.state.rollbacks, precision=str(run.stepper.dtype).removeprefix("torch."), device=run.device.type,
-    )  # fmt: skip
-    (folder / "checkpoint" / "state.safetensors").unlink(missing_ok=True)
+    _write_record(study, run, record, settings, inputs, films, start)
+    run.checkpoint.unlink(missing_ok=True)
     return read_json(record)
+
+
+def _settings_of(study: "Study", label: str, fold: str, variant: str) -> GanSettings:
+    """The study's settings, or those of a variant; raises `InputError` for one that the study does not have."""
+    if not variant:
+        return study.gan
+    if (label, fold, variant) not in study.generator_variants:
+        known = ", ".join(" ".join(names) for names in study.generator_variants) or "none"
+        raise InputError(
+            f"variant `{variant}` of {label} {fold}: study {study.name} compares {known} (label, fold, variant); "
+            "gan.comparisons and gan.comparison_label decide"
+        )
+    return study.gan.model_copy(update=VARIANTS[variant])
+
+
+def _write_record(
+    study: "Study", run: Run, record: Path, settings: Mapping[str, Any], inputs: Mapping[str, Any],
+    films: "GeneratorFilms", start: Path | None,
+) -> None:  # fmt: skip
+    folder, state = record.parent, run.state
+    hashes = {f"{name}_sha256": sha256_of(folder / f"{name}.safetensors") for name in run.results}
+    write_record(
+        record, settings, inputs, state.seconds, **hashes, films=len(films.training),
+        held_out_films=len(films.held_out), images_seen=state.images, snapshot_images=state.chosen["images"],
+        snapshot_kid=state.chosen["kid"], selected_by=run.selected_by, features=describe_features(study),
+        initialised_from=f"the generator of the public films, {settings['label']}" if start else "random weights",
+        rollbacks=state.rollbacks, warnings=list(state.warnings.values()),
+        precision=str(run.stepper.dtype).removeprefix("torch."), device=run.device.type,
+    )  # fmt: skip
+
+
+@contextmanager
+def _memory_errors_explained(folder: Path, gan: GanSettings) -> Iterator[None]:
+    """Turn the many ways in which memory runs out into an `InputError` that says what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{folder}: not enough memory to train this generator ({reason or 'none is left'}). Lower "
+            f"gan.batch_size (now {gan.batch_size}), gan.channel_base ({gan.channel_base}) or gan.resolution "
+            f"({gan.resolution}), or train where more memory is free. The last checkpoint is intact."
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -100,17 +157,25 @@ def _films_in_reach(study: "Study", label: str, fold: str) -> "ImageSet":
     return films.select(keep)
 
 
-def _identity(study: "Study", label: str, fold: str, start: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def _identity(
+    study: "Study", gan: GanSettings, label: str, fold: str, variant: str, films: GeneratorFilms, start: Path | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """What determines the generator: settings and inputs."""
-    public = fold == "public"
-    without = {"preset", "comparisons", "comparison_label", "checkpoint_images"}
-    gan = study.gan.model_dump(mode="json", exclude=without | {"total_images" if public else "public_images"})
-    if public:
-        del gan["initialise_from"]
     from cxrlib.data.images import films_identity
 
-    inputs: dict[str, Any] = films_identity(study, "training" if public else "hospital", study.gan.resolution)
+    public = fold == "public"
+    left_out = {"comparisons", "comparison_label", "total_images" if public else "public_images"}
+    settings = {"seed": study.seed, "label": label, "fold": fold}
+    settings |= {"gan": gan.model_dump(mode="json", exclude=left_out | ({"initialise_from"} if public else set()))}
+    inputs: dict[str, Any] = films_identity(study, "training" if public else "hospital", gan.resolution)
+    inputs["held_out_sha256"] = _sha256_of_ids(films.held_out)
+    if variant:
+        settings["variant"] = variant
+    if len(films.held_out):
+        # They choose the snapshot.
+        settings["features_network"] = features_network(study)
+        inputs["features_weights"] = identify_weights(study.classifier.weights)
     if start is not None:
-        record = read_json(study.results.generator_record(label, "public"))
+        record = read_json(start / "config.json")
         inputs |= {f"public_{name}": record[name] for name in ("generator_sha256", "discriminator_sha256")}
-    return {"seed": study.seed, "label": label, "fold": fold, "gan": gan}, inputs
+    return settings, inputs

@@ -61,7 +61,8 @@ def test_a_generator_is_trained_from_the_public_one_and_then_only_loaded(study):
     assert sheet.std() > 0
     log = pd.read_csv(folder / "log.csv")
     assert list(log.columns) == [
-        "images", "seconds", "loss_generator", "loss_discriminator", "r1", "real_sign", "generated_sign",
+        "images", "seconds", "loss_generator", "loss_discriminator", "r1", "real_sign", "generated_sign", "strength",
+        "kid",
     ]  # fmt: skip
     assert log["images"].iloc[-1] == 40
     assert log["images"].is_monotonic_increasing
@@ -114,13 +115,20 @@ def test_a_killed_process_leaves_what_another_goes_on_with(study, make_study):
     assert train_generator(other, "negative", "public")["generator_sha256"] == whole["generator_sha256"]
 
 
-def test_a_checkpoint_of_other_settings_is_not_gone_on_with(study):
+def test_a_checkpoint_of_other_settings_is_refused_and_stays_as_it_is(study):
     with pytest.raises(Interrupted):
         train_generator(study, "positive", "public", progress=interrupt_after(12))
     path = study.results.generator("positive", "public") / "checkpoint" / "state.safetensors"
     assert load_state(path)["images"] == 8
-    study.file.write_text(study.file.read_text(encoding="utf-8").replace("public_images: 24", "public_images: 28"))
-    record = train_generator(load_study(str(study.file)), "positive", "public")
+    before, text = path.read_bytes(), study.file.read_text(encoding="utf-8")
+    study.file.write_text(text.replace("public_images: 24", "public_images: 28"), encoding="utf-8")
+    changed = load_study(str(study.file))
+    with pytest.raises(
+        InputError, match=r"checkpoint of other settings.*\n.*gan\.public_images: there 24, now 28\n.*--force"
+    ):
+        train_generator(changed, "positive", "public")
+    assert path.read_bytes() == before
+    record = train_generator(changed, "positive", "public", force=True)
     log = pd.read_csv(study.results.generator("positive", "public") / "log.csv")
     assert record["images_seen"] == 28
     assert log["images"].tolist() == list(range(4, 29, 4))
