@@ -22,7 +22,7 @@ from cxrlib.review.protocol import load_protocol, prepare_protocol, spaced_order
 from cxrlib.review.session import ReadingSession
 from cxrlib.study import load_study
 
-PHANTOMS = {"reader": "phantom", "scanner": "hospital", "negative_patients": 80, "positive_patients": 60}
+PHANTOMS = {"reader": "phantom", "scanner": "hospital", "negative_patients": 48, "positive_patients": 46}
 REVIEW = {"films_per_label_and_origin": 10, "repeat_percent": 10, "practice_films": 6, "pairs_per_label": 6,
           "copy_pairs": 9}  # fmt: skip
 
