@@ -7,17 +7,21 @@ SNAKEMAKE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.complete
+# What a JupyterHub needs besides Python: its proxy, from npm. Only a test and several readers at once ask for it.
+HUB := $(VENV)/hub
+PROXY_READY := $(HUB)/.complete
 
 ifdef DATA
 export CXR_DATA := $(abspath $(DATA))
 endif
 
-.PHONY: report test lab review lint lock setup moved
+.PHONY: report test lab review hub lint lock setup moved
 
 report: setup
 	@$(BIN)/cxr report $(STUDY) $(if $(CORES),--cores $(CORES)) $(SNAKEMAKE)
 
 test: setup
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory hub || echo "No proxy: the test of several readers is skipped."; fi
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lab: setup
@@ -25,6 +29,8 @@ lab: setup
 
 review: setup
 	@$(BIN)/cxr review $(STUDY) $(if $(READER),--reader $(READER)) $(if $(PORT),--port $(PORT))
+
+hub: setup $(PROXY_READY)
 
 lint: setup
 	@$(BIN)/ruff check .
@@ -50,3 +56,10 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@printf '%s' "$(CURDIR)" > $(READY)
+
+$(PROXY_READY): hub/package-lock.json $(READY)
+	@command -v npm > /dev/null || { echo "Found no npm, but the hub's proxy comes from it; install Node.js 18 or later"; exit 2; }
+	@mkdir -p $(HUB)
+	@cp hub/package.json hub/package-lock.json $(HUB)
+	@npm ci --prefix $(HUB) --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $(PROXY_READY)
