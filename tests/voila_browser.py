@@ -120,3 +120,27 @@ class Server:
 
         children = psutil.Process(self.process.pid).children(recursive=True)
         return [child.pid for child in children if "ipykernel_launcher" in " ".join(child.cmdline())]
+
+
+class Reading:
+    """The reading on a page, driven with the mouse."""
+
+    def __init__(self, page) -> None:
+        self.page = page
+
+    def wait_for(self, reader: str) -> "Reading":
+        self.page.get_by_text(f"Reading as {reader}").wait_for(timeout=60_000)
+        self.page.get_by_text(re.compile(r"\d+ of \d+ answered")).wait_for()
+        return self
+
+    @property
+    def done(self) -> int:
+        return int(self.page.get_by_text(re.compile(r"\d+ of \d+ answered")).inner_text().split()[0])
+
+    def answer(self) -> None:
+        """The first choice of every question, stored."""
+        done = self.done
+        for question in self.page.locator(".widget-toggle-buttons").all():
+            question.locator("button").first.click()
+        self.page.get_by_role("button", name="Store and go on").click()
+        self.page.get_by_text(f"{done + 1} of").wait_for()

@@ -7,6 +7,9 @@ from jupyterhub import __version__
 from jupyterhub.singleuser.extension import JupyterHubIdentityProvider
 from tornado.web import HTTPError
 
+# The hub looks for it when it asks whether a server is up.
+HEADERS = {"X-JupyterHub-Version": __version__}
+
 
 class HubDoor(JupyterHubIdentityProvider):
     """Lets in the one user whose server this is.
@@ -15,7 +18,6 @@ class HubDoor(JupyterHubIdentityProvider):
     """
 
     async def get_user(self, handler: Any) -> Any:
-        handler.set_header("X-JupyterHub-Version", __version__)
         user = await super().get_user(handler)
         if user is not None and user.username != os.environ["JUPYTERHUB_USER"]:
             raise HTTPError(403, f"This is the reading of {os.environ['JUPYTERHUB_USER']}; yours has another address.")

@@ -46,7 +46,7 @@ PAGE = Path(__file__).with_name("page")
 KERNEL_ID = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
 WIDGETS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
 CLOSED_TAB_SECONDS = 300
-PING_SECONDS = 30
+CHATTY = ("alembic", "tornado.general", "tornado.application")
 
 
 def serve_reading(
@@ -72,6 +72,8 @@ def serve_reading(
         raise InputError(f"study {study.name}: it has no file, so that the page can't load it; use `load_study`")
     os.environ |= {STUDY: str(study.file.resolve()), FOLDER: str(Path.cwd()), READER: reader}
     os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (str(PAGE), os.environ.get("JUPYTER_PATH"))))
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
     server = ReadingServer.instance(config=_config(closed_tab_seconds))
     server.initialize([])
     server.say, server.wanted_port = say, port
@@ -97,12 +99,13 @@ def _config(closed_tab_seconds: int) -> Config:
     # Other accounts of this machine may not listen to what a kernel sends.
     config.KernelManager.transport_encryption = "auto"
     if "JUPYTERHUB_API_TOKEN" in os.environ:
-        from cxrlib.review.hub import HubDoor
+        from cxrlib.review.hub import HEADERS, HubDoor
 
         address = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
         config.Voila.ip, config.Voila.port = address.hostname, address.port
         config.Voila.base_url = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
         config.Voila.identity_provider_class = HubDoor
+        config.Voila.tornado_settings = {"headers": HEADERS}
         config.Voila.auto_token = True
     else:
         config.Voila.identity_provider_class = TokenDoor
@@ -214,7 +217,6 @@ class ReadingServer(Voila):
         # Errors are said in the page's own words. Voila's log of requests would hold the token.
         settings["jinja2_env"] = settings["voila_jinja2_env"]
         settings["log_function"] = _log_failures
-        settings["ws_ping_interval"] = settings["ws_ping_timeout"] = 1000 * PING_SECONDS
         return settings
 
     def init_handlers(self) -> list[tuple]:

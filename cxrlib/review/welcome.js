@@ -4,7 +4,7 @@ const KEPT = "cxr-reading-reader";
 
 const STYLE = `
 .cxr-welcome { font: 1rem/1.5 system-ui, sans-serif; color: var(--jp-ui-font-color1, CanvasText); }
-.cxr-welcome form { max-width: 34em; margin: 12vh auto 0; padding: 0 1em; }
+.cxr-welcome form, .cxr-welcome .trouble { max-width: 34em; margin: 12vh auto 0; padding: 0 1em; }
 .cxr-welcome h1 { font-size: 1.5rem; margin: 0 0 .6em; }
 .cxr-welcome label { display: block; font-weight: 600; }
 .cxr-welcome input { font: inherit; padding: .35em .5em; width: 16em; max-width: 100%; margin-right: .5em; }
@@ -47,6 +47,12 @@ function render({ model, el }) {
   const who = element("div", { className: "who" });
   const show = () => {
     const reader = model.get("reader");
+    if (model.get("trouble")) {
+      const trouble = element("p", { className: "trouble", textContent: model.get("trouble") });
+      trouble.setAttribute("role", "alert");
+      el.replaceChildren(element("style", { textContent: STYLE }), trouble);
+      return;
+    }
     if (!reader) {
       el.replaceChildren(element("style", { textContent: STYLE }), form);
       // The page shows itself only when all of it is there, and what is hidden can't have the focus.
@@ -57,7 +63,9 @@ function render({ model, el }) {
     if (!model.get("fixed")) { sessionStorage.setItem(KEPT, reader); }
     const other = element("button", { type: "button", textContent: "Someone else?" });
     other.addEventListener("click", () => { sessionStorage.removeItem(KEPT); window.location.reload(); });
-    who.replaceChildren(element("span", { textContent: `Reading as ${reader}` }), ...(model.get("fixed") ? [] : [other]));
+    const leave = element("a", { href: model.get("logout"), textContent: "Log out" });
+    const ways = model.get("logout") ? [leave] : model.get("fixed") ? [] : [other];
+    who.replaceChildren(element("span", { textContent: `Reading as ${reader}` }), ...ways);
     el.replaceChildren(element("style", { textContent: STYLE }), who);
   };
 

@@ -5,7 +5,7 @@ page says about a reader is never looked at.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ def welcome() -> ipywidgets.Widget:
     Relative folders in a study file count from the folder in which the server was started.
     """
     os.chdir(os.environ[FOLDER])
-    return Welcome(load_study(Path(os.environ[STUDY])), fixed_reader(os.environ))
+    hub = os.environ.get("JUPYTERHUB_BASE_URL", "") if os.environ.get("JUPYTERHUB_USER") else ""
+    return Welcome(load_study(Path(os.environ[STUDY])), fixed_reader(os.environ), hub and f"{hub}hub/logout")
 
 
 class NameForm(anywidget.AnyWidget):
@@ -52,18 +53,24 @@ class NameForm(anywidget.AnyWidget):
     title = traitlets.Unicode().tag(sync=True)
     reader = traitlets.Unicode().tag(sync=True)
     fixed = traitlets.Bool().tag(sync=True)
+    logout = traitlets.Unicode().tag(sync=True)
+    trouble = traitlets.Unicode().tag(sync=True)
 
 
 class Welcome(ipywidgets.VBox):
     """The form and, below it, the reading of whoever gave his or her name there."""
 
-    def __init__(self, study: Study, reader: str, *, opened: Callable[[Study, str], Any] = open_reading) -> None:
-        self._study, self._opened = study, opened
-        self.form = NameForm(title=study.title, reader=reader, fixed=bool(reader))
+    def __init__(self, study: Study, reader: str = "", logout: str = "") -> None:
+        """`reader` is empty where the page has to ask; `logout` is the address that ends a log-in, if there is one."""
+        self._study = study
+        self.form = NameForm(title=study.title, reader=reader, fixed=bool(reader), logout=logout)
         super().__init__([self.form])
         self.form.on_msg(self._received)
         if reader:
-            self._open(person(reader))
+            try:
+                self._open(person(reader))
+            except InputError as error:
+                self.form.trouble = f"The reading can't be opened. {error}"
 
     def _received(self, _: Any, message: Mapping[str, Any], __: Any) -> None:
         if message.get("kind") != "name" or self.form.reader:
@@ -82,6 +89,6 @@ class Welcome(ipywidgets.VBox):
         return any(event["event"] == "answer" and event["reader"] == name for event in events)
 
     def _open(self, name: str) -> None:
-        reading = self._opened(self._study, name)
+        reading = open_reading(self._study, name)
         self.form.reader = name
         self.children = (self.form, getattr(reading, "box", reading))
