@@ -1,98 +1,188 @@
-"""The reading in a notebook: one task at a time, its questions, and a button that stores the answer."""
+"""The reading in a notebook or an app: a widget that shows one task after the other and stores what readers answer.
 
-import io
-import time
-from collections.abc import Mapping
+Between kernel and browser go messages only, no synchronised values: tasks with their films' greys, which are known by
+nothing but opaque task ids, and answers. What is true of a film, which films it is like, where it comes from, and how
+many are synthetic never leaves the kernel. An answer is acknowledged when `ReadingSession.answer` has returned.
+"""
 
-import ipywidgets
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anywidget
 import numpy as np
-from PIL import Image
 
 from cxrlib.errors import InputError
-from cxrlib.review.protocol import prepare_protocol
-from cxrlib.review.questions import Question
-from cxrlib.review.session import AnsweredElsewhere, ReadingSession
+from cxrlib.review.protocol import Task, prepare_protocol
+from cxrlib.review.session import ReadingSession
 from cxrlib.study import Study
 
-FILM_PIXELS = 432
-PANEL_PIXELS = 412
+HERE = Path(__file__).parent
+# Each may import from those before it.
+MODULES = (
+    "viewer_elements.js", "viewer_film.js", "viewer_kernel.js", "viewer_questions.js", "viewer_screen.js",
+    "viewer_tools.js", "viewer.js",
+)  # fmt: skip
+IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z_]+)\.js";$', re.MULTILINE)
+EXPORT = re.compile(r"^export (?=(?:const|class|function) (\w+))", re.MULTILINE)
 
 
-def film_png(film: np.ndarray) -> bytes:
-    """A film, uint8 (S, S), as a PNG of the screen's size; the same way for every film, and without metadata."""
-    enlarged = Image.fromarray(film).resize((FILM_PIXELS, FILM_PIXELS), Image.Resampling.BICUBIC)
-    buffer = io.BytesIO()
-    enlarged.save(buffer, format="PNG")
-    return buffer.getvalue()
+def one_module() -> str:
+    """The ES modules beside this file as one, which is what a widget is given: no server, no builder, no network.
+
+    Each but the last becomes a function that is called once and returns what it exports.
+    """
+    parts = []
+    for name in MODULES:
+        text = IMPORT.sub(r"const \1 = \2;", (HERE / name).read_text(encoding="utf-8"))
+        if name != MODULES[-1]:
+            exported = ", ".join(EXPORT.findall(text))
+            text = f"const {Path(name).stem} = (() => {{\n{EXPORT.sub('', text)}\nreturn {{ {exported} }};\n}})();\n"
+        parts.append(text)
+    return "\n".join(parts)
 
 
-def open_reading(study: Study, reader: str) -> "ReadingViewer":
-    """The study's reading for one reader, at the first task without an answer. Display its `box`."""
+def open_reading(study: Study, reader: str) -> "ReadingWidget":
+    """The study's reading for one reader, at the first task without an answer; to be displayed.
+
+    Raises `InputError` for a reader's name that can't be used, and where the study has no films to read yet.
+    """
     protocol = prepare_protocol(study)
-    return ReadingViewer(ReadingSession(study, protocol, reader), protocol.film_pixels(study))
+    return ReadingWidget(ReadingSession(study, protocol, reader), protocol.film_pixels(study))
 
 
-class ReadingViewer:
-    """Widgets around a `ReadingSession`. Nothing but the pixels of the current task reaches the browser."""
+class ReadingWidget(anywidget.AnyWidget):
+    """Shows the tasks of a `ReadingSession`.
+
+    `films`: uint8 or uint16 (H, W) by film id, 0 black. Nothing of the session is a synchronised value, so nothing of
+    it is in a saved notebook either.
+    """
+
+    _esm = one_module()
+    _css = (HERE / "viewer.css").read_text(encoding="utf-8")
 
     def __init__(self, session: ReadingSession, films: Mapping[str, np.ndarray]) -> None:
-        self.session, self._films = session, films
-        self._shown_at = 0.0
-        self.films = ipywidgets.HBox()
-        self.questions: dict[str, ipywidgets.ToggleButtons] = {}
-        self.submit = ipywidgets.Button(description="Store and go on", button_style="primary", disabled=True)
-        self.submit.on_click(self._store)
-        self.progress = ipywidgets.IntProgress(min=0, max=session.total, layout=ipywidgets.Layout(width="180px"))
-        self.position = ipywidgets.Label()
-        self.message = ipywidgets.HTML()
-        self._rows = ipywidgets.VBox()
-        notice = ipywidgets.HTML("<b>For research only, not for diagnosis.</b>")
-        panel = ipywidgets.VBox(
-            [notice, self._rows, self.submit, ipywidgets.HBox([self.progress, self.position]), self.message],
-            layout=ipywidgets.Layout(width=f"{PANEL_PIXELS}px"),
-        )
-        self.box = ipywidgets.HBox([self.films, panel], layout=ipywidgets.Layout(flex_flow="row wrap"))
-        self._show_current()
+        super().__init__()
+        self._session, self._films = session, films
+        self._last_reply: dict[str, Any] = {}
+        self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
+            "ready": lambda _: self._send_current(),
+            "answer": self._answer,
+            "undo": self._undo,
+            "ping": lambda _: self.send({"kind": "pong"}),
+            "pause": lambda _: self._note(self._session.pause),
+            "resume": lambda _: self._note(self._session.resume),
+        }
+        self.on_msg(self._receive)
 
-    def _question(self, question: Question) -> ipywidgets.ToggleButtons:
-        style = {"button_width": "auto"}
-        buttons = ipywidgets.ToggleButtons(
-            options=question.choices, value=None, style=style, tooltips=list(question.choices)
-        )
-        buttons.observe(lambda _: self._allow_submit(), names="value")
-        return buttons
+    def _receive(self, _: Any, content: dict[str, Any], __: list[Any]) -> None:
+        handler = self._handlers.get(content.get("kind", ""))
+        if handler is not None:
+            handler(content)
 
-    def _allow_submit(self) -> None:
-        open_questions = [name for name, question in self.questions.items() if question.value is None]
-        self.submit.disabled = bool(open_questions) or self.session.current is None
-
-    def _show_current(self) -> None:
-        task = self.session.current
-        self.progress.value = self.session.done
-        self.position.value = f"{self.session.done} of {self.session.total} answered"
-        asked = [question for question in task.questions if question.kind == "choice"] if task else []
-        self.questions = {question.name: self._question(question) for question in asked}
-        self._rows.children = [
-            ipywidgets.VBox([ipywidgets.Label(question.text), self.questions[question.name]]) for question in asked
-        ]
-        pixels = [film_png(self._films[film]) for film in task.films] if task else []
-        self.films.children = [
-            ipywidgets.Image(value=png, format="png", width=FILM_PIXELS, height=FILM_PIXELS) for png in pixels
-        ]
+    def _send_current(self, **more: Any) -> None:
+        task = self._session.current
         if task is None:
-            self.message.value = "Every film has an answer. Thank you."
-        self._shown_at = time.monotonic()
-        self._allow_submit()
-
-    def _store(self, _: ipywidgets.Button) -> None:
-        answers = {name: question.value for name, question in self.questions.items()}
-        task = self.session.current
-        try:
-            feedback = self.session.answer(task.task_id, answers, seconds=time.monotonic() - self._shown_at)
-        except AnsweredElsewhere as error:
-            feedback = str(error)
-        except InputError as error:
-            self.message.value = f"<b>Not stored.</b> {error}"
+            self.send({"kind": "finished", "progress": self._progress()})
             return
-        self.message.value = feedback or ""
-        self._show_current()
+        self._send_task("task", task, progress=self._progress(), reading=self._reading(), **more)
+        self._send_upcoming()
+
+    def _send_upcoming(self) -> None:
+        if self._session.upcoming is not None:
+            self._send_task("next", self._session.upcoming)
+
+    def _send_task(self, kind: str, task: Task, **more: Any) -> None:
+        films = [self._films[film] for film in task.films]
+        content = {"kind": kind, "task": _task_for_screen(task), "films": [_shape(film) for film in films], **more}
+        self.send(content, buffers=[_bytes(film) for film in films])
+
+    def _answer(self, content: dict[str, Any]) -> None:
+        submission = content.get("submission")
+        if submission and submission == self._last_reply.get("submission"):
+            self.send(self._last_reply)  # sent twice, stored once
+            return
+        try:
+            feedback = self._session.answer(
+                content["task_id"],
+                content["answers"],
+                seconds=content["seconds"],
+                view=content["view"],
+                screen=content["screen"],
+            )
+        except InputError as error:
+            self._refuse(error, submission)
+            return
+        self._last_reply = {
+            "kind": "stored",
+            "submission": submission,
+            "progress": self._progress(),
+            "next": self._current_id(),
+            "feedback": feedback,
+        }
+        self.send(self._last_reply)
+        self._send_upcoming()
+
+    def _note(self, event: Callable[[], None]) -> None:
+        try:
+            event()
+        except InputError as error:
+            self._refuse(error)
+        else:
+            self.send({"kind": "pong"})
+
+    def _undo(self, content: dict[str, Any]) -> None:
+        if content.get("next") != self._current_id():
+            self._send_current()  # pressed twice, or elsewhere: show where the reading stands
+            return
+        try:
+            self._session.undo_last()
+        except InputError as error:
+            self._refuse(error)
+            return
+        self._last_reply = {}
+        self._send_current(undone=True)
+
+    def _refuse(self, error: InputError, submission: str | None = None) -> None:
+        self.send({"kind": "refused", "submission": submission, "text": str(error), "next": self._current_id()})
+
+    def _current_id(self) -> str | None:
+        return self._session.current.task_id if self._session.current else None
+
+    def _progress(self) -> dict[str, Any]:
+        session = self._session
+        numbers = {"done": session.done, "total": session.total, "seconds_left": session.seconds_left}
+        return {**numbers, "can_undo": session.can_undo}
+
+    def _reading(self) -> str:
+        """A name under which a browser keeps this reader's unfinished answers; nothing can be read off it."""
+        text = f"{self._session.protocol.sha256} {self._session.reader}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _task_for_screen(task: Task) -> dict[str, Any]:
+    questions = [
+        {
+            "name": question.name,
+            "text": question.text,
+            "kind": question.kind,
+            "choices": list(question.choices),
+            "required": question.required,
+            "points": question.points,
+        }
+        for question in task.questions
+    ]
+    return {"task_id": task.task_id, "practice": task.practice, "questions": questions}
+
+
+def _shape(film: np.ndarray) -> dict[str, int]:
+    return {"height": film.shape[0], "width": film.shape[1], "bits": 8 * film.dtype.itemsize}
+
+
+def _bytes(film: np.ndarray) -> bytes:
+    """Row by row, little-endian. Raises `TypeError` for anything but 8- and 16-bit greys."""
+    if film.dtype not in (np.uint8, np.uint16):
+        raise TypeError(f"a film of type {film.dtype}, expected uint8 or uint16")
+    return film.astype(film.dtype.newbyteorder("<")).tobytes()

@@ -1,18 +1,12 @@
-"""A reading is balanced, blind, the same for ever, and goes on where it stopped; the widget stores what was chosen."""
+"""A reading is balanced, blind, and the same for ever."""
 
-import io
-import json
-
-import numpy as np
 import pandas as pd
 import pytest
 from drawn_reading import drawable_study, prepared_folder, write_synthetic
-from PIL import Image
 
 from cxrlib.errors import InputError
-from cxrlib.review.events import read_events
 from cxrlib.review.protocol import prepare_protocol, reading_fold
-from cxrlib.review.viewer import FILM_PIXELS, open_reading
+from cxrlib.review.session import ReadingSession
 from cxrlib.study import load_study
 
 
@@ -74,8 +68,9 @@ def test_other_films_are_drawn_before_the_first_answer_but_not_after(study):
     write_synthetic(study, "positive", "fold0", seed=100)
     second = prepare_protocol(study)
     assert first.sha256 != second.sha256
-    viewer = open_reading(study, "anna")
-    answer(viewer)
+    session = ReadingSession(study, second, "anna")
+    answers = {question.name: question.choices[0] for question in session.current.questions if question.choices}
+    session.answer(session.current.task_id, {**answers, "artefacts": []}, seconds=1.0)
     write_synthetic(study, "positive", "fold0", seed=200)
     with pytest.raises(InputError, match="another name"):
         prepare_protocol(study)
@@ -84,75 +79,3 @@ def test_other_films_are_drawn_before_the_first_answer_but_not_after(study):
 def test_without_synthetic_films_the_message_says_what_to_do(tiny_study_file):
     with pytest.raises(InputError, match="make the synthetic films first"):
         prepare_protocol(load_study(tiny_study_file))
-
-
-def answer(viewer):
-    for question in viewer.questions.values():
-        question.value = question.options[0]
-    viewer.submit.click()
-
-
-def test_the_film_on_the_screen_is_the_one_whose_answer_is_stored(study):
-    protocol = prepare_protocol(study)
-    films = protocol.film_pixels(study)
-    viewer = open_reading(study, "anna")
-    first = viewer.session.current
-    (film,) = viewer.films.children
-    shown = Image.open(io.BytesIO(film.value))
-    expected = Image.fromarray(films[first.films[0]]).resize((FILM_PIXELS, FILM_PIXELS), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(np.asarray(shown), np.asarray(expected))
-    answer(viewer)
-    _, event = read_events(protocol.folder)
-    assert (event["task_id"], event["answers"]["realism"]) == (first.task_id, "1")
-    assert viewer.session.current != first
-    assert viewer.position.value.startswith("1 of ")
-
-
-def test_the_button_waits_for_every_answer_and_questions_start_open_again(study):
-    viewer = open_reading(study, "anna")
-    for question in viewer.questions.values():
-        assert viewer.submit.disabled
-        question.value = question.options[0]
-    assert not viewer.submit.disabled
-    viewer.submit.click()
-    assert viewer.submit.disabled
-    assert all(question.value is None for question in viewer.questions.values())
-
-
-def test_a_reading_is_taken_up_again_and_comes_to_an_end(study):
-    total = open_reading(study, "anna").session.total
-    for _ in range(total):
-        viewer = open_reading(study, "anna")
-        answer(viewer)
-    assert viewer.session.current is None
-    assert "Thank you" in viewer.message.value
-    assert viewer.submit.disabled
-
-
-def test_an_answer_that_can_not_be_stored_stays_on_the_screen(study):
-    events = prepare_protocol(study).folder / "events"
-    events.write_text("a file where the folder should be")
-    viewer = open_reading(study, "anna")
-    answer(viewer)
-    assert "Not stored" in viewer.message.value
-    assert viewer.questions["realism"].value == "1"
-    events.unlink()
-    viewer.submit.click()
-    assert viewer.session.done == 1
-
-
-def test_nothing_but_pixels_and_choices_reaches_the_browser(study):
-    viewer = open_reading(study, "anna")
-    answer(viewer)
-    sent = []
-    stack = [viewer.box]
-    while stack:
-        widget = stack.pop()
-        sent.append(
-            json.dumps(widget.get_state(), default=lambda value: "" if isinstance(value, bytes) else repr(value))
-        )
-        stack += getattr(widget, "children", ())
-    text = " ".join(sent)
-    worklist = prepare_protocol(study).worklist
-    assert not any(secret in text for secret in [*worklist["image_id"], *worklist["film_id"], "fold0", "sha256"])
-    assert all(b"tEXt" not in film.value for film in viewer.films.children)

@@ -1,0 +1,384 @@
+// One reading in the browser: shows tasks, takes answers, and moves on only when an answer has been stored.
+
+import { followTheme } from "./viewer_elements.js";
+import { decodeFilm } from "./viewer_film.js";
+import { Drafts, Kernel } from "./viewer_kernel.js";
+import { QuestionForm } from "./viewer_questions.js";
+import { buildScreen, showCover, showProgress } from "./viewer_screen.js";
+import { FilmTools } from "./viewer_tools.js";
+
+const TASKS_KEPT = 4;
+const PAN_STEP = 40; // CSS pixels
+const AGAIN = "If it was restarted, run the cell again or reload the page: the reading goes on here.";
+
+class Reading {
+  constructor(model, root) {
+    Object.assign(this, { root, tasks: new Map(), phase: "waiting", given: null });
+    this.parts = buildScreen(root, (name) => this.act(name));
+    this.form = new QuestionForm(this.parts.form, {
+      changed: () => this.answersChanged(),
+      pointWanted: (tag) => this.tools.arm(tag !== null),
+    });
+    this.tools = new FilmTools(this.parts, {
+      placed: (x, y) => this.form.pointGroup.place(x, y),
+      marking: (on) => this.speak(on ? "Arrows move the mark, Enter sets it, Escape leaves it." : ""),
+    });
+    this.stopTheme = followTheme(root);
+    this.kernel = new Kernel(model, {
+      received: (message, buffers) => MESSAGES[message.kind]?.call(this, message, buffers),
+      silent: (gone) => this.kernelSilent(gone),
+      back: () => this.kernelBack(),
+      idle: () => ["reading", "feedback"].includes(this.phase),
+    });
+    root.addEventListener("keydown", (event) => this.keyPressed(event));
+    for (const name of ["keyup", "keypress"]) root.addEventListener(name, (event) => event.stopPropagation());
+    root.addEventListener("pointerdown", (event) => this.takeFocus(event));
+    root.addEventListener("fullscreenchange", () => this.refresh());
+    showCover(this.parts, "Opening the reading …");
+    this.hello();
+  }
+
+  destroy() {
+    this.kernel.close();
+    this.tools.destroy();
+    this.stopTheme();
+  }
+
+  hello() {
+    this.kernel.send({ kind: "ready" });
+  }
+
+  // --- tasks
+
+  keepTask({ task, films }, buffers) {
+    this.tasks.delete(task.task_id);
+    this.tasks.set(task.task_id, { ...task, films: films.map((film, place) => decodeFilm(film, buffers[place])) });
+    if (this.tasks.size > TASKS_KEPT) this.tasks.delete(this.tasks.keys().next().value);
+  }
+
+  showNext() {
+    if (this.next === null) this.showFinished();
+    else if (this.tasks.has(this.next)) this.showTask(this.tasks.get(this.next));
+    else this.hello();
+  }
+
+  showTask(task) {
+    showProgress(this.parts, this.progress, task.practice, false);
+    const onScreen = ["reading", "sending", "paused"].includes(this.phase);
+    if (onScreen && this.task?.task_id === task.task_id) return;
+    const takesFocus = this.task ? this.hasFocus : this.inSight;
+    Object.assign(this, { task, phase: "reading", counted: 0, since: performance.now() });
+    this.tools.show(task.films);
+    this.form.show(task.questions, this.drafts.read(task.task_id) ?? (this.given?.task === task.task_id ? this.given.answers : {}));
+    this.parts.cover.hidden = true;
+    this.root.dataset.task = task.task_id;
+    this.newSubmission();
+    this.say("");
+    this.drawMarks();
+    this.speak(`${task.practice ? "Practice. " : ""}${this.parts.position.textContent}.`);
+    if (takesFocus) this.form.focusActive();
+    if (takesFocus && !this.shown) this.root.scrollIntoView({ block: "nearest" });
+    this.shown = true;
+  }
+
+  showFeedback(text) {
+    this.phase = "feedback";
+    this.say(text, "Next film", "feedback");
+    this.parts.submit.focus({ preventScroll: true });
+  }
+
+  showFinished() {
+    Object.assign(this, { phase: "finished", task: null });
+    this.root.dataset.task = "";
+    this.tools.destroy();
+    this.parts.films.replaceChildren();
+    this.form.show([]);
+    showProgress(this.parts, this.progress, false, true);
+    showCover(this.parts, "Thank you", "Every film has an answer, and every answer is stored. You can close this page.");
+    this.say("");
+    this.speak("Every film has an answer. Thank you.");
+    if (this.hasFocus) this.root.focus({ preventScroll: true });
+  }
+
+  // --- answers
+
+  newSubmission() {
+    this.submission = { id: crypto.getRandomValues(new Uint32Array(4)).join("-"), sent: null };
+  }
+
+  answersChanged() {
+    this.drafts.keep(this.task.task_id, this.form.answers);
+    if (this.submission.sent) this.newSubmission(); // no longer the answer that was sent
+    if (this.parts.message.dataset.tone === "hint") this.say("");
+    this.drawMarks();
+    this.refresh();
+  }
+
+  submit() {
+    if (this.phase === "feedback") return this.showNext();
+    if (this.phase !== "reading") return;
+    const missing = this.form.missing;
+    if (missing.length) {
+      this.form.activate(this.form.groups.find((group) => group.question === missing[0]));
+      this.form.focusActive();
+      return this.say(`Still open: ${missing.map((question) => question.text).join(" ")}`, null, "hint");
+    }
+    this.submission.sent ??= {
+      kind: "answer", submission: this.submission.id, task_id: this.task.task_id, answers: this.form.answers,
+      seconds: this.seconds, view: this.tools.shown, screen: this.screen,
+    };
+    this.phase = "sending";
+    this.refresh();
+    this.kernel.send(this.submission.sent);
+  }
+
+  stored({ submission, progress, next, feedback }) {
+    if (submission !== this.submission?.id) return;
+    this.drafts.forget(this.task.task_id);
+    this.given = { task: this.task.task_id, answers: this.form.answers };
+    Object.assign(this, { progress, next });
+    if (feedback) this.showFeedback(feedback);
+    else this.showNext();
+  }
+
+  // The answer is still on the screen, unless it has one already, e.g. from another tab: then only the way on is open.
+  refused({ submission, text, next }) {
+    if (!submission) return this.say(text, this.label); // an undo or a pause: nothing else has changed
+    if (submission !== this.submission?.id) return;
+    const answered = this.task && next !== this.task.task_id;
+    if (answered) this.drafts.forget(this.task.task_id);
+    this.phase = answered ? "feedback" : "reading";
+    this.next = next;
+    this.say(text, answered ? "Go on" : "Send again");
+    this.refresh();
+  }
+
+  kernelSilent(gone) {
+    if (this.phase === "finished") return;
+    if (this.phase === "sending") {
+      this.phase = "reading";
+      this.say("", "Send again");
+    }
+    const what = gone ? "The connection to the notebook is lost." : "The notebook doesn't answer.";
+    this.parts.connection.textContent = `${what} ${this.task ? "Your answer is still here. " : ""}${AGAIN}`;
+    this.parts.connection.hidden = false;
+    if (this.phase === "waiting" && !gone) this.hello();
+  }
+
+  kernelBack() {
+    this.parts.connection.hidden = true;
+  }
+
+  undo() {
+    if (!this.progress?.can_undo || !["reading", "feedback", "finished"].includes(this.phase)) return;
+    this.kernel.send({ kind: "undo", next: this.phase === "reading" ? this.task.task_id : this.next });
+  }
+
+  // --- time, counted while the film can be seen
+
+  get seconds() {
+    return (this.counted + (this.phase === "paused" ? 0 : performance.now() - this.since)) / 1000;
+  }
+
+  pause() {
+    if (this.phase === "paused") {
+      Object.assign(this, { phase: "reading", since: performance.now() });
+      this.root.focus({ preventScroll: true });
+      this.parts.cover.hidden = true;
+      this.refresh();
+    } else if (this.phase === "reading") {
+      Object.assign(this, { counted: 1000 * this.seconds, phase: "paused" });
+      this.refresh();
+      showCover(this.parts, "Paused", "The clock stands still.", { label: "Go on", key: "P", act: () => this.pause() });
+      this.parts.cover.querySelector("button").focus({ preventScroll: true });
+    } else return;
+    this.kernel.send({ kind: this.phase === "paused" ? "pause" : "resume", task_id: this.task.task_id });
+  }
+
+  // --- commands and keys
+
+  act(name) {
+    if (name === "submit") this.submit();
+    else if (name === "undo") this.undo();
+    else if (name === "pause") this.pause();
+    else if (name === "keys") this.toggleHelp();
+    else if (name === "enlarge") document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen();
+    else if (this.phase !== "paused") this.tools.act(name);
+  }
+
+  toggleHelp() {
+    const { help, keys } = this.parts;
+    help.hidden = !help.hidden;
+    keys.setAttribute("aria-expanded", String(!help.hidden));
+    (help.hidden ? keys : help).focus({ preventScroll: true });
+  }
+
+  // No key that was meant for the reading reaches the notebook around it.
+  keyPressed(event) {
+    event.stopPropagation();
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (this.handleKey(event)) event.preventDefault();
+  }
+
+  handleKey(event) {
+    const { key, target } = event;
+    if (this.tools.marking) return this.markKey(event);
+    if (key === "Escape") return this.escape(target);
+    if (target.tagName === "SELECT") return false;
+    const typing = target.tagName === "TEXTAREA";
+    if (key === "Enter") return this.enter(event, typing);
+    if (key === "PageDown" || key === "PageUp") return this.form.step(key === "PageDown" ? 1 : -1) ?? true;
+    if (typing) return false;
+    if (/^[0-9]$/.test(key)) return this.phase === "reading" && this.form.choose(Number(key));
+    if (ARROWS[key]) return this.arrow(key, target);
+    const name = KEYS[key] ?? KEYS[key.toLowerCase()];
+    if (name === "mark") return this.startMarking();
+    if (name) this.act(name);
+    return Boolean(name);
+  }
+
+  // In the questions Enter stores; on any other button it presses that button.
+  enter(event, typing) {
+    if (typing && event.shiftKey) return false;
+    const pressesButton = event.target.tagName === "BUTTON" && !event.target.classList.contains("choice");
+    if (pressesButton || event.repeat) return event.repeat;
+    this.submit();
+    return true;
+  }
+
+  escape(target) {
+    if (!this.parts.help.hidden) this.toggleHelp();
+    else if (target.tagName === "TEXTAREA" || target.tagName === "SELECT") this.root.focus({ preventScroll: true });
+    else return false;
+    return true;
+  }
+
+  arrow(key, target) {
+    if (this.parts.panel.contains(target) || !this.tools.views.length) return false;
+    const [across, down] = ARROWS[key];
+    this.tools.panBy(-across * PAN_STEP, -down * PAN_STEP);
+    return true;
+  }
+
+  startMarking() {
+    const group = this.form.pointGroup;
+    if (this.phase !== "reading" || !group) return false;
+    if (group.empty) this.say("Choose what looks wrong first; then M puts it on the film.", null, "hint");
+    else this.tools.startMarking();
+    return true;
+  }
+
+  markKey({ key, shiftKey }) {
+    if (ARROWS[key]) this.tools.moveMark(...ARROWS[key], shiftKey);
+    else if (key === "Enter") this.tools.setMark();
+    else if (key === "Escape" || key.toLowerCase() === "m") this.tools.stopMarking();
+    else return key !== "Tab";
+    return true;
+  }
+
+  // A click on a bare spot would leave the focus, and with it the next key, to the notebook.
+  takeFocus(event) {
+    if (!event.target.closest("button, textarea, select, canvas, [tabindex]:not(.cxr-reading)")) {
+      event.preventDefault();
+      this.root.focus({ preventScroll: true });
+    }
+  }
+
+  // --- the screen
+
+  get hasFocus() {
+    return this.root.contains(document.activeElement);
+  }
+
+  // At the start the keys go to the reading only if most of it can be seen.
+  get inSight() {
+    const { top, bottom, height } = this.root.getBoundingClientRect();
+    return Math.min(bottom, innerHeight) - Math.max(top, 0) > 0.6 * Math.min(height, innerHeight);
+  }
+
+  get screen() {
+    const canvas = this.tools.views[0]?.canvas;
+    return {
+      width: screen.width, height: screen.height, window_width: innerWidth, window_height: innerHeight,
+      pixel_ratio: devicePixelRatio, colour_depth: screen.colorDepth, theme: this.root.dataset.theme,
+      film_width: canvas?.width ?? 0, film_height: canvas?.height ?? 0,
+    };
+  }
+
+  say(text, label = null, tone = "problem") {
+    const { message, submit } = this.parts;
+    this.label = label;
+    message.textContent = text;
+    message.dataset.tone = tone;
+    message.hidden = !text;
+    submit.querySelector(".label").textContent = label ?? "Store and go on";
+    this.refresh();
+  }
+
+  // A form that is closed lets go of the focus; the keys must stay here all the same.
+  openForm(open) {
+    const { form } = this.parts;
+    if (form.inert === !open) return;
+    if (form.contains(document.activeElement)) this.root.focus({ preventScroll: true });
+    form.inert = !open;
+    if (open && document.activeElement === this.root) this.form.focusActive();
+  }
+
+  speak(text) {
+    this.parts.live.textContent = text;
+  }
+
+  drawMarks() {
+    if (this.form.pointGroup) this.tools.drawMarks(this.form.pointGroup.marks);
+  }
+
+  refresh() {
+    const { parts, phase } = this;
+    this.root.dataset.phase = phase;
+    this.openForm(phase === "reading");
+    parts.undo.disabled = !this.progress?.can_undo;
+    parts.pause.disabled = !["reading", "paused"].includes(phase);
+    parts.submit.hidden = phase === "finished";
+    parts.submit.classList.toggle("complete", phase === "feedback" || (phase === "reading" && !this.form.missing.length));
+    parts.enlarge.setAttribute("aria-pressed", String(Boolean(document.fullscreenElement)));
+  }
+}
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const KEYS = {
+  a: "narrower", d: "wider", w: "darker", s: "brighter", g: "nextPreset", i: "invert", "+": "zoomIn", "=": "zoomIn",
+  "-": "zoomOut", "−": "zoomOut", f: "fit", o: "actual", r: "reset", l: "link", m: "mark", u: "undo", p: "pause",
+  e: "enlarge", "?": "keys",
+};
+
+// From the kernel; called with the reading as `this`.
+const MESSAGES = {
+  task(message, buffers) {
+    this.drafts ??= new Drafts(message.reading);
+    this.keepTask(message, buffers);
+    Object.assign(this, { progress: message.progress, next: message.task.task_id });
+    this.showNext();
+    if (message.undone) this.speak("The last answer was taken back.");
+  },
+  next(message, buffers) { this.keepTask(message, buffers); },
+  stored(message) { this.stored(message); },
+  refused(message) { this.refused(message); },
+  finished(message) {
+    this.progress = message.progress;
+    this.showFinished();
+  },
+};
+
+function render({ model, el }) {
+  const root = document.createElement("div");
+  root.className = "cxr-reading";
+  root.tabIndex = -1;
+  root.dataset.lmSuppressShortcuts = "true"; // JupyterLab listens before anything here could stop a key
+  root.setAttribute("role", "region");
+  root.setAttribute("aria-label", "Reading of chest films");
+  el.append(root);
+  const reading = new Reading(model, root);
+  return () => reading.destroy();
+}
+
+export default { render };

@@ -1,0 +1,45 @@
+// DOM elements in one expression, keys written as keys, and colours that follow the page.
+
+export function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name === "text") made.textContent = value;
+    else made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+export function keyCap(key) {
+  return element("kbd", { text: key, "aria-hidden": "true" });
+}
+
+// A button that shows its key; `keys` is what assistive technology announces.
+export function button(label, key, onclick, properties = {}) {
+  return element(
+    "button",
+    { type: "button", onclick, "aria-keyshortcuts": key || undefined, ...properties },
+    element("span", { class: "label", text: label }),
+    key ? keyCap(key) : null,
+  );
+}
+
+// JupyterLab (and Voila) say on the body whether their theme is light; elsewhere the system's preference counts.
+export function followTheme(root) {
+  const system = window.matchMedia("(prefers-color-scheme: dark)");
+  const apply = () => {
+    const light = document.body.dataset.jpThemeLight;
+    const dark = light === undefined ? system.matches : light === "false";
+    root.dataset.theme = dark ? "dark" : "light";
+  };
+  const observer = new MutationObserver(apply);
+  observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
+  system.addEventListener("change", apply);
+  apply();
+  return () => {
+    observer.disconnect();
+    system.removeEventListener("change", apply);
+  };
+}

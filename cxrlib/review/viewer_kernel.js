@@ -1,0 +1,80 @@
+// Messages to and from the kernel, a watch on whether it answers, and unfinished answers kept in this tab.
+
+const REPLY_SECONDS = 6;
+const PING_SECONDS = 20;
+
+export class Kernel {
+  // `hooks.received(message, buffers)`; `hooks.silent(gone)` when no reply came, `gone` if none can come any more;
+  // `hooks.back()` at the first sign of life after that; `hooks.idle()` tells whether now is a time to ask.
+  constructor(model, hooks) {
+    Object.assign(this, { model, hooks, quiet: false });
+    this.receive = (message, buffers) => {
+      clearTimeout(this.waiting);
+      if (this.quiet) hooks.back();
+      this.quiet = false;
+      hooks.received(message, buffers);
+    };
+    this.liveChanged = () => model.get?.("comm_live") === false || this.unheard(true);
+    model.on("msg:custom", this.receive);
+    model.on("comm_live_update", this.liveChanged);
+    this.pings = setInterval(() => hooks.idle() && !document.hidden && this.send({ kind: "ping" }), 1000 * PING_SECONDS);
+  }
+
+  close() {
+    this.model.off("msg:custom", this.receive);
+    this.model.off("comm_live_update", this.liveChanged);
+    clearInterval(this.pings);
+    clearTimeout(this.waiting);
+  }
+
+  send(content) {
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => this.unheard(false), 1000 * REPLY_SECONDS);
+    try {
+      this.model.send(content);
+    } catch {
+      this.unheard(true);
+    }
+  }
+
+  unheard(gone) {
+    clearTimeout(this.waiting);
+    this.quiet = true;
+    this.hooks.silent(gone);
+  }
+}
+
+// An unfinished answer outlives a reload and a new kernel: it stays in this tab until it is stored. Where a browser
+// forbids pages to keep anything, it lasts as long as the page.
+export class Drafts {
+  constructor(reading) {
+    this.prefix = `cxr-reading ${reading} `;
+    this.store = storeOfTab();
+  }
+
+  keep(taskId, answers) {
+    this.store.setItem(this.prefix + taskId, JSON.stringify(answers));
+  }
+
+  read(taskId) {
+    const kept = this.store.getItem(this.prefix + taskId);
+    return kept === null ? undefined : JSON.parse(kept);
+  }
+
+  forget(taskId) {
+    this.store.removeItem(this.prefix + taskId);
+  }
+}
+
+function storeOfTab() {
+  try {
+    return window.sessionStorage;
+  } catch {
+    const kept = new Map();
+    return {
+      setItem: (key, value) => kept.set(key, value),
+      getItem: (key) => kept.get(key) ?? null,
+      removeItem: (key) => kept.delete(key),
+    };
+  }
+}
