@@ -26,6 +26,7 @@ FILM_COLUMNS = ("film_id", "label", "origin", "fold", "image_id", "flagged")
 TASK_COLUMNS = (
     "task_id", "block", "practice", "repeat_of", "kind", "label", "left_film", "right_film", "right_answer",
 )  # fmt: skip
+PRACTICE_SHARE = 5
 
 
 @dataclass
@@ -62,36 +63,39 @@ class Draft:
 
 
 def draw_worklist(study: "Study", fold: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Draw the films and the tasks of the study's reading.
+    """Draw the films and the tasks of the study's reading: tables of `FILM_COLUMNS` and `TASK_COLUMNS`.
 
-    Block A comes first, then practice, then block B; a film of one is not in another. Block C prefers films that were
-    not shown before, but flagged films and real films that a generator was trained on may be few.
+    No film of practice, block A and block B is in another of these. Where films are too few, practice takes at most
+    one in `PRACTICE_SHARE`, and the blocks share the rest in proportion to what they asked for. Block C prefers films
+    that were not shown before, but flagged films may be few.
     """
     review, draft = study.review, Draft()
+    random = {
+        label: np.random.default_rng(seed_for(study.seed, "reading films", review.protocol, label)) for label in LABELS
+    }
     pools = {label: load_pool(study, label, fold) for label in LABELS}
-    seeds = {label: seed_for(study.seed, "reading films", review.protocol, label) for label in LABELS}
-    random = {label: np.random.default_rng(seeds[label]) for label in LABELS}
     decks = {cell: deck for label in LABELS for cell, deck in _decks(pools[label], label, fold, random[label]).items()}
-    cells = [(label, origin) for label in LABELS for origin in ORIGINS]
-    for label in LABELS:
-        count = min(review.films_per_label_and_origin, *(len(decks[label, origin]) for origin in ORIGINS))
-        for origin in ORIGINS:
-            for film in _take(decks[label, origin], count):
-                draft.add("A", "single", [film])
+    _add_practice(draft, decks, review.practice_films)
+    sizes = {
+        label: _shared_out(
+            min(len(decks[label, origin]) for origin in ORIGINS),
+            review.films_per_label_and_origin,
+            review.pairs_per_label,
+        )
+        for label in LABELS
+    }
+    for (label, _), deck in decks.items():
+        for film in _take(deck, sizes[label][0]):
+            draft.add("A", "single", [film])
     _add_repeats(draft, study)
-    for number in range(review.practice_films):
-        # Real and synthetic take turns, and so do the labels.
-        for film in _take(decks[cells[(0, 3, 1, 2)[number % 4]]], 1):
-            draft.add("A", "single", [film], practice="yes")
     for label in LABELS:
-        pair = [decks[label, origin] for origin in ("synthetic", "real")]
-        for _ in range(min(review.pairs_per_label, *map(len, pair))):
+        for _ in range(sizes[label][1]):
             side = int(random[label].integers(2))
-            shown = [_take(deck, 1)[0] for deck in pair]
+            shown = [_take(decks[label, origin], 1)[0] for origin in ("synthetic", "real")]
             draft.add_pair("B", "pair", shown, side, right_answer=("left", "right")[side])
-    shown = frozenset(film["image_id"] for film in draft.films)
+    before = frozenset(film["image_id"] for film in draft.films)
     for label, count in zip(LABELS, halves(review.copy_pairs), strict=True):
-        for kind, pair in CopyPairs(pools[label], shown, random[label]).draw(count):
+        for kind, pair in CopyPairs(pools[label], before, random[label]).draw(count):
             films = [_film(label, origin, fold, row) for origin, row in pair]
             side = int(random[label].integers(2))
             draft.add_pair("C", kind, films, side, right_answer=RIGHT_ANSWERS.get(kind, ""))
@@ -152,19 +156,39 @@ def _take(deck: list, count: int) -> list:
     return taken
 
 
+def _add_practice(draft: Draft, decks: dict[tuple[str, str], list], count: int) -> None:
+    """Films of every label and origin in turn."""
+    first, second = LABELS
+    turns = ((first, "real"), (second, "synthetic"), (first, "synthetic"), (second, "real"))
+    room = len(turns) * (min(map(len, decks.values())) // PRACTICE_SHARE)
+    for number in range(min(count, room)):
+        draft.add("A", "single", _take(decks[turns[number % len(turns)]], 1), practice="yes")
+
+
 def _add_repeats(draft: Draft, study: "Study") -> None:
     """Some films of block A a second time, from every label and origin in turn."""
     random = np.random.default_rng(seed_for(study.seed, "reading repeats", study.review.protocol))
-    total = len(draft.tasks)
-    turn: dict[tuple[str, str], int] = {}
-    numbered = []
-    for number in random.permutation(total):
+    scored = [number for number, task in enumerate(draft.tasks) if task["practice"] == "no"]
+    count = _share(len(scored), study.review.repeat_percent)
+    seen: dict[tuple[str, str], int] = {}
+    turns = []
+    for number in random.permutation(scored).tolist():
         film = draft.films[draft.tasks[number]["left_film"]]
         cell = (film["label"], film["origin"])
-        turn[cell] = turn.get(cell, 0) + 1
-        numbered.append((turn[cell], len(numbered), int(number), film))
-    for _, _, number, film in sorted(numbered, key=lambda item: item[:2])[: _share(total, study.review.repeat_percent)]:
-        draft.add("A", "single", [dict(film)], repeat_of=number)
+        seen[cell] = seen.get(cell, 0) + 1
+        turns.append((seen[cell], number))
+    # The first film of every cell, in random order, then the second of every cell, and so on.
+    for _, number in sorted(turns, key=lambda turn: turn[0])[:count]:
+        draft.add("A", "single", [dict(draft.films[draft.tasks[number]["left_film"]])], repeat_of=number)
+
+
+def _shared_out(available: int, singles: int, pairs: int) -> tuple[int, int]:
+    """How many films of a label and origin blocks A and B get."""
+    if available >= singles + pairs:
+        return singles, pairs
+    # Rounded up: there is a block A wherever there is a film.
+    share = -(-available * singles // (singles + pairs))
+    return share, available - share
 
 
 def halves(total: int) -> tuple[int, int]:

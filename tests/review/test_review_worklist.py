@@ -266,12 +266,21 @@ def test_where_nothing_is_held_out_the_protocol_says_so(fresh_study):
     assert "may have seen" in prepare_protocol(study).record["films"]["real"]
 
 
-def test_where_films_are_few_both_numbers_are_on_record(fresh_study):
-    study = fresh_study({"count": 4}, review={"films_per_label_and_origin": 10, "pairs_per_label": 6})
-    blocks = yaml.safe_load((prepare_protocol(study).folder / "protocol.yaml").read_text())["blocks"]
-    assert (blocks["A"]["films"], blocks["A"]["films_asked_for"]) == (16, 40)
-    assert (blocks["B"]["pairs"], blocks["B"]["pairs_asked_for"]) == (0, 12)
-    assert blocks["A"]["practice"] < 4
+def test_where_films_are_few_the_blocks_share_them_and_both_numbers_are_on_record(fresh_study):
+    study = fresh_study({"count": 9}, review={"films_per_label_and_origin": 10, "pairs_per_label": 6})
+    protocol = prepare_protocol(study)
+    blocks = yaml.safe_load((protocol.folder / "protocol.yaml").read_text())["blocks"]
+    assert blocks["A"]["practice"] == 4
+    assert (blocks["A"]["films"], blocks["A"]["films_asked_for"]) == (4 * 5, 40)
+    assert (blocks["B"]["pairs"], blocks["B"]["pairs_asked_for"]) == (2 * 3, 12)
+    singles = tasks_of(protocol, "A")
+    firsts = singles[singles["repeat_of"] == ""]
+    assert firsts.groupby(["left_label", "left_origin"]).size().tolist() == [5] * 4
+
+
+def test_a_handful_of_films_is_read_without_practice(fresh_study):
+    blocks = prepare_protocol(fresh_study({"count": 3})).record["blocks"]
+    assert (blocks["A"]["practice"], blocks["A"]["films"], blocks["B"]["pairs"]) == (0, 4 * 2, 2 * 1)
 
 
 def test_the_truth_is_in_files_of_their_owner_only(protocol):
