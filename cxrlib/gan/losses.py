@@ -22,3 +22,22 @@ def r1_penalty(real_logits: Tensor, real_films: Tensor) -> Tensor:
     """
     (gradient,) = torch.autograd.grad(real_logits.sum(), real_films, create_graph=True)
     return gradient.square().sum((1, 2, 3)).mean()
+
+
+def path_lengths(films: Tensor, styles: Tensor, directions: Tensor) -> Tensor:
+    """How far films (N, 1, H, W) move with their styles (N, L, D): (N,), the lengths of Jᵀy.
+
+    `directions` y are images of standard normal noise. `films` must depend on `styles`. Squares are averaged over the
+    L layers and lengths scaled by the root of the number of pixels, so that they mean the same at every size. Source:
+    Karras et al. 2020, section 3.2.
+    """
+    pixels = films.shape[-2] * films.shape[-1]
+    (gradient,) = torch.autograd.grad((films * directions).sum() / pixels**0.5, styles, create_graph=True)
+    # The root of zero has no gradient, and films that don't depend on their style yet have a length of zero.
+    return (gradient.square().sum(2).mean(1) + 1e-12).sqrt()
+
+
+def path_length_penalty(lengths: Tensor, running_mean: Tensor) -> Tensor:
+    """Mean squared difference of path lengths (N,) from their running mean, which is held fixed (equation 4, without
+    the weight)."""
+    return (lengths - running_mean.detach()).square().mean()

@@ -2,7 +2,8 @@
 
 Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN": mapping network, constant 4×4 start,
 modulated and demodulated convolutions, noise per layer, skip outputs; residual discriminator with minibatch standard
-deviation; equalised learning rate throughout. Stock PyTorch operations only.
+deviation. With modulation `adain` the layers and outputs are those of the original StyleGAN (Karras et al. 2019).
+Stock PyTorch operations only.
 
 Weights are float32. The blocks compute in the `dtype` asked for; styles, sums of skip outputs and logits stay float32.
 """
@@ -20,14 +21,21 @@ from torch import Tensor, nn
 
 from cxrlib.artifacts import read_json
 from cxrlib.errors import InputError
+from cxrlib.gan.layers import (
+    CONVOLUTIONS,
+    GAIN,
+    SLOPE,
+    Convolution,
+    EqualisedLinear,
+    FilmOutput,
+    MappingNetwork,
+    pixel_norm,
+)
 from cxrlib.gan.priors import DetailBands, Eigenfilms, resize_films
 from cxrlib.gan.settings import GanSettings
 
-SLOPE = 0.2
-GAIN = math.sqrt(2)
-MAPPING_LEARNING_RATE = 0.01
 DETAIL_BANDS = 3
-ARCHITECTURE = ("resolution", "latent_dim", "mapping_layers", "channel_base", "channel_max", "eigenfilms")
+ARCHITECTURE = ("resolution", "latent_dim", "mapping_layers", "channel_base", "channel_max", "eigenfilms", "modulation")
 
 
 def resolutions(resolution: int) -> tuple[int, ...]:
@@ -40,108 +48,16 @@ def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
     return max(1, min(channel_base // resolution, channel_max))
 
 
-def pixel_norm(latents: Tensor) -> Tensor:
-    """Scale each row of (N, D) to unit mean square (Karras et al. 2018, section 4.2)."""
-    return latents * torch.rsqrt(latents.square().mean(1, keepdim=True) + 1e-8)
-
-
-class EqualisedLinear(nn.Module):
-    """Linear layer whose weights are kept at unit variance and scaled when used (Karras et al. 2018, section 4.1).
-
-    `learning_rate` multiplies the step size of this layer's parameters without changing its output at the start.
-    """
-
-    def __init__(self, inputs: int, outputs: int, *, bias: float = 0.0, learning_rate: float = 1.0) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / learning_rate)
-        self.bias = nn.Parameter(torch.full((outputs,), bias / learning_rate))
-        self.gain = learning_rate / math.sqrt(inputs)
-        self.learning_rate = learning_rate
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return functional.linear(inputs, self.weight * self.gain, self.bias * self.learning_rate)
-
-
-class MappingNetwork(nn.Module):
-    """Latents (N, D) to styles (N, D)."""
-
-    def __init__(self, latent_dim: int, layers: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            EqualisedLinear(latent_dim, latent_dim, learning_rate=MAPPING_LEARNING_RATE) for _ in range(layers)
-        )
-
-    def forward(self, latents: Tensor) -> Tensor:
-        styles = pixel_norm(latents)
-        for layer in self.layers:
-            styles = functional.leaky_relu(layer(styles), SLOPE) * GAIN
-        return styles
-
-
-def modulated_convolution(images: Tensor, weight: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
-    """Convolve as if each sample had its own weights `weight · scales`; the demodulation is returned, not applied.
-
-    `images` (N, C, H, W), `weight` (K, C, 3, 3), `scales` (N, C). Returns (N, K, H, W) and the factors (N, K) that
-    bring the outputs to unit variance. Scaling the inputs before and the outputs after an ordinary convolution equals
-    the grouped convolution of Karras et al. 2020, equations 1 and 3, and is faster.
-    """
-    demodulation = torch.rsqrt(scales.square() @ weight.square().sum((2, 3)).T + 1e-8)
-    images = images * scales.to(images.dtype)[:, :, None, None]
-    weight = weight.to(images.dtype).contiguous(memory_format=torch.channels_last)
-    return functional.conv2d(images, weight, padding=1), demodulation
-
-
-class StyledConvolution(nn.Module):
-    """Modulated 3×3 convolution, doubling of the resolution where asked, noise, bias, leaky ReLU."""
-
-    def __init__(self, inputs: int, outputs: int, latent_dim: int, *, doubles: bool) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.style = EqualisedLinear(latent_dim, inputs, bias=1.0)
-        self.gain = 1 / math.sqrt(9 * inputs)
-        self.doubles = doubles
-
-    def forward(self, images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
-        images, demodulation = modulated_convolution(images, self.weight * self.gain, self.style(styles))
-        if self.doubles:
-            images = functional.interpolate(images, scale_factor=2, mode="nearest")
-        # Leaky ReLU is positively homogeneous, so its gain goes into factors that are small tensors.
-        factors = (demodulation * GAIN).to(images.dtype)[:, :, None, None]
-        bias = (self.bias * GAIN).to(images.dtype)[:, None, None]
-        images = torch.addcmul(bias, images, factors)
-        images = images + (noise * (self.noise_strength * GAIN)).to(images.dtype)
-        return functional.leaky_relu_(images, SLOPE)
-
-
-class FilmOutput(nn.Module):
-    """Modulated 1×1 convolution to one grey channel, without demodulation, in float32."""
-
-    def __init__(self, inputs: int, latent_dim: int, *, start: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(inputs) * start)
-        self.bias = nn.Parameter(torch.zeros(()))
-        self.style = EqualisedLinear(latent_dim, inputs, bias=1.0)
-        self.gain = 1 / math.sqrt(inputs)
-
-    def forward(self, images: Tensor, styles: Tensor) -> Tensor:
-        count, channels, height, width = images.shape
-        weight = self.style(styles) * (self.weight * self.gain)
-        pixels = images.permute(0, 2, 3, 1).reshape(count, height * width, channels)
-        films = torch.bmm(pixels, weight.to(images.dtype)[:, :, None])
-        return films.reshape(count, 1, height, width).float() + self.bias
-
-
 class Generator(nn.Module):
     """Latents and noise to films (N, 1, R, R), float32, about [-1, 1] (black to white).
 
-    With `eigenfilms`, a coarse film (see `Eigenfilms`) is added to the skip outputs and shown to every layer.
+    With `eigenfilms`, a coarse film (see `Eigenfilms`) is added to the skip outputs and shown to every layer. It is
+    made of the normalised latents themselves, past the mapping network and the styles.
     """
 
     def __init__(
         self, resolution: int, latent_dim: int, mapping_layers: int, channel_base: int, channel_max: int,
-        eigenfilms: bool = False,
+        eigenfilms: bool = False, modulation: str = "demodulated",
     ) -> None:  # fmt: skip
         super().__init__()
         self.resolution, self.latent_dim = resolution, latent_dim
@@ -149,14 +65,15 @@ class Generator(nn.Module):
         self.hints = nn.ParameterList()
         self.mapping = MappingNetwork(latent_dim, mapping_layers)
         self.convolutions, self.outputs = nn.ModuleList(), nn.ModuleList()
+        layer, styled = CONVOLUTIONS[modulation], modulation == "demodulated"
         inputs = channels_at(4, channel_base, channel_max)
         self.constant = nn.Parameter(torch.randn(inputs, 4, 4))
         for size in resolutions(resolution):
             channels = channels_at(size, channel_base, channel_max)
             if size > 4:
-                self.convolutions.append(StyledConvolution(inputs, channels, latent_dim, doubles=True))
-            self.convolutions.append(StyledConvolution(channels, channels, latent_dim, doubles=False))
-            self.outputs.append(FilmOutput(channels, latent_dim, start=0.0 if eigenfilms else 1.0))
+                self.convolutions.append(layer(inputs, channels, latent_dim, doubles=True))
+            self.convolutions.append(layer(channels, channels, latent_dim, doubles=False))
+            self.outputs.append(FilmOutput(channels, latent_dim, start=0.0 if eigenfilms else 1.0, styled=styled))
             if eigenfilms:
                 self.hints.append(nn.Parameter(torch.randn(channels)))
             inputs = channels
@@ -177,21 +94,23 @@ class Generator(nn.Module):
     def synthesise(
         self, styles: Tensor, latents: Tensor, noise: list[Tensor], dtype: torch.dtype = torch.float32
     ) -> Tensor:
-        """Films from styles (N, D), normalised latents (N, D) and one noise image per layer."""
+        """Films from styles (N, D), or (N, L, D) for the L layers, normalised latents (N, D), and a noise image per
+        layer. An output has the style of the layer before it."""
         images = self.constant.to(dtype).expand(len(styles), -1, -1, -1)
         images = images.contiguous(memory_format=torch.channels_last)
         coarse = None if self.eigenfilms is None else self.eigenfilms(latents)
         films: Tensor | None = None
-        layers = iter(zip(self.convolutions, noise, strict=True))
+        of_layers = [styles] * len(noise) if styles.ndim == 2 else styles.unbind(1)
+        layers = iter(zip(self.convolutions, of_layers, noise, strict=True))
         for level, output in enumerate(self.outputs):
             if level > 0:
-                convolution, layer_noise = next(layers)
-                images = convolution(images, styles, layer_noise)
+                convolution, style, layer_noise = next(layers)
+                images = convolution(images, style, layer_noise)
             if coarse is not None:
                 images = add_hint(images, coarse, self.hints[level])
-            convolution, layer_noise = next(layers)
-            images = convolution(images, styles, layer_noise)
-            film = output(images, styles)
+            convolution, style, layer_noise = next(layers)
+            images = convolution(images, style, layer_noise)
+            film = output(images, style)
             films = film if films is None else resize_films(films, film.shape[-1]) + film
         return films if coarse is None else films + resize_films(coarse, self.resolution)
 
@@ -205,21 +124,14 @@ def add_hint(images: Tensor, coarse: Tensor, weights: Tensor) -> Tensor:
     return torch.addcmul(images, hint, weights.to(images.dtype)[:, None, None])
 
 
-class Convolution(nn.Module):
-    """Convolution with equalised learning rate; `activate` adds a bias and a leaky ReLU of gain √2."""
+def mix_styles(styles: Tensor, others: Tensor, crossovers: Tensor, layers: int) -> Tensor:
+    """Styles (N, layers, D): those of `styles` (N, D), and from layer `crossovers` (N,) on those of `others` (N, D).
 
-    def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, activate: bool = True) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
-        self.bias = nn.Parameter(torch.zeros(outputs)) if activate else None
-        self.gain = (GAIN if activate else 1.0) / math.sqrt(inputs * size * size)
-        self.stride, self.padding = stride, size // 2
-
-    def forward(self, images: Tensor) -> Tensor:
-        weight = (self.weight * self.gain).to(images.dtype).contiguous(memory_format=torch.channels_last)
-        bias = None if self.bias is None else (self.bias * GAIN).to(images.dtype)
-        images = functional.conv2d(images, weight, bias, stride=self.stride, padding=self.padding)
-        return images if bias is None else functional.leaky_relu_(images, SLOPE)
+    Style mixing of Karras et al. 2019, section 3.1. What is coarse in a film then follows the first latent, and so does
+    the coarse film of a generator with eigenfilms, which is made of that latent.
+    """
+    first = torch.arange(layers, device=styles.device) < crossovers[:, None]
+    return torch.where(first[:, :, None], styles[:, None], others[:, None])
 
 
 class ResidualBlock(nn.Module):
@@ -278,7 +190,7 @@ class Discriminator(nn.Module):
 def make_generator(settings: GanSettings | Mapping[str, Any]) -> Generator:
     """A generator of the architecture that the settings name, with random weights from torch's default generator."""
     values = settings.model_dump() if isinstance(settings, GanSettings) else settings
-    return Generator(**{name: values[name] for name in ARCHITECTURE})
+    return Generator(**{name: values[name] for name in ARCHITECTURE if name in values})
 
 
 def make_discriminator(settings: GanSettings) -> Discriminator:

@@ -10,13 +10,24 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from cxrlib.gan.diffaugment import augment
-from cxrlib.gan.losses import discriminator_logistic, generator_logistic, r1_penalty
-from cxrlib.gan.networks import load_weights, make_discriminator, make_generator
+from cxrlib.gan.diffaugment import augment, steer
+from cxrlib.gan.losses import (
+    discriminator_logistic,
+    generator_logistic,
+    path_length_penalty,
+    path_lengths,
+    r1_penalty,
+)
+from cxrlib.gan.networks import load_weights, make_discriminator, make_generator, mix_styles
 from cxrlib.gan.priors import FITTED_FILMS
+from cxrlib.gan.processes import Processes
 from cxrlib.gan.settings import GanSettings
 from cxrlib.reproducibility import random_generator
+
+STEERING_INTERVAL_STEPS = 4
+PATH_LENGTH_RATE = 0.01
 
 
 class Statistics(nn.Module):
@@ -84,29 +95,43 @@ class Stepper:
     """The phases of a step on these networks and uint8 films (N, R, R), all on one device.
 
     Every step draws from a random generator of its own, named by `seed`, the step and the number of rollbacks, so that
-    a resumed run needs no random state.
+    a resumed run needs no random state. `compiled` has torch compile what ordinary steps do, by default on a GPU; the
+    regularisers differentiate twice, which compiled networks can't, and stay as they are.
     """
 
-    def __init__(self, networks: Networks, films: Tensor, settings: GanSettings, seed: tuple[Any, ...]) -> None:
+    def __init__(
+        self, networks: Networks, films: Tensor, settings: GanSettings, seed: tuple[Any, ...],
+        processes: Processes | None = None, compiled: bool | None = None,
+    ) -> None:  # fmt: skip
         self.networks, self.films, self.settings, self.seed = networks, films, settings, seed
+        self.processes = Processes() if processes is None else processes
+        self.processes.check_batch(settings.batch_size)
+        self.share = self.processes.share
         self.device = films.device
         self.dtype = block_dtype(self.device)
+        self.synthesise, self.judge = networks.generator.synthesise, networks.discriminator.forward
+        if self.device.type == "cuda" if compiled is None else compiled:
+            self.synthesise, self.judge = (torch.compile(call, dynamic=False) for call in (self.synthesise, self.judge))
         self.sums: dict[str, list[Tensor]] = {}
 
     def step(self, step: int, rollbacks: int) -> None:
         """One optimiser step of each network. The generated films serve both phases: the generator's weights have not
         changed in between."""
+        settings = self.settings
         random = random_generator(self.device, *self.seed, "step", step, rollbacks)
-        real = self.real_films(step)
-        latents, noise = self.networks.generator.draw(self.settings.batch_size, random)
-        generated = self.networks.generator(latents, noise, self.dtype)
-        self._discriminator_phase(real, generated.detach(), random, with_r1=step % self.settings.r1_interval_steps == 0)
-        self._generator_phase(generated, random)
-        self._average_phase((step + 1) * self.settings.batch_size)
+        real = self.share.of(self.real_films(step))
+        styles, latents, noise = self._draw(settings.batch_size, random)
+        generated = self.synthesise(styles, latents, noise, self.dtype)
+        self._discriminator_phase(real, generated.detach(), random, with_r1=step % settings.r1_interval_steps == 0)
+        with_lengths = settings.path_length_weight > 0 and step % settings.path_length_interval_steps == 0
+        self._generator_phase(generated, random, with_lengths)
+        self._average_phase((step + 1) * settings.batch_size)
+        if settings.adaptive_target is not None and (step + 1) % STEERING_INTERVAL_STEPS == 0:
+            self._steer(settings.adaptive_target)
 
     def means(self) -> dict[str, float]:
         """Means of losses and signs since this was last asked; a term that no step had is missing."""
-        means = {name: float(torch.stack(values).mean()) for name, values in self.sums.items()}
+        means = {name: float(self.processes.mean(torch.stack(values).mean())) for name, values in self.sums.items()}
         self.sums = {}
         return means
 
@@ -114,50 +139,101 @@ class Stepper:
         """The step's films as float32 (batch, 1, R, R) in [-1, 1]; every film is shown once before any comes again."""
         count, batch = len(self.films), self.settings.batch_size
         places = torch.arange(step * batch, (step + 1) * batch)
-        orders = {
-            epoch: torch.randperm(count, generator=random_generator("cpu", *self.seed, "order", epoch))
+        orders = [
+            torch.randperm(count, generator=random_generator("cpu", *self.seed, "order", epoch))[
+                places[places // count == epoch] % count
+            ]
             for epoch in range(int(places[0]) // count, int(places[-1]) // count + 1)
-        }
-        indices = torch.stack([orders[place // count][place % count] for place in places.tolist()])
-        return self.films[indices.to(self.device)].unsqueeze(1).float() / 127.5 - 1
+        ]
+        films = self.films[torch.cat(orders).to(self.device)].unsqueeze(1).float() / 127.5 - 1
+        if not self.settings.horizontal_flips:
+            return films
+        flips = torch.rand(batch, 1, 1, 1, generator=random_generator("cpu", *self.seed, "flips", step)) < 0.5
+        return torch.where(flips.to(self.device), films.flip(3), films)
+
+    def _draw(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """This process's part of `count` films to be: styles, normalised latents and noise."""
+        generator, probability = self.networks.generator, self.settings.style_mixing_probability
+        latents, noise = generator.draw(count, random)
+        styles, normalised = generator.styles(self.share.of(latents))
+        if probability > 0:
+            layers = len(noise)
+            others = torch.randn(latents.shape, generator=random, device=self.device)
+            crossovers = torch.randint(1, layers, (count,), generator=random, device=self.device)
+            mixed = torch.rand(count, generator=random, device=self.device) < probability
+            crossovers = self.share.of(torch.where(mixed, crossovers, layers))
+            styles = mix_styles(styles, generator.mapping(self.share.of(others)), crossovers, layers)
+        return styles, normalised, [self.share.of(layer) for layer in noise]
+
+    def _augment(self, films: Tensor, random: torch.Generator) -> Tensor:
+        probability = None if self.settings.adaptive_target is None else self.networks.statistics.strength
+        return augment(films, self.settings.augmentations, random, probability, self.share)
 
     def _discriminator_phase(self, real: Tensor, generated: Tensor, random: torch.Generator, with_r1: bool) -> None:
         """Maximise logits of real films, minimise those of generated ones; now and then flatten them at real films."""
-        discriminator, names = self.networks.discriminator, self.settings.augmentations
-        real, generated = augment(real, names, random), augment(generated, names, random)
-        real_logits, generated_logits = discriminator(real, self.dtype), discriminator(generated, self.dtype)
+        discriminator, optimiser = self.networks.discriminator, self.networks.discriminator_optimiser
+        real, generated = self._augment(real, random), self._augment(generated, random)
+        real_logits, generated_logits = self.judge(real, self.dtype), self.judge(generated, self.dtype)
         loss = discriminator_logistic(real_logits, generated_logits)
         loss.backward()
+        real_sign = real_logits.detach().sign().mean()
         self._add("loss_discriminator", loss)
-        self._add("real_sign", real_logits.sign().mean())
+        self._add("real_sign", real_sign)
         self._add("generated_sign", generated_logits.sign().mean())
+        if self.settings.adaptive_target is not None:
+            self.networks.statistics.signs += torch.stack([self.processes.mean(real_sign), torch.ones_like(real_sign)])
         if with_r1:
             real = real.requires_grad_()
             penalty = r1_penalty(discriminator(real), real)
             (penalty * (self.settings.r1_weight / 2 * self.settings.r1_interval_steps)).backward()
             self._add("r1", penalty)
-        self.networks.discriminator_optimiser.step()
-        self.networks.discriminator_optimiser.zero_grad()
+        self.processes.average_gradients(discriminator)
+        optimiser.step()
+        optimiser.zero_grad()
 
-    def _generator_phase(self, generated: Tensor, random: torch.Generator) -> None:
-        """Maximise logits of generated films."""
-        self.networks.discriminator.requires_grad_(False)
-        logits = self.networks.discriminator(augment(generated, self.settings.augmentations, random), self.dtype)
-        loss = generator_logistic(logits)
+    def _generator_phase(self, generated: Tensor, random: torch.Generator, with_lengths: bool) -> None:
+        """Maximise logits of generated films; now and then make films move equally far with every style."""
+        discriminator, optimiser = self.networks.discriminator, self.networks.generator_optimiser
+        discriminator.requires_grad_(False)
+        loss = generator_logistic(self.judge(self._augment(generated, random), self.dtype))
         loss.backward()
+        discriminator.requires_grad_(True)
         self._add("loss_generator", loss)
-        self.networks.generator_optimiser.step()
-        self.networks.generator_optimiser.zero_grad()
-        self.networks.discriminator.requires_grad_(True)
+        if with_lengths:
+            penalty = self._path_length_penalty(random)
+            (penalty * (self.settings.path_length_weight * self.settings.path_length_interval_steps)).backward()
+            self._add("path_length", penalty)
+        self.processes.average_gradients(self.networks.generator)
+        optimiser.step()
+        optimiser.zero_grad()
+
+    def _path_length_penalty(self, random: torch.Generator) -> Tensor:
+        """On half a batch of films of their own, in float32; moves the running mean first."""
+        generator, statistics = self.networks.generator, self.networks.statistics
+        styles, latents, noise = self._draw(self.settings.batch_size // 2, random)
+        if styles.ndim == 2:
+            styles = styles[:, None].expand(-1, len(noise), -1)
+        films = generator.synthesise(styles, latents, noise)
+        shape = (len(films) * self.share.parts, *films.shape[1:])
+        directions = self.share.of(torch.randn(shape, generator=random, device=self.device))
+        lengths = path_lengths(films, styles, directions)
+        statistics.path_length.lerp_(self.processes.mean(lengths.detach().mean()), PATH_LENGTH_RATE)
+        return path_length_penalty(lengths, statistics.path_length)
 
     @torch.no_grad()
     def _average_phase(self, images: int) -> None:
         """Move the averaged generator towards the current one."""
-        settings = self.settings
+        settings, networks = self.settings, self.networks
         kept = average_decay(images, settings.batch_size, settings.ema_half_life_images, settings.ema_warmup)
-        pairs = zip(self.networks.average.parameters(), self.networks.generator.parameters(), strict=True)
-        for averaged, current in pairs:
-            averaged.lerp_(current, 1 - kept)
+        get_ema_multi_avg_fn(kept)(list(networks.average.parameters()), list(networks.generator.parameters()), None)
+
+    def _steer(self, target: float) -> None:
+        """Move the strength of augmentation by the signs since it last moved."""
+        statistics = self.networks.statistics
+        images = STEERING_INTERVAL_STEPS * self.settings.batch_size
+        strength = steer(statistics.strength, statistics.signs[0] / statistics.signs[1], target, images)
+        statistics.strength.copy_(strength)
+        statistics.signs.zero_()
 
     def _add(self, name: str, value: Tensor) -> None:
         self.sums.setdefault(name, []).append(value.detach())

@@ -1,7 +1,17 @@
 import pytest
 import torch
 
-from cxrlib.gan.diffaugment import AUGMENTATIONS, augment, brightness, contrast, cutout, translation
+from cxrlib.gan.diffaugment import (
+    AUGMENTATIONS,
+    STEERING_IMAGES,
+    Share,
+    augment,
+    brightness,
+    contrast,
+    cutout,
+    steer,
+    translation,
+)
 from cxrlib.reproducibility import random_generator
 
 
@@ -77,3 +87,49 @@ def test_cutout_blanks_a_quarter_at_most_and_less_at_the_border():
     assert 0 < blank.min() < 0.1
     # Of a cut of half a side whose centre is even over the side, 7/16 of the side lie inside on average.
     assert blank.mean().item() == pytest.approx((7 / 16) ** 2, rel=0.1)
+
+
+def test_each_augmentation_changes_each_film_with_the_given_probability():
+    inputs = films(1, 8).expand(2000, -1, -1, -1).contiguous()
+    for name in ("brightness", "translation"):
+        changed = augment(inputs, (name,), random_generator("cpu", "draw"), torch.tensor(0.3)) != inputs
+        assert changed.any(dim=(1, 2, 3)).float().mean().item() == pytest.approx(
+            0.3 * (1 if name == "brightness" else 8 / 9), abs=0.03
+        )
+    both = augment(inputs, ("brightness", "contrast"), random_generator("cpu", "draw"), torch.tensor(0.5)) != inputs
+    assert both.any(dim=(1, 2, 3)).float().mean().item() == pytest.approx(0.75, abs=0.03)
+
+
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_no_film_or_every_film_is_changed_at_the_ends(probability):
+    inputs = films(50)
+    changed = augment(inputs, ("contrast",), random_generator("cpu", "draw"), torch.tensor(probability))
+    expected = contrast(inputs, random_generator("cpu", "draw")) if probability else inputs
+    assert torch.equal(changed, expected)
+
+
+def test_gradients_are_right_where_some_films_are_changed():
+    inputs = films(3, 6, torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x: augment(x, tuple(AUGMENTATIONS), random_generator("cpu", "draw"), torch.tensor(0.5)), inputs
+    )
+
+
+@pytest.mark.parametrize("probability", [None, torch.tensor(0.5)])
+def test_parts_of_a_batch_get_what_the_whole_batch_gets(probability):
+    inputs = films(6)
+    whole = augment(inputs, tuple(AUGMENTATIONS), random_generator("cpu", "draw"), probability)
+    parts = [
+        augment(share.of(inputs), tuple(AUGMENTATIONS), random_generator("cpu", "draw"), probability, share)
+        for share in (Share(0, 3), Share(1, 3), Share(2, 3))
+    ]
+    assert torch.equal(torch.cat(parts), whole)
+
+
+def test_strength_rises_above_the_target_falls_below_it_and_stays_in_bounds():
+    half = torch.tensor(0.5)
+    step = 40 / STEERING_IMAGES
+    assert steer(half, torch.tensor(0.7), 0.6, 40).item() == pytest.approx(0.5 + step)
+    assert steer(half, torch.tensor(0.5), 0.6, 40).item() == pytest.approx(0.5 - step)
+    assert steer(torch.tensor(0.0), torch.tensor(-1.0), 0.6, 40).item() == 0
+    assert steer(torch.tensor(1.0), torch.tensor(1.0), 0.6, 40).item() == 1
