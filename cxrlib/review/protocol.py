@@ -247,6 +247,7 @@ def _description(study: Study, fold: str, tasks: pd.DataFrame) -> dict[str, Any]
             "shown": f"{study.gan.resolution} by {study.gan.resolution} pixels, 8 bits, one pipeline for both",
         },
         "order": "practice with feedback, then blocks A, B and C, each in an order of the reader's own",
+        "shown_twice": f"at least {SMALLEST_GAP} films lie between (a third of block A where that is less)",
         "flagged": "a synthetic film suspected of being a copy, beside the real film nearest to it",
         "nearest": "where too few are flagged: the unflagged synthetic films nearest to a real one",
         "same patient": "control: two real films of one patient",
