@@ -5,18 +5,20 @@ import shutil
 
 import numpy as np
 import pandas as pd
+from audited import write_audit
 
-from cxrlib.data.audit import prepare_study
 from cxrlib.data.images import load_manifest
+from cxrlib.data.preparation import prepare_role
 from cxrlib.data.settings import LABELS
 from cxrlib.review.protocol import reading_fold
 from cxrlib.study import load_study
 
 
 def prepared_folder(folder, write_study_in, **changes):
-    """The folder `data` of a study whose films are prepared and audited."""
+    """The folder `data` of a study whose hospital films are prepared and audited."""
     study = load_study(write_study_in(folder, **changes))
-    prepare_study(study)
+    prepare_role(study, "hospital")
+    write_audit(study, ["hospital"])
     return study.results.root / "data"
 
 

@@ -1,12 +1,16 @@
 """A small reading without a study: a frozen protocol of 18 tasks whose films are only names."""
 
+import contextlib
 import hashlib
+import os
 from pathlib import Path
 
 import pandas as pd
 
 from cxrlib.review.protocol import Protocol
 from cxrlib.review.worklist import FILM_COLUMNS, TASK_COLUMNS
+
+NOBODY = 65534
 
 
 def small_protocol(folder: Path, films: int = 12) -> Protocol:
@@ -41,3 +45,16 @@ def answers_to(task, **changes) -> dict:
     """The first choice of every question that must be answered, with some changed where the task has them."""
     answers = {question.name: question.choices[0] for question in task.questions if question.required}
     return {**answers, **{name: value for name, value in changes.items() if name in answers}}
+
+
+@contextlib.contextmanager
+def as_an_ordinary_user():
+    """The superuser may write anywhere; to see a refusal it has to be somebody else."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)

@@ -4,8 +4,8 @@ Three blocks, always in this order: single films, pairs of which one is syntheti
 The last shows synthetic films beside real ones that their generator knew, so that it must not come before the others.
 """
 
-import hashlib
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -126,45 +126,59 @@ def prepare_protocol(study: Study) -> Protocol:
     Raises `InputError` if films or settings have changed after somebody has answered. Answers of simulated readers hold
     nothing up: they are removed, to be made again.
     """
-    folder = study.results.review(study.review.protocol)
-    record = study.results.protocol_record(study.review.protocol)
-    inputs = _inputs(study)
-    settings = study.review.model_dump(mode="json", exclude={"simulated_readers", "planned_readers"})
-    choices = {question.name: question.choices for questions in QUESTIONS.values() for question in questions}
-    wanted = fingerprint({"format": FORMAT, "seed": study.seed, "choices": choices, **settings}, inputs)
-    stored = _read_record(record) if record.exists() else {}
-    if stored.get("fingerprint") != wanted:
-        if people_have_answered(folder):
-            raise InputError(
-                f"{folder}: answers were given to other films or settings than the study now has; "
-                "give `review.protocol` another name in the study file to begin a new reading"
-            )
-        make_private(folder)
-        remove_simulated(folder)
-        _draw(study, {"fingerprint": wanted, "inputs": inputs})
-    return load_protocol(study)
+    with _said_of(study):
+        record = study.results.protocol_record(study.review.protocol)
+        inputs = _inputs(study)
+        wanted = _fingerprint(study, inputs)
+        stored = _read_record(record) if record.exists() else {}
+        if stored.get("fingerprint") != wanted:
+            if people_have_answered(record.parent):
+                raise InputError(
+                    f"{record.parent}: answers were given to other films or settings than the study now has; "
+                    "give `review.protocol` another name in the study file to begin a new reading"
+                )
+            make_private(record.parent)
+            remove_simulated(record.parent)
+            _draw(study, {"fingerprint": wanted, "inputs": inputs})
+        return load_protocol(study)
 
 
 def load_protocol(study: Study) -> Protocol:
     """The reading that is frozen on disk; raises `InputError` if there is none, or if its lists were changed."""
-    name = study.review.protocol
+    name, tables = study.review.protocol, []
     record = study.results.protocol_record(name)
-    if not record.exists():
-        raise InputError(f"{record}: no reading has been prepared; run `cxr review {study.name}`")
-    content = _read_record(record)
-    tables = []
-    for path, key in (
-        (study.results.worklist(name), "worklist_sha256"),
-        (study.results.task_list(name), "tasks_sha256"),
-    ):
-        if not path.exists() or sha256_of(path) != content.get(key):
-            raise InputError(
-                f"{path}: not the list that {record.name} was frozen with; put back the one that was there, or give "
-                "`review.protocol` another name in the study file to begin a new reading"
-            )
-        tables.append(pd.read_csv(path, dtype=str, keep_default_na=False))
-    digest = hashlib.sha256(record.read_bytes()).hexdigest()
-    return Protocol(record.parent, *tables, digest, int(content["seed"]), content)
+    lists = {"worklist_sha256": study.results.worklist(name), "tasks_sha256": study.results.task_list(name)}
+    with _said_of(study):
+        if not record.exists():
+            raise InputError(f"{record}: no reading has been prepared; run `cxr review {study.name}`")
+        content = _read_record(record)
+        for key, path in lists.items():
+            if not path.exists() or sha256_of(path) != content.get(key):
+                raise InputError(
+                    f"{path}: not the list that {record.name} was frozen with; put back the one that was there, or "
+                    "give `review.protocol` another name in the study file to begin a new reading"
+                )
+            tables.append(pd.read_csv(path, dtype=str, keep_default_na=False))
+        return Protocol(record.parent, *tables, sha256_of(record), int(content["seed"]), content)
+
+
+@contextlib.contextmanager
+def _said_of(study: Study) -> Iterator[None]:
+    """What the system refuses becomes an `InputError`: a reading's folder belongs to the account that made it."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{study.results.review(study.review.protocol)}: {error.strerror or error}; a reading is private: run it "
+            "under the account that owns the study, and see that the folder can be written to"
+        ) from error
+
+
+def _fingerprint(study: Study, inputs: dict[str, Any]) -> str:
+    """What may not change once people have answered."""
+    settings = study.review.model_dump(mode="json", exclude={"simulated_readers", "planned_readers"})
+    choices = {question.name: question.choices for questions in QUESTIONS.values() for question in questions}
+    return fingerprint({"format": FORMAT, "seed": study.seed, "choices": choices, **settings}, inputs)
 
 
 def reading_fold(study: Study) -> str:

@@ -1,6 +1,5 @@
 """An acknowledged answer is on the disk, whatever happens next; what can't be stored is said."""
 
-import contextlib
 import errno
 import json
 import os
@@ -15,13 +14,11 @@ from pathlib import Path
 
 import hammered_reading
 import pytest
-from small_reading import answers_to, small_protocol
+from small_reading import answers_to, as_an_ordinary_user, small_protocol
 
 from cxrlib.errors import InputError
 from cxrlib.review.events import current_answers, read_log
 from cxrlib.review.session import ReadingSession
-
-NOBODY = 65534
 
 
 def hammered(how, folder):
@@ -116,19 +113,6 @@ def test_a_disk_without_any_room_is_said(tmp_path):
         assert read_log(tiny)[1] == []
     finally:
         subprocess.run(["umount", tiny], check=True)
-
-
-@contextlib.contextmanager
-def as_an_ordinary_user():
-    """The superuser may write anywhere; to see a refusal it has to be somebody else."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import yaml
 from drawn_reading import drawable_study, prepared_folder, write_synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_reading import answers_to
+from small_reading import answers_to, as_an_ordinary_user
 
 from cxrlib.artifacts import read_json
 from cxrlib.data.held_out import held_out_rows
@@ -288,6 +288,18 @@ def test_the_truth_is_in_files_of_their_owner_only(protocol):
     files = [path for path in protocol.folder.iterdir() if path.is_file()]
     assert {path.name for path in files} == {"protocol.yaml", "worklist.csv", "tasks.csv"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+
+
+def test_another_account_is_told_whose_the_reading_is(fresh_study):
+    study = fresh_study()
+    folder = prepare_protocol(study).folder
+    folder.chmod(0)
+    try:
+        for opened in (prepare_protocol, load_protocol):
+            with as_an_ordinary_user(), pytest.raises(InputError, match="account that owns the study"):
+                opened(study)
+    finally:
+        folder.chmod(0o700)
 
 
 def test_lists_that_were_changed_by_hand_are_refused(fresh_study):
