@@ -17,6 +17,7 @@ from torch import Tensor
 from cxrlib.artifacts import append_log, differences_between, trim_log, write_csv
 from cxrlib.checkpoints import load_state, save_state, save_tensors
 from cxrlib.errors import InputError
+from cxrlib.gan.processes import join_processes
 from cxrlib.gan.settings import FEWEST_FILMS, GanSettings
 from cxrlib.gan.snapshots import (
     SNAPSHOT_COLUMNS,
@@ -29,7 +30,6 @@ from cxrlib.gan.snapshots import (
 )
 from cxrlib.gan.stepping import Networks, Stepper, new_networks
 from cxrlib.gan.tensorboard_log import TensorBoardLog
-from cxrlib.reproducibility import pick_device
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,8 @@ class Run:
         self.settings, self.folder, self.seed, self.fingerprint = settings, folder, seed, fingerprint
         self.judge, self.progress = judge, progress
         self.results = ("generator", "discriminator") if keep_discriminator else ("generator",)
-        self.device = pick_device()
+        self.processes = join_processes()
+        self.device = self.processes.device
         device_films = torch.from_numpy(np.array(films)).to(self.device)
         self.steps = max(1, math.ceil(total_images / settings.batch_size))
         self.total_images = self.steps * settings.batch_size
@@ -110,7 +111,7 @@ class Run:
             1, round(settings.checkpoint_images / settings.batch_size / self.row_steps)
         )
         self.state = State(**new_networks(device_films, settings, seed, start))
-        self.stepper = Stepper(self.state, device_films, settings, seed)
+        self.stepper = Stepper(self.state, device_films, settings, seed, self.processes)
 
     @property
     def checkpoint(self) -> Path:
@@ -131,8 +132,17 @@ class Run:
         return "held-out KID" if self.state.chosen["kid"] is not None else "last"
 
     def train(self) -> None:
-        """Go on from the checkpoint, or from the start, to the last image; then write the results."""
+        """Go on from the checkpoint, or from the start, to the last image; then write the results.
+
+        Of several processes all take the steps, and the first alone writes.
+        """
+        if not self.processes.first:
+            self.processes.wait()
+            self._load_checkpoint()
+            self._train(None)
+            return
         self._resume()
+        self.processes.wait()
         events = TensorBoardLog(self.folder / "tensorboard", self._logged_rows())
         try:
             self._train(events)
@@ -140,7 +150,7 @@ class Run:
             events.close()
         self._write_results()
 
-    def _train(self, events: TensorBoardLog) -> None:
+    def _train(self, events: TensorBoardLog | None) -> None:
         began, seconds_before = time.monotonic(), self.state.seconds
         before = (self.state.images, self.state.seconds)
         while self.state.images < self.total_images:
@@ -156,6 +166,8 @@ class Run:
             if bad or (bad := [f"weights of the {name}" for name in self.state.not_finite()]):
                 self._roll_back(", ".join(bad))
                 before = (self.state.images, self.state.seconds)
+                continue
+            if events is None:
                 continue
             at_checkpoint = steps_done % self.checkpoint_steps == 0
             if at_checkpoint or steps_done == self.steps:
@@ -244,6 +256,10 @@ class Run:
                 f"back to its last checkpoint {MOST_ROLLBACKS} times, each time with other random draws and half the "
                 f"learning rate; lower gan.learning_rate or raise gan.r1_weight. The checkpoint is intact."
             )
+        if not self.processes.first:
+            self.processes.wait()
+            self._load_checkpoint()
+            return
         self._load_checkpoint()
         self.state.rollbacks, self.state.seconds = rollbacks, seconds
         optimisers = (self.state.generator_optimiser, self.state.discriminator_optimiser)
@@ -251,6 +267,7 @@ class Run:
             for group in optimiser.param_groups:
                 group["lr"] = rate / 2**rollbacks
         self._save_checkpoint()
+        self.processes.wait()
         trim_log(self.log, lambda line: int(line["images"]) <= self.state.images)
         logger.warning(
             "%s: %s not finite at %d images; rollback %d of %d to %d images",

@@ -13,6 +13,7 @@ from cxrlib.data.held_out import held_out_rows
 from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
 from cxrlib.gan.drawing import is_out_of_memory
+from cxrlib.gan.processes import join_processes
 from cxrlib.gan.quality import describe_features, features_network, film_extractor
 from cxrlib.gan.run import Progress, Run
 from cxrlib.gan.settings import GanSettings
@@ -39,8 +40,9 @@ def train_generator(
     role's films; `generator_films` says which are held out. With `gan.initialise_from: public` the hospital's
     generators start from the public one, which is trained first if need be. A `variant` of the study differs from the
     generator of the same label and fold in one setting, for a comparison. `progress(images, total_images, facts)` is
-    called at every row of the log. Returns the record; raises `InputError` if films are missing or too few, if memory
-    or disk are full, if there is a checkpoint of other settings, or if the losses diverge.
+    called at every row of the log. Of several processes started by `torchrun`, the first alone writes and reports.
+    Returns the record; raises `InputError` if films are missing or too few, if memory or disk are full, if there is a
+    checkpoint of other settings, or if the losses diverge.
     """
     gan = _settings_of(study, label, fold, variant)
     films = generator_films(study, label, fold)
@@ -54,7 +56,8 @@ def train_generator(
     settings, inputs = _identity(study, gan, label, fold, variant, films, start)
     if is_finished(record, settings, inputs, force):
         return read_json(record)
-    if force:
+    processes = join_processes()
+    if force and processes.first:
         start_afresh(folder)
     with deterministic(study.threads_per_job), _memory_errors_explained(folder, gan):
         seed = (study.seed, "gan", label, fold)
@@ -66,8 +69,10 @@ def train_generator(
             keep_discriminator=fold == "public",
         )  # fmt: skip
         run.train()
-    _write_record(study, run, record, settings, inputs, films, start)
-    run.checkpoint.unlink(missing_ok=True)
+    if processes.first:
+        _write_record(study, run, record, settings, inputs, films, start)
+        run.checkpoint.unlink(missing_ok=True)
+    processes.wait()
     return read_json(record)
 
 
