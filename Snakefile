@@ -22,6 +22,7 @@ wildcard_constraints:
     role="|".join(ROLES),
     label="|".join(LABELS),
     fold=r"all|public|fold\d+",
+    variant="|".join(study.gan.comparisons) or "none",
     arm="|".join(study.classifier_arms),
     seed=r"\d+",
     chapter="|".join(CHAPTERS),
@@ -62,6 +63,10 @@ all_generators = [
 all_synthetic = [
     record for fold in study.generator_folds if fold != "public" for record in synthetic_sets(fold)
 ]
+all_variants = [str(results.generator_record(*names)) for names in study.generator_variants]
+all_comparisons = [str(results.comparisons_record)] if study.gan.comparisons else []
+
+
 def code(*patterns):
     """Source files whose change makes tables, chapters or pages obsolete; trained networks stay."""
     found = {path for pattern in patterns for path in REPOSITORY.glob(pattern)}
@@ -70,7 +75,7 @@ def code(*patterns):
 
 chapter_needs = {
     "01_data": [str(results.films_record)],
-    "02_gan_training": [*all_generators, *all_synthetic, str(results.quality_record)],
+    "02_gan_training": [*all_generators, *all_synthetic, str(results.quality_record), *all_comparisons],
     "03_synthesis_review": [*all_synthetic, str(results.quality_record)],
     "04_classifier_training": finished_classifiers(study.classifier_arms),
     "05_results": [str(results.tables_record), str(results.explanations_record)],
@@ -137,6 +142,19 @@ rule generator:
         "{stage} train-gan {given} --label {wildcards.label} --fold {wildcards.fold} > {log:q} 2>&1"
 
 
+rule variant:
+    input:
+        lambda wildcards: generator_inputs(wildcards) if wildcards.variant != "random-start" else audited,
+    output:
+        f"{where}/gan/{{label}}/{{fold}}-{{variant}}/config.json",
+    log:
+        f"{where}/logs/gan-{{label}}-{{fold}}-{{variant}}.log",
+    threads: study.threads_per_job
+    shell:
+        "{stage} train-gan {given} --label {wildcards.label} --fold {wildcards.fold} --variant {wildcards.variant} "
+        "> {log:q} 2>&1"
+
+
 rule synthetic:
     input:
         f"{where}/gan/{{label}}/{{fold}}/config.json",
@@ -176,6 +194,20 @@ rule quality:
     threads: study.threads_per_job
     shell:
         "{stage} measure-quality {given} > {log:q} 2>&1"
+
+
+rule comparisons:
+    input:
+        str(results.generator_record(study.gan.comparison_label, "all")),
+        all_variants,
+        audited,
+    output:
+        str(results.comparisons_record),
+    log:
+        f"{where}/logs/comparisons.log",
+    threads: study.threads_per_job
+    shell:
+        "{stage} compare-generators {given} > {log:q} 2>&1"
 
 
 rule tables:

@@ -27,7 +27,12 @@ HEADLESS = "CXR_HEADLESS"
 # What each chapter reads, besides what the chapters before it read; paths inside `results/<study>/`.
 READS = {
     "01_data": ("data/*/audit.json", "data/audit.json", "tables/films.json"),
-    "02_gan_training": ("gan/*/*/config.json", "synthetic/*/*/audit.json", "tables/quality.json"),
+    "02_gan_training": (
+        "gan/*/*/config.json",
+        "synthetic/*/*/audit.json",
+        "tables/quality.json",
+        "tables/comparisons.json",
+    ),
     "03_synthesis_review": ("review/*/worklist.csv", "review/*/events/*.jsonl"),
     "04_classifier_training": ("classifier/*/*/*/config.json",),
     "05_results": ("tables/*.json", "explanations/explanations.json"),

@@ -56,7 +56,8 @@ def _progress(what: str) -> Callable[[int, int, dict[str, Any]], None]:
         state["said"] = now
         worked = done - state["first"]
         left = f", {(now - state['started']) / worked * (total - done):.0f} s left" if worked > 0 else ""
-        details = "".join(f", {name} {value}" for name, value in (facts or {}).items())
+        shown = {name: value for name, value in (facts or {}).items() if value is not None and name != "seconds_left"}
+        details = "".join(f", {name} {value}" for name, value in shown.items())
         logging.getLogger("cxr").info("%s: %d of %d%s%s", what, done, total, left, details)
 
     return report
@@ -142,15 +143,22 @@ def film_tables(study: StudyName, force: Force = False) -> None:
 
 
 @app.command()
-def train_gan(study: StudyName, label: Label, fold: Fold = "all", force: Force = False) -> None:
-    """Train the generator of one label and fold."""
+def train_gan(
+    study: StudyName,
+    label: Label,
+    fold: Fold = "all",
+    variant: Annotated[str, typer.Option(help="one of gan.comparisons: random-start, no-augmentation")] = "",
+    force: Force = False,
+) -> None:
+    """Train the generator of one label and fold, or a variant of it for a comparison."""
     from cxrlib.gan.training import train_generator
     from cxrlib.study import load_study
 
     loaded = load_study(study)
     _one_of(label, ("negative", "positive"), "--label")
     _one_of(fold, loaded.generator_folds, "--fold")
-    train_generator(loaded, label, fold, force=force, progress=_progress(f"generator {label} {fold}"))
+    what = _progress(f"generator {label} {fold} {variant}".rstrip())
+    train_generator(loaded, label, fold, variant=variant, force=force, progress=what)
 
 
 @app.command()
@@ -191,6 +199,15 @@ def measure_quality(study: StudyName, force: Force = False) -> None:
     from cxrlib.tables import measure_quality as measure
 
     measure(load_study(study), force=force)
+
+
+@app.command()
+def compare_generators(study: StudyName, force: Force = False) -> None:
+    """Compare the generator with those trained from a random start or without augmentation."""
+    from cxrlib.study import load_study
+    from cxrlib.tables import compare_generators as compare
+
+    compare(load_study(study), force=force)
 
 
 @app.command()

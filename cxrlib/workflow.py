@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 STAGES = ("data", "generators", "synthetic films", "classifiers", "tables", "chapters", "book")
 # What may change without making finished films, generators or classifiers obsolete.
 HARMLESS_KEYS = (
-    "title", "summary", "classifier.arms", "classifier.doses", "classifier.seeds", "review",
+    "title", "summary", "gan.comparisons", "gan.comparison_label", "classifier.arms", "classifier.doses",
+    "classifier.seeds", "review",
     *(f"data.{role}.publishable" for role in ROLES),
 )  # fmt: skip
 TYPICAL_PUBLIC_FILMS = 5000
@@ -72,18 +73,17 @@ def _film_jobs(study: Study) -> Iterator[Job]:
         yield Job("data", f"films · {role}", results.data_record(role), 5)
     yield Job("data", "audit · copies", results.audit_record, 5)
     pixels = (study.gan.resolution / 64) ** 2 * study.gan.channel_base / 1024
-    for fold in study.generator_folds:
+    generators = [(label, fold, "") for fold in study.generator_folds for label in LABELS]
+    for label, fold, variant in (*generators, *study.generator_variants):
         images = study.gan.public_images if fold == "public" else study.gan.total_images
-        for label in LABELS:
-            folder = results.generator(label, fold)
-            record = results.generator_record(label, fold)
-            name = f"generator · {label} · {fold}"
-            yield Job("generators", name, record, 4 + images * pixels / 43, folder / "log.csv", "images", images)
-            if fold != "public":
-                effort = 4 + study.synthesis.images_per_label * pixels / 500
-                yield Job(
-                    "synthetic films", f"synthesis · {label} · {fold}", results.synthetic_record(label, fold), effort
-                )
+        snapshots = max(1, images / study.gan.checkpoint_images)
+        effort = 5 + images * pixels / 43 + snapshots * (study.gan.resolution / 64) ** 2
+        log = results.generator(label, fold, variant) / "log.csv"
+        name = " · ".join(filter(None, ("generator", label, fold, variant)))
+        yield Job("generators", name, results.generator_record(label, fold, variant), effort, log, "images", images)
+        if fold != "public" and not variant:
+            effort = 4 + study.synthesis.images_per_label * pixels / 500
+            yield Job("synthetic films", f"synthesis · {label} · {fold}", results.synthetic_record(label, fold), effort)
 
 
 def _classifier_jobs(study: Study) -> Iterator[Job]:
@@ -116,6 +116,8 @@ def _closing_jobs(study: Study) -> Iterator[Job]:
     results = study.results
     yield Job("tables", "tables of the films", results.films_record, 10)
     yield Job("tables", "quality of the synthetic films", results.quality_record, 10)
+    if study.gan.comparisons:
+        yield Job("tables", "comparison of generators", results.comparisons_record, 15)
     yield Job("tables", "tables", results.tables_record, 10)
     yield Job("tables", "what the classifiers looked at", results.explanations_record, 15)
     for chapter in CHAPTERS:

@@ -2,7 +2,15 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from cxrlib.settings import Settings
 
@@ -52,6 +60,25 @@ class GanSettings(Settings):
     held_out_percent: int = Field(default=20, ge=0, le=50)
     comparisons: tuple[Comparison, ...] = ()
     comparison_label: Literal["negative", "positive"] = "negative"
+
+    @model_validator(mode="after")
+    def _comparisons_differ_from_the_standard(self) -> "GanSettings":
+        if self.comparisons and not self.held_out_percent:
+            raise ValueError(
+                f"comparisons: found {', '.join(self.comparisons)} with held_out_percent: 0; generators are compared "
+                "by films held out from their training, so hold some out or compare none"
+            )
+        if "random-start" in self.comparisons and self.initialise_from == "random":
+            raise ValueError(
+                "comparisons: found random-start with initialise_from: random, which every generator has then; "
+                "take it out, or set initialise_from: public"
+            )
+        if "no-augmentation" in self.comparisons and not self.augmentations:
+            raise ValueError(
+                "comparisons: found no-augmentation with augmentations: [], which every generator has then; "
+                "take it out, or name augmentations"
+            )
+        return self
 
     @field_validator("resolution")
     @classmethod

@@ -1,0 +1,103 @@
+"""What a start from public films and augmentation change: generators of one label and fold, one thing different."""
+
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.artifacts import is_finished, read_json, write_csv, write_record
+from cxrlib.data.images import ImageSet
+from cxrlib.errors import InputError
+from cxrlib.evaluation.uncertainty import wilson_interval
+from cxrlib.gan.copy_search import CopySearch
+from cxrlib.gan.drawing import draw_films
+from cxrlib.gan.memorisation import COPY_SETTINGS, find_copies
+from cxrlib.gan.networks import load_generator
+from cxrlib.gan.quality import film_extractor
+from cxrlib.gan.snapshots import SNAPSHOT_COLUMNS
+from cxrlib.gan.training import generator_films
+from cxrlib.reproducibility import deterministic, seed_for
+from cxrlib.study import Study
+
+STANDARD = "standard"
+# Enough to tell 2 % of copies from 6 %, few enough for one core.
+MOST_FILMS = 400
+
+
+def compare_generators(study: Study, *, force: bool = False) -> dict[str, Any]:
+    """Write `tables/comparisons.csv`: the study's generator and its variants, trained as long on the same films.
+
+    One row per variant (`standard`, `random-start`, `no-augmentation`) and snapshot: kernel distance to the same
+    held-out films, with its interval, and which snapshot was chosen. In the rows of chosen snapshots `flag_rate`, with
+    Wilson's interval, is the share of their films that come too near to a training film; films of equal seeds, no more
+    than the study draws. Returns the record; raises `InputError` if the study has no comparisons.
+    """
+    if not study.gan.comparisons:
+        raise InputError(f"study {study.name} compares no generators: gan.comparisons is empty")
+    started = time.perf_counter()
+    films = min(MOST_FILMS, study.synthesis.images_per_label)
+    settings, inputs = _what_decides(study, films)
+    record = study.results.comparisons_record
+    if is_finished(record, settings, inputs, force):
+        return read_json(record)
+    write_csv(study.results.table("comparisons"), _comparisons(study, films))
+    write_record(record, settings, inputs, time.perf_counter() - started, label=_label(study), films=films)
+    return read_json(record)
+
+
+def _label(study: Study) -> str:
+    return study.gan.comparison_label
+
+
+def _compared(study: Study) -> dict[str, str]:
+    """The variants by the names that they have in the table."""
+    return {STANDARD: "", **{variant: variant for _, _, variant in study.generator_variants}}
+
+
+def _comparisons(study: Study, films: int) -> pd.DataFrame:
+    label, known = _label(study), generator_films(study, _label(study), "all")
+    search = CopySearch(known.training.images, film_extractor(study))
+    parts = []
+    for name, variant in _compared(study).items():
+        rows = pd.read_csv(study.results.generator(label, "all", variant) / "snapshots.csv")
+        rows = rows[[column for column in SNAPSHOT_COLUMNS if column not in ("recall", "nearest_pair")]]
+        flags = wilson_interval(_flagged(study, variant, films, known.training, known.held_out, search), films)
+        for column, value in (("flag_rate", flags.estimate), ("flag_low", flags.low), ("flag_high", flags.high)):
+            rows.loc[rows["chosen"], column] = round(value, 5)
+        parts.append(rows.assign(variant=name))
+    table = pd.concat(parts, ignore_index=True)
+    return table[["variant", *(column for column in table.columns if column != "variant")]]
+
+
+def _flagged(study: Study, variant: str, films: int, training: ImageSet, held_out: ImageSet, search: CopySearch) -> int:
+    """How many films of the variant's chosen snapshot are too near to a training film."""
+    generator, _ = load_generator(study.results.generator(_label(study), "all", variant))
+    seeds = [seed_for(study.seed, "comparison", index) for index in range(films)]
+    drawn = np.empty((films, study.gan.resolution, study.gan.resolution), np.uint8)
+    with deterministic(study.threads_per_job):
+        draw_films(generator, seeds, study.synthesis.truncation, drawn)
+        copies = find_copies(
+            drawn, training.images, training_patients=training.manifest["patient_id"].to_numpy(str),
+            held_out_films=held_out.images, held_out_patients=held_out.manifest["patient_id"].to_numpy(str),
+            features=film_extractor(study), search=search,
+        )  # fmt: skip
+    return int(copies.flagged.sum())
+
+
+def _what_decides(study: Study, films: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    label, inputs = _label(study), {}
+    for name, variant in _compared(study).items():
+        path = study.results.generator_record(label, "all", variant)
+        if not path.exists():
+            option = f" --variant {variant}" if variant else ""
+            raise InputError(
+                f"{path.parent}: no finished generator there; run "
+                f"`cxr train-gan {study.name} --label {label}{option}` first"
+            )
+        inputs[f"{name}_sha256"] = read_json(path)["generator_sha256"]
+    settings = {
+        "seed": study.seed, "label": label, "comparisons": list(study.gan.comparisons), "films": films,
+        "truncation": study.synthesis.truncation, "copies": COPY_SETTINGS,
+    }  # fmt: skip
+    return settings, inputs
