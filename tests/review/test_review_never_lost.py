@@ -1,6 +1,7 @@
 """An acknowledged answer is on the disk, whatever happens next; what can't be stored is said."""
 
 import errno
+import fcntl
 import json
 import os
 import resource
@@ -165,3 +166,22 @@ def test_the_disk_has_the_line_and_the_name_before_the_answer_is_acknowledged(tm
     calls.clear()
     give(session, 2)
     assert calls == ["folder", "write", "file", "write", "file"]
+
+
+def test_where_a_drive_keeps_data_in_memory_it_is_told_to_write_them(tmp_path, monkeypatch):
+    """As on macOS, whose fsync does not empty the drive's memory."""
+    calls = []
+    fsync = os.fsync
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", lambda handle, command: calls.append(command) or fsync(handle))
+    session = ReadingSession(tmp_path, small_protocol(tmp_path), "anna")
+    calls.clear()
+    give(session, 2)
+    assert calls == [51, 51, 51]
+
+    def refuses(*_):
+        raise OSError(errno.ENOTSUP, "not on this file system")
+
+    monkeypatch.setattr(fcntl, "fcntl", refuses)
+    give(session)
+    assert session.done == 3

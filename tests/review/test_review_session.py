@@ -1,8 +1,12 @@
 """Which task comes next, what is stored of an answer, and what a reader is told."""
 
 import json
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from small_reading import answers_to, small_protocol
 
 from cxrlib.errors import InputError
@@ -231,3 +235,44 @@ def test_a_protocol_that_was_drawn_anew_is_said_and_nothing_is_stored(protocol):
     with pytest.raises(InputError, match="drawn anew"):
         give(session)
     assert session.done == 0
+
+
+MOVES = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["answer", "again", "undo", "reload"])), max_size=25)
+
+
+@given(MOVES)
+@example([(0, "answer")] * 4 + [(1, "undo"), (2, "reload"), (0, "answer"), (2, "answer"), (2, "undo"), (1, "reload")])
+@settings(max_examples=30, deadline=None)
+def test_whatever_three_windows_do_what_was_acknowledged_stands(moves):
+    """Three windows of one reader answer, send again, undo and reload in any order; a notebook keeps what they were
+    told. At the end the log says what the notebook says, and so does a window opened anew."""
+    with tempfile.TemporaryDirectory() as folder:
+        protocol = small_protocol(Path(folder))
+        windows = [open_session(protocol) for _ in range(3)]
+        shown = [window.current for window in windows]
+        notebook = {}
+        for number, (place, move) in enumerate(moves):
+            window, task = windows[place], shown[place]
+            comment = f"move {number}"
+            try:
+                if move == "reload":
+                    windows[place] = open_session(protocol)
+                elif move == "undo":
+                    del notebook[window.undo_last().task_id]
+                else:
+                    said = {**answers_to(task), "comment": comment} if task.block == "A" else answers_to(task)
+                    window.answer(task.task_id, said, seconds=1)
+                    assert task.task_id not in notebook
+                    notebook[task.task_id] = comment if task.block == "A" else None
+            except InputError:
+                # Refused: nothing may have changed, which the end of the test shows.
+                pass
+            if move != "again":
+                shown[place] = windows[place].current
+        standing = {
+            event["task_id"]: event["answers"].get("comment") for event in current_answers(read_events(Path(folder)))
+        }
+        assert standing == notebook
+        again = open_session(protocol)
+        assert again.done == len(notebook)
+        assert again.current == next(task for task in again.tasks if task.task_id not in notebook)
