@@ -26,13 +26,14 @@ from pathlib import Path
 import check_book
 import nbformat
 import numpy as np
-import pandas as pd
 import pytest
+from drawn_reading import write_synthetic
 
 from cxrlib.data.audit import prepare_study
 from cxrlib.data.images import load_image_set
 from cxrlib.data.settings import LABELS
 from cxrlib.review.protocol import reading_fold
+from cxrlib.review.viewer import ReadingWidget, one_module
 from cxrlib.study import REPOSITORY, Study, load_study
 
 SCREEN = {"width": 1280, "height": 720}
@@ -42,6 +43,26 @@ READING = {
     "films_per_label_and_origin": 2, "repeat_percent": 12, "practice_films": 2, "pairs_per_label": 2, "copy_pairs": 3,
 }  # fmt: skip
 ROOT = ".cxr-reading"
+BARE_ADDRESS = "http://reading.test/"
+BARE_HTML = (
+    '<!doctype html><html lang="en"><title>Reading</title><link rel="icon" href="data:,">'
+    "<style>body { margin: 8px } {css}</style><div id='place'></div></html>"
+)
+BARE_START = """async source => {
+    const url = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
+    const { default: widget } = await import(url);
+    const heard = {};
+    const bytes = text => new DataView(Uint8Array.from(atob(text), letter => letter.charCodeAt(0)).buffer);
+    const deliver = replies => replies.forEach(
+        ([content, buffers]) => heard['msg:custom']?.forEach(listen => listen(content, buffers.map(bytes))));
+    const model = {
+        on: (name, listen) => (heard[name] ??= []).push(listen),
+        off: (name, listen) => { heard[name] = (heard[name] ?? []).filter(other => other !== listen); },
+        send: content => { window.toKernel(content).then(deliver); },
+    };
+    window.tellOfKernel = () => heard.comm_live_update.forEach(listen => listen());
+    window.closeWidget = widget.render({ model, el: document.getElementById('place') });
+}"""
 
 
 def require_chromium() -> None:
@@ -70,27 +91,11 @@ def study_to_read(write_study_in, folder: Path, **review: object) -> Study:
     """A tiny study in `folder` with films to read and nothing trained: its synthetic films are dimmed ones."""
     study = load_study(write_study_in(folder, review={**READING, **review}))
     prepare_study(study)
+    films = load_image_set(study, "hospital", study.gan.resolution)
     for label in LABELS:
-        _write_synthetic(study, label)
+        images = (films.images[films.manifest["label"] == label] * 0.8).astype(np.uint8)
+        write_synthetic(study, label, reading_fold(study), count=len(images), flagged=2, images=images)
     return study
-
-
-def _write_synthetic(study: Study, label: str) -> None:
-    """Films as a generator may leave them that was trained on all folds but the reading's: two are near copies."""
-    fold = reading_fold(study)
-    hospital = load_image_set(study, "hospital", study.gan.resolution)
-    seen = hospital.select((hospital.manifest["label"] == label) & (hospital.manifest["fold"] != fold))
-    place = study.results.synthetic(label, fold)
-    place.mkdir(parents=True)
-    np.save(place / "images.npy", (seen.images * 0.8).astype(np.uint8))
-    near = seen.manifest["image_id"].to_numpy()
-    table = pd.DataFrame({"image_id": [f"{label}-{fold}-{row:06d}" for row in range(len(near))], "label": label})
-    table = table.assign(
-        seed=range(len(near)), truncation=1.0, generator_sha256="0" * 64, nearest_image_id=near, nearest_distance=9.0,
-        nearest_feature_id=near, feature_distance=9.0, flagged=np.arange(len(near)) < 2,
-    )  # fmt: skip
-    table.to_csv(place / "manifest.csv", index=False)
-    study.results.synthetic_record(label, fold).write_text("{}", encoding="utf-8")
 
 
 def write_notebook(folder: Path, study: Study, reader: str, name: str = "reading") -> Path:
@@ -192,6 +197,44 @@ def jupyterlab(folder: Path) -> Iterator[Server]:
     ]  # fmt: skip
     with served(folder, command, token=token, port=port) as server:
         yield server
+
+
+class BarePage:
+    """A page with nothing but a reading, whose kernel is this process: quick, and it may be made to fail.
+
+    `silent`: the kernel gets messages and says nothing. `sent`: what the browser said, oldest first.
+    """
+
+    def __init__(self, context: object, widget: ReadingWidget) -> None:
+        self.page, self.widget, self.silent = context.new_page(), widget, False
+        self.sent: list[dict] = []
+        self.wrong: list[str] = []
+        self._replies: list = []
+        widget.send = lambda content, buffers=None: self._replies.append(
+            (content, [base64.b64encode(buffer).decode() for buffer in buffers or []])
+        )
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.expose_function("toKernel", self._receive)
+        body = BARE_HTML.replace("{css}", ReadingWidget._css)
+        self.page.route(BARE_ADDRESS, lambda route: route.fulfill(body=body, content_type="text/html; charset=utf-8"))
+
+    def open(self) -> "Reader":
+        """Load the page, or load it again; returns a reader in front of it."""
+        self.page.goto(BARE_ADDRESS)
+        self.page.evaluate(BARE_START, one_module())
+        return Reader(self.page, seconds=20)
+
+    def _receive(self, content: dict) -> list:
+        self.sent.append(content)
+        self._replies = []
+        if not self.silent:
+            self.widget._receive(None, content, [])
+        return self._replies
+
+    def lose_kernel(self) -> None:
+        """As JupyterLab tells a widget whose kernel has died."""
+        self.silent = True
+        self.page.evaluate("tellOfKernel()")
 
 
 class Reader:

@@ -9,7 +9,7 @@ import { FilmTools } from "./viewer_tools.js";
 
 const TASKS_KEPT = 4;
 const PAN_STEP = 40; // CSS pixels
-const AGAIN = "If it was restarted, run the cell again or reload the page: the reading goes on here.";
+const AGAIN = "un the cell again or reload the page: the reading goes on at this film.";
 
 class Reading {
   constructor(model, root) {
@@ -159,8 +159,10 @@ class Reading {
       this.phase = "reading";
       this.say("", "Send again");
     }
-    const what = gone ? "The connection to the notebook is lost." : "The notebook doesn't answer.";
-    this.parts.connection.textContent = `${what} ${this.task ? "Your answer is still here. " : ""}${AGAIN}`;
+    const kept = this.task ? "Your answer is still here. " : "";
+    this.parts.connection.textContent = gone
+      ? `The connection to the kernel is lost. ${kept}R${AGAIN}`
+      : `The kernel doesn't answer; it may be busy. ${kept}If it was restarted, r${AGAIN}`;
     this.parts.connection.hidden = false;
     if (this.phase === "waiting" && !gone) this.hello();
   }

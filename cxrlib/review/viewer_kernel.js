@@ -7,14 +7,18 @@ export class Kernel {
   // `hooks.received(message, buffers)`; `hooks.silent(gone)` when no reply came, `gone` if none can come any more;
   // `hooks.back()` at the first sign of life after that; `hooks.idle()` tells whether now is a time to ask.
   constructor(model, hooks) {
-    Object.assign(this, { model, hooks, quiet: false });
+    Object.assign(this, { model, hooks, quiet: false, gone: false });
     this.receive = (message, buffers) => {
       clearTimeout(this.waiting);
       if (this.quiet) hooks.back();
-      this.quiet = false;
+      this.quiet = this.gone = false;
       hooks.received(message, buffers);
     };
-    this.liveChanged = () => model.get?.("comm_live") === false || this.unheard(true);
+    // Told when the kernel goes, and when it comes back; an answer tells which.
+    this.liveChanged = () => {
+      this.unheard(true);
+      this.send({ kind: "ping" });
+    };
     model.on("msg:custom", this.receive);
     model.on("comm_live_update", this.liveChanged);
     this.pings = setInterval(() => hooks.idle() && !document.hidden && this.send({ kind: "ping" }), 1000 * PING_SECONDS);
@@ -40,7 +44,8 @@ export class Kernel {
   unheard(gone) {
     clearTimeout(this.waiting);
     this.quiet = true;
-    this.hooks.silent(gone);
+    this.gone ||= gone;
+    this.hooks.silent(this.gone);
   }
 }
 
