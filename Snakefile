@@ -43,9 +43,24 @@ def synthetic_sets(fold):
     return [str(results.synthetic_record(label, fold)) for label in LABELS]
 
 
+# What readers decide comes before classifiers, where the study file says so.
+rejected = [str(results.rejected_record(study.review.protocol))] if study.synthesis.exclude_rejected else []
+simulated = (
+    [str(results.simulated_record(study.review.protocol, study.review.simulated_readers))]
+    if study.review.simulated_readers
+    else []
+)
+# Answers that came in since the last report make Chapter 3 anew.
+answers_of_people = sorted(
+    str(path)
+    for path in results.events(study.review.protocol).glob("*.jsonl")
+    if not path.name.startswith("simulated")
+)
+
+
 def classifier_inputs(wildcards):
     """All arms are trained and judged on audited films; only some are trained on synthetic ones besides."""
-    return audited + (synthetic_sets(wildcards.fold) if synthetic_percent(wildcards.arm) else [])
+    return audited + (synthetic_sets(wildcards.fold) + rejected if synthetic_percent(wildcards.arm) else [])
 
 
 def finished_classifiers(arms):
@@ -76,7 +91,7 @@ def code(*patterns):
 chapter_needs = {
     "01_data": [str(results.films_record)],
     "02_gan_training": [*all_generators, *all_synthetic, str(results.quality_record), *all_comparisons],
-    "03_synthesis_review": [*all_synthetic, str(results.quality_record)],
+    "03_synthesis_review": [*all_synthetic, str(results.quality_record), *simulated, *answers_of_people],
     "04_classifier_training": finished_classifiers(study.classifier_arms),
     "05_results": [str(results.tables_record), str(results.explanations_record)],
 }
@@ -167,6 +182,34 @@ rule synthetic:
     threads: study.threads_per_job
     shell:
         "{stage} synthesise {given} --label {wildcards.label} --fold {wildcards.fold} > {log:q} 2>&1"
+
+
+if simulated:
+
+    rule simulated_readings:
+        input:
+            audited,
+            all_synthetic,
+        output:
+            simulated,
+        log:
+            f"{where}/logs/simulated-readings.log",
+        shell:
+            "{stage} simulate-readings {given} > {log:q} 2>&1"
+
+
+if rejected:
+
+    rule rejected_films:
+        input:
+            audited,
+            all_synthetic,
+        output:
+            rejected,
+        log:
+            f"{where}/logs/rejected-films.log",
+        shell:
+            "{stage} reject-films {given} > {log:q} 2>&1"
 
 
 rule classifier:

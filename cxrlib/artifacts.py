@@ -127,6 +127,18 @@ class Results:
         """Folder with <reader>-<session>.jsonl: one file per reader and session, only ever appended to."""
         return self.review(protocol) / EVENTS
 
+    def simulated_record(self, protocol: str, readers: int) -> Path:
+        """That so many simulated readers have answered everything."""
+        return self.review(protocol) / f"simulated-{readers}.json"
+
+    def rejected(self, protocol: str) -> Path:
+        """Synthetic films that readers found not usable: label, fold, image_id, readers, against."""
+        return self.review(protocol) / "rejected.csv"
+
+    def rejected_record(self, protocol: str) -> Path:
+        """Whose answers decided which films are rejected, once and for all."""
+        return self.review(protocol) / "rejected.json"
+
     def table(self, name: str) -> Path:
         return self.root / "tables" / f"{name}.csv"
 

@@ -263,6 +263,40 @@ def review(
 
 
 @app.command()
+def readings(
+    study: StudyName,
+    csv: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write every answer and the tables there.")] = None,
+) -> None:
+    """Say what readers have said so far; bring the tables of the readings up to date."""
+    from rich.console import Console
+
+    from cxrlib.readings import report_readings
+    from cxrlib.study import load_study
+
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    for part in report_readings(load_study(study), csv):
+        console.print(part, markup=False, soft_wrap=isinstance(part, str))
+
+
+@app.command()
+def simulate_readings(study: StudyName, force: Force = False) -> None:
+    """Let the study's simulated readers answer, for demonstration; without any, remove what they answered."""
+    from cxrlib.review.simulation import simulate_readings as simulate
+    from cxrlib.study import load_study
+
+    simulate(load_study(study), force=force, progress=_progress("simulated readings"))
+
+
+@app.command()
+def reject_films(study: StudyName, force: Force = False) -> None:
+    """Decide, once and for all, which synthetic films readers rejected (synthesis.exclude_rejected: true)."""
+    from cxrlib.review.rejection import freeze_rejected
+    from cxrlib.study import load_study
+
+    freeze_rejected(load_study(study), force=force)
+
+
+@app.command()
 def build_book(study: StudyName) -> None:
     """Build the Jupyter Book from the executed chapters."""
     from cxrlib.book import build_book as build

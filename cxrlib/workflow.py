@@ -21,6 +21,7 @@ from cxrlib.classifier.settings import has_network, synthetic_percent
 from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.errors import InputError
 from cxrlib.reproducibility import provenance
+from cxrlib.review.events import remove_simulated
 from cxrlib.study import REPOSITORY, Study
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Job:
 
 def jobs_of(study: Study) -> list[Job]:
     """Every job of a study, in the order of the stages."""
-    return [*_film_jobs(study), *_classifier_jobs(study), *_closing_jobs(study)]
+    return [*_film_jobs(study), *_reading_jobs(study), *_classifier_jobs(study), *_closing_jobs(study)]
 
 
 def _film_jobs(study: Study) -> Iterator[Job]:
@@ -84,6 +85,15 @@ def _film_jobs(study: Study) -> Iterator[Job]:
         if fold != "public" and not variant:
             effort = 4 + study.synthesis.images_per_label * pixels / 500
             yield Job("synthetic films", f"synthesis · {label} · {fold}", results.synthetic_record(label, fold), effort)
+
+
+def _reading_jobs(study: Study) -> Iterator[Job]:
+    results, review = study.results, study.review
+    if review.simulated_readers:
+        record = results.simulated_record(review.protocol, review.simulated_readers)
+        yield Job("tables", "simulated readers", record, 3)
+    if study.synthesis.exclude_rejected:
+        yield Job("tables", "films that readers rejected", results.rejected_record(review.protocol), 1)
 
 
 def _classifier_jobs(study: Study) -> Iterator[Job]:
@@ -154,6 +164,7 @@ def save_settings(study: Study, force: bool = False) -> None:
         study.results.provenance.unlink(missing_ok=True)
         for name in MADE_FOLDERS:
             start_afresh(study.results.root / name)
+        _forget_what_follows_from_readings(study)
         shutil.rmtree(study.build_folder, ignore_errors=True)
     elif file.exists():
         stored = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -167,6 +178,15 @@ def save_settings(study: Study, force: bool = False) -> None:
                 "Use --force to make the study afresh (readers' answers are kept), or give the study another name."
             )
     write_text(file, text)
+
+
+def _forget_what_follows_from_readings(study: Study) -> None:
+    """Simulated answers, and which films are rejected, are made again; what people answered is not, and stays."""
+    for folder in study.results.review(study.review.protocol).parent.glob("*/"):
+        remove_simulated(folder)
+        for pattern in ("simulated-*.json", "rejected.*"):
+            for path in folder.glob(pattern):
+                path.unlink()
 
 
 def save_provenance(study: Study) -> None:

@@ -11,9 +11,11 @@ from finished_study import trained
 from cxrlib.chapters import WIDGET_VIEW, run_chapter
 from cxrlib.data.settings import CovidxSource
 from cxrlib.guard.pages import NOT_SHOWN
+from cxrlib.readings import COLUMNS as READING_ANSWERS
 from cxrlib.study import load_study
 from cxrlib.tables import explain_study, make_film_tables, make_tables, measure_quality
 from cxrlib.tables.films import covidx_labels
+from cxrlib.tables.readings import COLUMNS as READING_COLUMNS
 
 PAGES = Path(__file__).resolve().parent.parent / "book"
 NOTEBOOKS = PAGES.parent / "notebooks"
@@ -51,6 +53,8 @@ def described() -> dict[str, list[str]]:
 def test_every_column_of_every_table_is_described_and_nothing_else(study, tmp_path):
     tables = {path.stem: pd.read_csv(path) for path in study.results.table("any").parent.glob("*.csv")}
     tables["covidx_labels"] = covidx_labels(_study_of_covidx_labels(study, tmp_path))
+    tables |= {name: pd.DataFrame(columns=list(columns)) for name, columns in READING_COLUMNS.items()}
+    tables["reading_answers"] = pd.DataFrame(columns=list(READING_ANSWERS))
     assert len(tables) > 20
     pages = described()
     assert sorted(pages) == sorted(tables)

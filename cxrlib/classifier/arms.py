@@ -113,7 +113,7 @@ def _synthetic_part(study: Study, arm: str, seed: int, fold: str, label: str) ->
     """The synthetic films of a label or, of a dose, a random part of them; a larger dose holds the smaller ones."""
 
     def load() -> ImageSet:
-        return load_synthetic(study, label, fold, study.gan.resolution)
+        return load_synthetic(study, label, fold, study.gan.resolution, rejected=False)
 
     labels, percent = load().labels, synthetic_percent(arm)
     rows = np.arange(len(labels))

@@ -187,6 +187,10 @@ def _what_decides(study: Study, arm: str, seed: int, fold: str) -> tuple[dict[st
     if arm in REBALANCED_ARMS:
         settings["synthetic_images_per_label"] = study.synthesis.images_per_label
     inputs["weights"] = identify_weights(study.classifier.weights, study.classifier.weights_sha256)
+    if synthetic_percent(arm) and study.synthesis.exclude_rejected:
+        problem, command = "readers have not decided which films to reject", f"reject-films {study.name}"
+        verdict = _upstream(study.results.rejected_record(study.review.protocol), problem, command)
+        inputs["rejected films"] = verdict["rejected_sha256"]
     for label in LABELS if synthetic_percent(arm) else ():
         problem = f"the synthetic {label} films of `{fold}` are not made"
         command = f"synthesise {study.name} --label {label} --fold {fold}"

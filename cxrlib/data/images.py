@@ -123,12 +123,15 @@ def _kept_rows(study: "Study", role: str, manifest: pd.DataFrame) -> np.ndarray 
     return ~manifest["image_id"].isin(excluded).to_numpy() if excluded else None
 
 
-def load_synthetic(study: "Study", label: str, fold: str, size: int, *, flagged: bool = False) -> ImageSet:
+def load_synthetic(
+    study: "Study", label: str, fold: str, size: int, *, flagged: bool = False, rejected: bool = True
+) -> ImageSet:
     """The synthetic films of a label and fold, resized to `size` if made at another resolution.
 
-    Without those flagged as too near to a film that the generator was trained on, unless `flagged` asks for all. The
-    manifest has the columns image_id, label, seed, truncation, generator_sha256, nearest_image_id, nearest_distance,
-    nearest_feature_id, feature_distance, flagged (bool). Raises `InputError` if they were not made.
+    Without those flagged as too near to a film that the generator was trained on, unless `flagged` asks for all; with
+    those that readers rejected, unless `rejected` is False, as it is where classifiers learn. The manifest has the
+    columns image_id, label, seed, truncation, generator_sha256, nearest_image_id, nearest_distance, nearest_feature_id,
+    feature_distance, flagged (bool). Raises `InputError` if they were not made.
     """
     if not study.results.synthetic_record(label, fold).exists():
         raise InputError(f"{study.results.synthetic(label, fold)}: no synthetic films; make them first")
@@ -138,9 +141,26 @@ def load_synthetic(study: "Study", label: str, fold: str, size: int, *, flagged:
         manifest[column] = pd.to_numeric(manifest[column])
     manifest["flagged"] = manifest.get("flagged", pd.Series("False", manifest.index)) == "True"
     films = ImageSet(manifest, _map_array(folder / "images.npy"))
-    if not flagged and manifest["flagged"].any():
-        films = films.select(~manifest["flagged"])
+    left_out = manifest["image_id"].isin([] if rejected else rejected_ids(study, label, fold))
+    if not flagged:
+        left_out |= manifest["flagged"]
+    if left_out.any():
+        films = films.select(~left_out)
     return films if films.images.shape[1] == size else ImageSet(films.manifest, resize_images(films.images, size))
+
+
+def rejected_ids(study: "Study", label: str, fold: str) -> list[str]:
+    """The synthetic films of a label and fold that readers rejected; none unless the study excludes them.
+
+    Raises `InputError` where it does and the readers' verdict is not there.
+    """
+    if not study.synthesis.exclude_rejected:
+        return []
+    path = study.results.rejected(study.review.protocol)
+    if not study.results.rejected_record(study.review.protocol).exists():
+        raise InputError(f"{path}: not there: readers have not decided yet; run `cxr reject-films {study.name}` first")
+    table = read_text_table(path)
+    return table[(table["label"] == label) & (table["fold"] == fold)]["image_id"].tolist()
 
 
 def masks_path(study: "Study", role: str, size: int, kind: str) -> Path:

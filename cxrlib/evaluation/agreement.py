@@ -7,9 +7,12 @@ almost all of them, AC1 does not, and so both are given.
 
 import numpy as np
 
+from cxrlib.evaluation.readers import exact_interval
 from cxrlib.evaluation.uncertainty import RESAMPLES, Interval, percentile_bounds
 
 NOT_ANSWERED = -1
+# Resamples of fewer films say nothing about others.
+FEWEST_FILMS = 10
 
 
 def rating_counts(ratings: np.ndarray, categories: int) -> np.ndarray:
@@ -32,40 +35,59 @@ def observed_agreement(counts: np.ndarray) -> np.ndarray:
 
 def fleiss_kappa(counts: np.ndarray) -> float:
     """Fleiss' κ (1971), of any number of readers a film; not a number where all answers are of one category."""
-    shares = (counts / counts.sum(axis=1, keepdims=True)).mean(axis=0)
-    return _beyond_chance(observed_agreement(counts).mean(), float((shares**2).sum()))
+    return float(_of_readers(counts, np.ones((1, len(counts))))[0, 1])
 
 
 def gwet_ac1(counts: np.ndarray) -> float:
-    """Gwet's AC1 (2008, British Journal of Mathematical and Statistical Psychology 61, eq. 4 to 6)."""
-    shares = (counts / counts.sum(axis=1, keepdims=True)).mean(axis=0)
-    chance = float((shares * (1 - shares)).sum() / (counts.shape[1] - 1))
-    return _beyond_chance(observed_agreement(counts).mean(), chance)
+    """Gwet's AC1 (2008, British Journal of Mathematical and Statistical Psychology 61, 29)."""
+    return float(_of_readers(counts, np.ones((1, len(counts))))[0, 2])
+
+
+def _of_readers(counts: np.ndarray, films: np.ndarray) -> np.ndarray:
+    """Observed agreement, Fleiss' κ and Gwet's AC1, (resamples, 3); `films` (resamples, films) says how often each
+    film counts."""
+    number = films.sum(axis=1)
+    observed = films @ observed_agreement(counts) / number
+    shares = films @ (counts / counts.sum(axis=1, keepdims=True)) / number[:, None]
+    by_chance = (shares**2).sum(axis=1), (shares * (1 - shares)).sum(axis=1) / (counts.shape[1] - 1)
+    return np.stack([observed, *(_beyond_chance(observed, chance) for chance in by_chance)], axis=1)
 
 
 def cohen_kappa(first: np.ndarray, second: np.ndarray, categories: int, *, weights: str = "none") -> float:
     """Cohen's κ of two columns of ratings (films,), where both answered.
 
     `weights`: "none" (1960), or "quadratic" for ordered categories (Cohen 1968): a disagreement then counts by the
-    square of the steps between the two. Not a number where all answers are of one category.
+    square of the steps between the two. Not a number where all answers are of one category, or where nobody answered.
     """
+    table = _table_of_two(first, second, categories)
+    return float(_of_two(table[None], weights)[0, 1]) if table.sum() else float("nan")
+
+
+def _table_of_two(first: np.ndarray, second: np.ndarray, categories: int) -> np.ndarray:
     both = (np.asarray(first) >= 0) & (np.asarray(second) >= 0)
     table = np.zeros((categories, categories))
     np.add.at(table, (np.asarray(first)[both], np.asarray(second)[both]), 1.0)
+    return table
+
+
+def _of_two(tables: np.ndarray, weights: str) -> np.ndarray:
+    """Share of equal answers, Cohen's κ and Gwet's AC1, (resamples, 3), from tables (resamples, K, K)."""
+    number, categories = tables.sum(axis=(1, 2)), tables.shape[1]
     steps = np.subtract.outer(np.arange(categories), np.arange(categories))
     cost = steps.astype(float) ** 2 if weights == "quadratic" else (steps != 0).astype(float)
-    if not table.sum():
-        return float("nan")
-    table /= table.sum()
-    expected = float((cost * np.outer(table.sum(axis=1), table.sum(axis=0))).sum())
-    return float(1 - (cost * table).sum() / expected) if expected > 0 else float("nan")
+    shares = tables / number[:, None, None]
+    first, second = shares.sum(axis=2), shares.sum(axis=1)
+    observed = np.trace(shares, axis1=1, axis2=2)
+    expected = np.einsum("rk,kl,rl->r", first, cost, second)
+    disagreement = (cost * shares).sum(axis=(1, 2))
+    kappa = 1 - np.divide(disagreement, expected, out=np.full(len(tables), np.nan), where=expected > 0)
+    means = (first + second) / 2
+    chance = (means * (1 - means)).sum(axis=1) / (categories - 1)
+    return np.stack([observed, kappa, _beyond_chance(observed, chance)], axis=1)
 
 
-def _beyond_chance(observed: float, chance: float) -> float:
-    return float((observed - chance) / (1 - chance)) if chance < 1 else float("nan")
-
-
-COEFFICIENTS = {"Fleiss' κ": fleiss_kappa, "Gwet's AC1": gwet_ac1}
+def _beyond_chance(observed: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    return np.divide(observed - chance, 1 - chance, out=np.full(len(observed), np.nan), where=chance < 1)
 
 
 def agreement_of_readers(
@@ -79,41 +101,43 @@ def agreement_of_readers(
     counts = rating_counts(ratings, categories)
     if not len(counts):
         return {}
-    measures = {"agreement": lambda of_films: float(observed_agreement(of_films).mean()), **COEFFICIENTS}
-    draws = np.random.default_rng(seed).integers(0, len(counts), (resamples, len(counts)))
-    values = np.array([[measure(counts[rows]) for measure in measures.values()] for rows in draws])
-    bounds = percentile_bounds(values, (-1.0, 1.0))
-    return {
-        name: Interval(measure(counts), float(low), float(high))
-        for (name, measure), (low, high) in zip(measures.items(), bounds, strict=True)
-    }
+    drawn = np.random.default_rng(seed).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), resamples)
+    estimates = _of_readers(counts, np.ones((1, len(counts))))[0]
+    names = ("agreement", "Fleiss' κ", "Gwet's AC1")
+    return _intervals(names, estimates, _of_readers(counts, drawn), len(counts))
 
 
 def agreement_of_two(
-    first: np.ndarray, second: np.ndarray, categories: int, *, seed: int, weights: str = "none",
-    resamples: int = RESAMPLES,
+    first: np.ndarray, second: np.ndarray, categories: int, *, seed: int, films: np.ndarray | None = None,
+    weights: str = "none", resamples: int = RESAMPLES,
 ) -> dict[str, Interval]:  # fmt: skip
     """Share of equal answers, Cohen's κ and Gwet's AC1 of two columns, with 95 % intervals over the films.
 
-    For two readers, for a reader and the truth, or for a reader's first and second answer. Empty without a film that
-    both columns answer.
+    For two readers, for a reader and the truth, or for a reader's first and second answer. `films` (answers,) names
+    the film of each answer where several readers gave some: a film is then drawn with all of its answers. Where every
+    film has one, the interval of the share is exact. Empty without an answer in both columns.
     """
     first, second = np.asarray(first), np.asarray(second)
     both = (first >= 0) & (second >= 0)
-    first, second = first[both], second[both]
-    if not len(first):
+    if not both.any():
         return {}
-
-    def measured(rows: np.ndarray) -> list[float]:
-        pair = np.stack([first[rows], second[rows]], axis=1)
-        kappa = cohen_kappa(pair[:, 0], pair[:, 1], categories, weights=weights)
-        return [float((pair[:, 0] == pair[:, 1]).mean()), kappa, gwet_ac1(rating_counts(pair, categories))]
-
-    draws = np.random.default_rng(seed).integers(0, len(first), (resamples, len(first)))
-    bounds = percentile_bounds(np.array([measured(rows) for rows in draws]), (-1.0, 1.0))
+    _, film = np.unique(np.arange(len(first))[both] if films is None else np.asarray(films)[both], return_inverse=True)
+    tables = np.zeros((film.max() + 1, categories, categories))
+    np.add.at(tables, (film, first[both], second[both]), 1.0)
+    number = len(tables)
+    drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), resamples)
+    values = _of_two(np.einsum("bf,fkl->bkl", drawn, tables), weights)
     names = ("agreement", "Cohen's κ" if weights == "none" else "Cohen's κ, weighted", "Gwet's AC1")
-    estimates = measured(np.arange(len(first)))
+    found = _intervals(names, _of_two(tables.sum(axis=0)[None], weights)[0], values, number)
+    if number == both.sum():
+        found["agreement"] = exact_interval(int((first == second)[both].sum()), number)
+    return found
+
+
+def _intervals(names: tuple[str, ...], estimates: np.ndarray, values: np.ndarray, films: int) -> dict[str, Interval]:
+    """Percentiles of the resamples; no interval where there are too few films for one."""
+    bounds = percentile_bounds(values, (-1.0, 1.0)) if films >= FEWEST_FILMS else np.full((len(names), 2), np.nan)
     return {
-        name: Interval(estimate, float(low), float(high))
+        name: Interval(float(estimate), float(low), float(high))
         for name, estimate, (low, high) in zip(names, estimates, bounds, strict=True)
     }

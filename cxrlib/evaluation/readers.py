@@ -36,6 +36,29 @@ def exact_interval(right: int, total: int, confidence: float = CONFIDENCE) -> In
     return Interval(right / total, float(found.low), float(found.high))
 
 
+def clustered_wilson(hits: np.ndarray, films: np.ndarray) -> Interval:
+    """Wilson's 95 % interval (1927) of the share of `hits` (answers,) where several answers are about one film.
+
+    The number of answers is divided by how much more the share varies from film to film than single answers would
+    (Dean & Pagano 2015, Survey Methodology 41, 279), at most down to the number of films. With one answer a film it is
+    Wilson's own. Not a number without answers.
+    """
+    hits, (_, film) = np.asarray(hits, float), np.unique(films, return_inverse=True)
+    total = len(hits)
+    if not total:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    share, each = float(hits.mean()), np.bincount(film)
+    number, most = len(each), total / len(each)
+    simple = share * (1 - share) / total
+    if simple and number > 1:
+        between = number / (number - 1) * ((np.bincount(film, hits) - share * each) ** 2).sum() / total**2
+        most = float(np.clip(between / simple, 1.0, most))
+    reach, count = stats.norm.ppf((1 + CONFIDENCE) / 2) ** 2, total / most
+    middle = (share + reach / (2 * count)) / (1 + reach / count)
+    half = np.sqrt(reach * (share * (1 - share) / count + reach / (4 * count**2))) / (1 + reach / count)
+    return Interval(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)))
+
+
 def equivalence_p(right: int, total: int, *, chance: float = CHANCE, margin: float = MARGIN) -> float:
     """The larger p of two one-sided exact tests, that the share lies above chance − margin and below chance + margin.
 
@@ -108,42 +131,42 @@ def over_readers(
 ) -> OverReaders:  # fmt: skip
     """The mean over readers of a measure, with intervals over readers and films, both drawn anew.
 
-    `measure(weights)` takes how often each film counts, (films,), and gives each reader's value, (readers,), not a
-    number where a reader has none. Films are drawn within `strata` (films,). Of n readers or films of a stratum n − 1
-    are drawn, so that the spread of few is not understated (Rao & Wu 1988, JASA 83, 231). With a single reader only
-    the films are drawn anew: what is found then holds for that reader.
+    `measure(weights)` takes how often each film counts, (resamples, films), and gives each reader's value, (resamples,
+    readers), not a number where a reader has none. Films are drawn within `strata` (films,). Of n readers or films of
+    a stratum n − 1 are drawn, so that the spread of few is not understated (Rao & Wu 1988, JASA 83, 231). With a
+    single reader only the films are drawn anew: what is found then holds for that reader.
     """
-    random, values = np.random.default_rng(seed), np.full(resamples, np.nan)
-    groups = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
-    for index in range(resamples):
-        weights = np.zeros(len(strata))
-        for rows in groups:
-            drawn = random.integers(0, len(rows), max(1, len(rows) - 1))
-            weights[rows] = np.bincount(drawn, minlength=len(rows)) * len(rows) / len(drawn)
-        chosen = random.integers(0, readers, max(1, readers - 1))
-        found = measure(weights)[chosen]
-        values[index] = np.nanmean(found) if not np.isnan(found).all() else np.nan
-    estimate = float(np.nanmean(measure(np.ones(len(strata)))))
+    random = np.random.default_rng(seed)
+    weights = np.zeros((resamples, len(strata)))
+    for stratum in np.unique(strata):
+        rows = np.flatnonzero(strata == stratum)
+        drawn = max(1, len(rows) - 1)
+        weights[:, rows] = random.multinomial(drawn, np.full(len(rows), 1 / len(rows)), resamples) * len(rows) / drawn
+    chosen = random.integers(0, readers, (resamples, max(1, readers - 1)))
+    values = _mean_of_known(np.take_along_axis(measure(weights), chosen, axis=1))
+    estimate = float(_mean_of_known(measure(np.ones((1, len(strata)))))[0])
     there = values[~np.isnan(values)]
-    bounds = [
+    outer, inner = (
         np.quantile(there, [(1 - width) / 2, (1 + width) / 2], method="weibull") if len(there) else (np.nan, np.nan)
         for width in (CONFIDENCE, 1 - 2 * SIGNIFICANCE)
-    ]
-    (low, high), (inner_low, inner_high) = bounds
-    return OverReaders(
-        Interval(estimate, float(low), float(high)), Interval(estimate, float(inner_low), float(inner_high)), readers
     )
+    return OverReaders(*(Interval(estimate, float(low), float(high)) for low, high in (outer, inner)), readers)
 
 
-def shares_by_reader(right: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """For `over_readers`: share of right answers, from `right` (readers, films) of 0, 1 and NaN (not answered)."""
-    answered, filled = ~np.isnan(right), np.nan_to_num(right)
+def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Means of the rows over what is a number."""
+    known = ~np.isnan(values)
+    return _divided(np.nan_to_num(values).sum(axis=1), known.sum(axis=1))
 
-    def measure(weights: np.ndarray) -> np.ndarray:
-        films = answered @ weights
-        return np.divide(filled @ weights, films, out=np.full(len(right), np.nan), where=films > 0)
 
-    return measure
+def _divided(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    return np.divide(upper, lower, out=np.full(np.shape(upper), np.nan), where=lower > 0)
+
+
+def means_by_reader(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """For `over_readers`: mean of `values` (readers, films), such as 1 for right and 0 for wrong; NaN is no answer."""
+    known, filled = (~np.isnan(values)).astype(float), np.nan_to_num(values)
+    return lambda weights: _divided(weights @ filled.T, weights @ known.T)
 
 
 def areas_by_reader(steps: np.ndarray, real: np.ndarray, number: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -152,7 +175,24 @@ def areas_by_reader(steps: np.ndarray, real: np.ndarray, number: int) -> Callabl
     on_step = (steps[:, :, None] == np.arange(number)).astype(float)
 
     def measure(weights: np.ndarray) -> np.ndarray:
-        found = [np.einsum("rfs,f->rs", on_step, weights * kind) for kind in (real, ~real)]
+        found = [np.einsum("rfs,bf->brs", on_step, weights * kind) for kind in (real, ~real)]
         return step_area(*found)
+
+    return measure
+
+
+def medians_by_reader(values: np.ndarray, highest: int) -> Callable[[np.ndarray], np.ndarray]:
+    """For `over_readers`: median of `values` (readers, films), whole numbers from 1 to `highest`; NaN is no answer.
+
+    Where half of the films lie below a step and half above, it is the middle between the two.
+    """
+    on_step = (values[:, :, None] == np.arange(1, highest + 1)).astype(float)
+
+    def measure(weights: np.ndarray) -> np.ndarray:
+        counts = np.einsum("rfs,bf->brs", on_step, weights)
+        up_to = _divided(np.cumsum(counts, axis=-1), counts.sum(axis=-1, keepdims=True) + 0 * counts)
+        half = 0.5 - 1e-9
+        lower, upper = (up_to < half).sum(axis=-1) + 1, (up_to <= 0.5 + 1e-9).sum(axis=-1) + 1
+        return np.where(counts.sum(axis=-1) > 0, (lower + upper) / 2, np.nan)
 
     return measure

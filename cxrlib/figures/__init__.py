@@ -4,6 +4,7 @@ from cxrlib.figures.curves import curves, decision_curve, operating_point, relia
 from cxrlib.figures.data import appearance, border_map, film_flow, film_map, intensity_histograms, shortcut_areas
 from cxrlib.figures.explanations import LookedAt, attention_gallery, attention_shares, real_and_synthetic
 from cxrlib.figures.films import FilmRow, annotated_films, film_pairs, film_sheet
+from cxrlib.figures.readings import artefact_map, reader_accuracy, reader_realism, reader_steps, reading_time
 from cxrlib.figures.results import (
     confusion_matrices,
     differences,
@@ -12,7 +13,7 @@ from cxrlib.figures.results import (
     seed_dots,
     subgroups,
 )
-from cxrlib.figures.style import METRIC_NAMES, WIDTH_INCHES, panels, style
+from cxrlib.figures.style import METRIC_NAMES, WIDTH_INCHES, note, panels, style
 from cxrlib.figures.training import composition, quality_intervals, training_curves
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "LookedAt",
     "annotated_films",
     "appearance",
+    "artefact_map",
     "attention_gallery",
     "attention_shares",
     "border_map",
@@ -36,10 +38,15 @@ __all__ = [
     "film_pairs",
     "film_sheet",
     "intensity_histograms",
+    "note",
     "operating_point",
     "panels",
     "paper_beside",
     "quality_intervals",
+    "reader_accuracy",
+    "reader_realism",
+    "reader_steps",
+    "reading_time",
     "real_and_synthetic",
     "reliability",
     "seed_dots",

@@ -93,3 +93,5 @@ class SynthesisSettings(Settings):
 
     images_per_label: PositiveInt = 10_000
     truncation: float = Field(default=1.0, gt=0, le=1)
+    # Classifiers do without the films that most readers called not usable: the reading then comes before them.
+    exclude_rejected: bool = False

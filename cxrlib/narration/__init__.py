@@ -16,6 +16,7 @@ from cxrlib.narration.explained import failure_rows, figure_two
 from cxrlib.narration.film_facts import data_records, film_sentences
 from cxrlib.narration.findings import results_facts, training_facts
 from cxrlib.narration.generators import believed, compared_with, fidelity, nearness, variety
+from cxrlib.narration.readings import tell_readings
 from cxrlib.narration.words import (
     film_counts,
     glue_all,
@@ -63,6 +64,7 @@ __all__ = [
     "show",
     "synthetic_origin",
     "synthetic_row",
+    "tell_readings",
     "training_facts",
     "variety",
     "with_interval",

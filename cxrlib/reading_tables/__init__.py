@@ -14,6 +14,14 @@ from cxrlib.reading_tables.data import (
     unreadable,
     views,
 )
+from cxrlib.reading_tables.readings import (
+    readers_accuracy,
+    readers_agreement,
+    readers_pairs,
+    readers_realism,
+    sample_sizes,
+    tasks_to_read,
+)
 from cxrlib.reading_tables.results import (
     attention,
     confusion_counts,
@@ -65,11 +73,17 @@ __all__ = [
     "probabilities",
     "quality",
     "ranking",
+    "readers_accuracy",
+    "readers_agreement",
+    "readers_pairs",
+    "readers_realism",
+    "sample_sizes",
     "settings",
     "shortcuts",
     "significance",
     "subgroups",
     "table_two",
+    "tasks_to_read",
     "timing",
     "unreadable",
     "views",

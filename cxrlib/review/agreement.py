@@ -1,86 +1,111 @@
-"""What the readings say: how often readers were right, with exact intervals."""
+"""What was answered: one tidy row per reader and task, the truth beside it, from the events of a reading.
 
-from collections.abc import Sequence
+Practice is left out, an answer taken back counts as not given, and of several answers of one reader to one task the
+first counts. What is not of this protocol (another hash, an unknown task, an answer that is no choice) is left out and
+said in the log. People and programs are never put into one table.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from scipy.stats import binomtest
 
-from cxrlib.review.events import current_answers
-from cxrlib.review.questions import ORIGIN_STEPS, ORIGINS
+from cxrlib.review.events import SIMULATED, current_answers, is_simulated
+from cxrlib.review.protocol import Protocol
+from cxrlib.review.questions import ORIGIN_STEPS
+from cxrlib.study import Study
 
-QUESTIONS_WITH_TRUTH = (("real or synthetic", "origin", "read_origin"), ("label", "label", "read_label"))
-REALISM_NAME = "mean realism (1–5)"
+logger = logging.getLogger(__name__)
+
+PEOPLE, PROGRAMS = "readers", "simulated readers"
+# In tables of results: all readers of a group together, and what was asked.
+ALL = "all"
+ORIGIN, SIDES, LABEL = "real or synthetic", "which of two is synthetic", "label"
+# Who answered what, and when.
+COMMON = (
+    "reader", "simulated", "block", "task_id", "case_id", "repeat", "kind", "label", "seconds", "time", "session",
+)  # fmt: skip
+ANSWERS = (
+    "film_id", "origin", "diagnosis", "confidence", "step", "read_origin", "realism", "usable", "artefacts", "comment",
+    "right_answer", "answer",
+)  # fmt: skip
 
 
-def readings(events: Sequence[dict[str, Any]], worklist: pd.DataFrame) -> pd.DataFrame:
-    """One row per reader and single film: the truth (label, origin) beside the answers that stand, practice left out.
+def simulated_names(study: Study) -> tuple[str, ...]:
+    """The names of the study's simulated readers."""
+    return tuple(f"{SIMULATED}{number}" for number in range(1, study.review.simulated_readers + 1))
 
-    Columns: reader, film_id, label, origin, read_label, read_origin ("real" or "synthetic"), origin_step (1 surely
-    synthetic … 6 surely real), realism, seconds. Events about films that are not on the list are left out.
+
+def readings(events: Sequence[dict[str, Any]], protocol: Protocol) -> pd.DataFrame:
+    """One row per reader and task, in the order in which they were given; `events` as from `read_events`.
+
+    Columns of every block: reader, simulated, block, task_id, case_id (the task in which the film was first shown),
+    repeat, kind (block C: what the pair is), label, seconds, time, session. Block A: film_id, origin, diagnosis,
+    confidence (1–5), step (1 surely synthetic … 6 surely real), read_origin ("real" or "synthetic"), realism (1–5),
+    usable ("yes" or "no"), artefacts (list of tag, x, y), comment. Blocks B and C: right_answer (empty where there is
+    none), answer. What does not concern a block is missing there.
     """
-    columns = ["reader", "film_id", "read_label", "read_origin", "origin_step", "realism", "seconds"]
-    rows = []
-    for event in current_answers(events):
-        if event["block"] != "A" or event["practice"]:
-            continue
-        answers = event["answers"]
-        step = ORIGIN_STEPS.index(answers["origin"]) + 1
-        read_origin = "synthetic" if step <= len(ORIGIN_STEPS) // 2 else "real"
-        rows.append((event["reader"], event["films"][0], answers["diagnosis"], read_origin, step,
-                     int(answers["realism"]), float(event["seconds"])))  # fmt: skip
-    return pd.DataFrame(rows, columns=columns).merge(
-        worklist[["film_id", "label", "origin"]], on="film_id", how="inner"
-    )
+    tasks = {row["task_id"]: row for row in protocol.task_list.to_dict("records")}
+    rows = [_row(event, tasks, protocol) for event in current_answers(events)]
+    foreign = sum(row is None for row in rows)
+    if foreign:
+        logger.warning("%s: %d answers are not of this protocol and were left out", protocol.folder, foreign)
+    return pd.DataFrame([row for row in rows if row], columns=[*COMMON, *ANSWERS])
 
 
-def exact_interval(right: int, total: int) -> tuple[float, float]:
-    """Clopper and Pearson's 95 % interval of a proportion, as fractions; (0, 1) without observations."""
-    if total == 0:
-        return 0.0, 1.0
-    interval = binomtest(right, total).proportion_ci(method="exact")
-    return float(interval.low), float(interval.high)
-
-
-def accuracy_table(answers: pd.DataFrame) -> pd.DataFrame:
-    """Per reader, and over all if there are several: share of right answers on origin and label, with intervals.
-
-    `answers` as from `readings`. Columns: reader, question ("real or synthetic", "label"), films, right, accuracy, low,
-    high (fractions).
-    """
-    groups = [(reader, part) for reader, part in answers.groupby("reader")]
-    if len(groups) > 1:
-        groups.append(("all readers", answers))
-    rows = []
-    for reader, part in groups:
-        for question, truth, answer in QUESTIONS_WITH_TRUTH:
-            right, total = int((part[truth] == part[answer]).sum()), len(part)
-            rows.append((reader, question, total, right, right / total, *exact_interval(right, total)))
-    return pd.DataFrame(rows, columns=["reader", "question", "films", "right", "accuracy", "low", "high"])
-
-
-def confusion(answers: pd.DataFrame) -> pd.DataFrame:
-    """How many films of each origin were taken for real and for synthetic; a row per truth, none without answers."""
-    table = pd.crosstab(answers["origin"], answers["read_origin"])
-    table = table.reindex(index=list(ORIGINS), columns=list(ORIGINS), fill_value=0)
-    table.columns = [f"read as {name}" for name in ORIGINS]
-    table[REALISM_NAME] = answers.groupby("origin")["realism"].mean().round(2)
-    return table.rename_axis("truth").reset_index().head(len(table) if len(answers) else 0)
-
-
-def in_words(answers: pd.DataFrame) -> str:
-    """The readings in a sentence or two; `answers` as from `readings`."""
-    if not len(answers):
-        return "There are no readings yet."
-    table = accuracy_table(answers)
-    readers = answers["reader"].nunique()
-    who = "One reader has" if readers == 1 else f"{readers} readers have"
-    whole = table[table["reader"] == ("all readers" if readers > 1 else answers["reader"].iloc[0])]
-    parts = {
-        row.question: f"{100 * row.accuracy:.0f} % (95 % interval {100 * row.low:.0f} to {100 * row.high:.0f} %)"
-        for row in whole.itertuples()
+def _row(event: Mapping[str, Any], tasks: Mapping[str, Mapping[str, str]], protocol: Protocol) -> dict[str, Any] | None:
+    """The row of an answer; empty for practice, None for what is not of this protocol."""
+    task = tasks.get(str(event.get("task_id")))
+    if task is None or event.get("protocol_sha256") != protocol.sha256:
+        return None
+    if task["practice"] == "yes":
+        return {}
+    row = {
+        "reader": event["reader"],
+        "simulated": is_simulated(event["reader"]),
+        "block": task["block"],
+        "task_id": task["task_id"],
+        "case_id": task["repeat_of"] or task["task_id"],
+        "repeat": bool(task["repeat_of"]),
+        "kind": task["kind"],
+        "label": task["label"],
+        "time": event.get("time"),
+        "session": event.get("session"),
     }
-    return (
-        f"{who} given {len(answers)} answers: right about real or synthetic in {parts['real or synthetic']} of them, "
-        f"and in agreement with the label in {parts['label']}."
-    )
+    try:
+        seconds = float(event.get("seconds") or "nan")
+        given = event["answers"]
+        answered = _single(given, task, protocol) if task["block"] == "A" else _pair(given, task)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return row | {"seconds": seconds} | answered
+
+
+def _single(given: Mapping[str, Any], task: Mapping[str, str], protocol: Protocol) -> dict[str, Any]:
+    step = ORIGIN_STEPS.index(given["origin"]) + 1
+    return {
+        "film_id": task["left_film"],
+        "origin": protocol.truth[task["left_film"]]["origin"],
+        "diagnosis": given["diagnosis"],
+        "confidence": int(given["confidence"]),
+        "step": step,
+        "read_origin": "synthetic" if step <= len(ORIGIN_STEPS) // 2 else "real",
+        "realism": int(given["realism"]),
+        "usable": given["usable"],
+        "artefacts": [dict(tag) for tag in given.get("artefacts") or []],
+        "comment": given.get("comment") or "",
+    }
+
+
+def _pair(given: Mapping[str, Any], task: Mapping[str, str]) -> dict[str, Any]:
+    name = "synthetic_side" if task["block"] == "B" else "same_patient"
+    confidence = int(given["confidence"]) if task["block"] == "B" else None
+    return {"right_answer": task["right_answer"], "answer": given[name], "confidence": confidence}
+
+
+def groups_of(answers: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of people and those of programs, each where there are any; never both in one table."""
+    simulated = answers["simulated"].astype(bool)
+    parts = {PEOPLE: answers[~simulated], PROGRAMS: answers[simulated]}
+    return {name: part.reset_index(drop=True) for name, part in parts.items() if len(part)}

@@ -103,3 +103,19 @@ def test_intervals_hold_the_estimate_and_have_about_the_width_of_the_standard_er
 def test_nobody_and_nothing_shared():
     assert agreement_of_readers(np.array([[0, -1], [-1, 1]]), 2, seed=1) == {}
     assert agreement_of_two(np.array([-1, 0]), np.array([1, -1]), 2, seed=1) == {}
+
+
+def test_answers_of_several_readers_to_the_same_films_narrow_nothing_by_themselves():
+    ratings = pairs(20, 5, 3, 22)
+    once = agreement_of_two(*ratings.T, 2, seed=1)["Cohen's κ"]
+    films = np.tile(np.arange(50), 3)
+    copied = agreement_of_two(*np.tile(ratings, (3, 1)).T, 2, seed=1, films=films)
+    assert copied["Cohen's κ"].high - copied["Cohen's κ"].low == pytest.approx(once.high - once.low, rel=0.1)
+    assert copied["agreement"].low < 42 / 50 < copied["agreement"].high
+
+
+def test_a_handful_of_films_has_no_interval_but_for_the_plain_share():
+    found = agreement_of_two(np.array([0, 1, 0, 1]), np.array([0, 1, 1, 1]), 2, seed=1)
+    assert np.isnan([found["Cohen's κ"].low, found["Gwet's AC1"].high]).all()
+    # Clopper & Pearson (1934) for three of four.
+    assert (found["agreement"].low, found["agreement"].high) == pytest.approx((0.1941, 0.9937), abs=5e-5)

@@ -9,11 +9,13 @@ from statsmodels.stats.proportion import binom_tost
 from cxrlib.evaluation.readers import (
     area_interval,
     areas_by_reader,
+    clustered_wilson,
     equivalence_p,
     exact_interval,
+    means_by_reader,
+    medians_by_reader,
     over_readers,
     share_of_answers,
-    shares_by_reader,
     step_area,
 )
 from cxrlib.evaluation.uncertainty import wilson_interval
@@ -94,7 +96,7 @@ def test_intervals_over_readers_hold_for_readers_and_films_that_were_not_there()
     inside = []
     for seed in range(150):
         right = crossed(random, 5, films, 0.5, 0.7)
-        found = over_readers(shares_by_reader(right), strata, 5, seed=seed, resamples=300).interval
+        found = over_readers(means_by_reader(right), strata, 5, seed=seed, resamples=300).interval
         inside.append(found.low <= 0.5 <= found.high)
     # The readers' part of the spread rests on five of them, so that a little less than 95 % is all that can be had.
     assert 0.86 <= np.mean(inside) <= 0.99
@@ -102,7 +104,7 @@ def test_intervals_over_readers_hold_for_readers_and_films_that_were_not_there()
 
 def test_readers_who_differ_widen_the_interval_beyond_that_of_pooled_answers():
     right = np.array([[1.0] * 36 + [0.0] * 4, [0.0] * 28 + [1.0] * 12, [1.0, 0.0] * 20])
-    found = over_readers(shares_by_reader(right), np.zeros(40), 3, seed=1)
+    found = over_readers(means_by_reader(right), np.zeros(40), 3, seed=1)
     pooled = exact_interval(int(right.sum()), right.size)
     assert found.interval.high - found.interval.low > 1.5 * (pooled.high - pooled.low)
     assert found.interval.low < found.inner.low < found.interval.estimate < found.inner.high < found.interval.high
@@ -110,7 +112,7 @@ def test_readers_who_differ_widen_the_interval_beyond_that_of_pooled_answers():
 
 def test_one_reader_is_not_drawn_anew():
     right = np.array([[1.0] * 30 + [0.0] * 10])
-    found = over_readers(shares_by_reader(right), np.zeros(40), 1, seed=1).interval
+    found = over_readers(means_by_reader(right), np.zeros(40), 1, seed=1).interval
     exact = exact_interval(30, 40)
     assert found.estimate == 0.75
     assert found.high - found.low == pytest.approx(exact.high - exact.low, rel=0.15)
@@ -118,15 +120,15 @@ def test_one_reader_is_not_drawn_anew():
 
 def test_readers_who_saw_other_films_count_by_what_they_saw():
     right = np.array([[1.0, 1.0, np.nan, np.nan], [np.nan, np.nan, 0.0, 1.0]])
-    assert shares_by_reader(right)(np.ones(4)).tolist() == [1.0, 0.5]
-    assert over_readers(shares_by_reader(right), np.zeros(4), 2, seed=1).interval.estimate == 0.75
+    assert means_by_reader(right)(np.ones((1, 4))).tolist() == [[1.0, 0.5]]
+    assert over_readers(means_by_reader(right), np.zeros(4), 2, seed=1).interval.estimate == 0.75
 
 
 def test_areas_by_reader_with_gaps_and_weights_count_films_as_often_as_they_are_drawn():
     random = np.random.default_rng(2)
     steps, real = random.integers(-1, 6, (2, 30)), np.arange(30) % 2 == 0
     weights = random.integers(0, 3, 30)
-    found = areas_by_reader(steps, real, 6)(weights.astype(float))
+    (found,) = areas_by_reader(steps, real, 6)(weights[None].astype(float))
     for reader in (0, 1):
         rows = np.repeat(np.flatnonzero(steps[reader] >= 0), weights[steps[reader] >= 0])
         assert found[reader] == pytest.approx(roc_auc_score(real[rows], steps[reader][rows]), abs=1e-12)
@@ -135,7 +137,37 @@ def test_areas_by_reader_with_gaps_and_weights_count_films_as_often_as_they_are_
 def test_equivalence_over_readers_needs_the_inner_interval_inside_the_margins():
     random = np.random.default_rng(8)
     many, few = random.integers(0, 2, (4, 600)).astype(float), random.integers(0, 2, (4, 30)).astype(float)
-    assert over_readers(shares_by_reader(many), np.zeros(600), 4, seed=1, resamples=500).equivalent_to_chance
-    unsure = over_readers(shares_by_reader(few), np.zeros(30), 4, seed=1, resamples=500)
+    assert over_readers(means_by_reader(many), np.zeros(600), 4, seed=1, resamples=500).equivalent_to_chance
+    unsure = over_readers(means_by_reader(few), np.zeros(30), 4, seed=1, resamples=500)
     assert not unsure.equivalent_to_chance
     assert not unsure.differs_from_chance
+
+
+@pytest.mark.parametrize("films", [7, 8])
+def test_medians_by_reader_are_medians(films):
+    random = np.random.default_rng(films)
+    values = random.integers(1, 6, (3, films)).astype(float)
+    values[1, :2] = np.nan
+    weights = random.integers(0, 3, films)
+    (found,) = medians_by_reader(values, 5)(weights[None].astype(float))
+    for reader in range(3):
+        repeated = np.repeat(values[reader], weights)
+        assert found[reader] == np.nanmedian(repeated)
+    assert np.isnan(medians_by_reader(np.full((1, 2), np.nan), 5)(np.ones((1, 2)))).all()
+
+
+@pytest.mark.parametrize(("hits", "films"), [(3, 20), (0, 20), (20, 20), (11, 35)])
+def test_wilson_of_films_is_wilsons_own_with_one_answer_each_and_gains_nothing_from_copies(hits, films):
+    answers = np.arange(films) < hits
+    expected = wilson_interval(hits, films)
+    once = clustered_wilson(answers, np.arange(films))
+    # Where answers differ, n − 1 films in the place of n widen the interval a little; nothing is ever narrower.
+    assert (once.low, once.high) == pytest.approx((expected.low, expected.high), abs=0.012)
+    copied = clustered_wilson(np.tile(answers, 3), np.tile(np.arange(films), 3))
+    assert (copied.estimate, copied.low, copied.high) == pytest.approx((hits / films, expected.low, expected.high))
+    independent = clustered_wilson(np.resize([1, 0], 3 * films), np.tile(np.arange(films), 3))
+    assert independent.high - independent.low < 2 * 0.98 / np.sqrt(films)
+
+
+def test_nothing_marked_because_nothing_was_read():
+    assert np.isnan(clustered_wilson(np.array([]), np.array([])).estimate)

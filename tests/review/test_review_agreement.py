@@ -1,78 +1,109 @@
-"""What readings say, against published intervals and counts by hand."""
+"""Events become tidy rows: undo applied, practice out, repeats marked, the first answer kept, strangers left out."""
 
-import pandas as pd
+import json
+
 import pytest
-from scipy.stats import beta
+from small_reading import answers_to, small_protocol
 
-from cxrlib.review.agreement import accuracy_table, confusion, exact_interval, in_words, readings
-
-WORKLIST = pd.DataFrame(
-    [("f1", "positive", "real"), ("f2", "positive", "synthetic"), ("f3", "negative", "synthetic")],
-    columns=["film_id", "label", "origin"],
-)
+from cxrlib.review.agreement import PEOPLE, PROGRAMS, groups_of, readings
+from cxrlib.review.events import read_events
+from cxrlib.review.rejection import rejected_films
+from cxrlib.review.session import ReadingSession
 
 
-def event(film, diagnosis, origin, realism="3", reader="anna", time="2024-01-01T00:00:00+00:00"):
-    answers = {"diagnosis": diagnosis, "origin": origin, "realism": realism}
-    return {"event": "answer", "event_id": film + reader + time, "time": time, "reader": reader, "task_id": film,
-            "block": "A", "practice": False, "films": [film], "answers": answers, "seconds": 2.0}  # fmt: skip
+@pytest.fixture
+def protocol(tmp_path):
+    return small_protocol(tmp_path / "reading")
 
 
-EVENTS = [
-    event("f1", "positive", "surely real", "5"),
-    event("f2", "negative", "perhaps synthetic", "2"),
-    event("f3", "negative", "perhaps real", "4"),
-]
+def read_all(protocol, reader, tasks=None, **changes):
+    """A reader who gives the same answers to everything, or to the first `tasks` tasks."""
+    session = ReadingSession(protocol.folder, protocol, reader)
+    while session.current is not None and (tasks is None or session.done < tasks):
+        session.answer(session.current.task_id, answers_to(session.current, **changes), seconds=4.5)
+    return session
 
 
-@pytest.mark.parametrize(("right", "total"), [(0, 10), (4, 20), (20, 20), (81, 263)])
-def test_exact_interval_agrees_with_the_beta_distribution(right, total):
-    low = 0.0 if right == 0 else beta.ppf(0.025, right, total - right + 1)
-    high = 1.0 if right == total else beta.ppf(0.975, right + 1, total - right)
-    assert exact_interval(right, total) == pytest.approx((low, high), abs=1e-9)
+def rows_of(protocol):
+    return readings(read_events(protocol.folder), protocol)
 
 
-def test_without_observations_nothing_is_excluded():
-    assert exact_interval(0, 0) == (0.0, 1.0)
+def test_every_task_but_practice_has_a_row_with_the_truth_beside_the_answer(protocol):
+    read_all(protocol, "anna", origin="perhaps synthetic", realism="4", usable="no")
+    table = rows_of(protocol)
+    scored = protocol.task_list[protocol.task_list["practice"] == "no"]
+    assert sorted(table["task_id"]) == sorted(scored["task_id"])
+    single = table[table["block"] == "A"]
+    assert set(single["step"]) == {3}
+    assert set(single["read_origin"]) == {"synthetic"}
+    assert set(single["realism"]) == {4}
+    truth = protocol.worklist.set_index("film_id")["origin"]
+    assert (single["origin"] == single["film_id"].map(truth)).all()
+    sides = table[table["block"] == "B"]
+    assert set(sides["right_answer"]) == {"right"}
+    assert set(sides["answer"]) == {"left"}
+    assert set(table["seconds"]) == {4.5}
 
 
-def test_six_steps_become_two_answers_and_truth_stands_beside_them():
-    table = readings(EVENTS, WORKLIST).set_index("film_id")
-    assert table.loc["f1", ["read_origin", "origin", "origin_step"]].tolist() == ["real", "real", 6]
-    assert table.loc["f2", ["read_origin", "origin", "origin_step"]].tolist() == ["synthetic", "synthetic", 3]
-    assert table.loc["f3", ["read_origin", "origin", "origin_step"]].tolist() == ["real", "synthetic", 4]
+def test_a_film_shown_again_is_marked_and_tied_to_its_first_showing(protocol):
+    read_all(protocol, "anna")
+    table = rows_of(protocol)
+    (again,) = table[table["repeat"]].to_dict("records")
+    wanted = protocol.task_list.set_index("task_id").loc[again["task_id"], "repeat_of"]
+    assert again["case_id"] == wanted
+    assert (table[~table["repeat"]]["case_id"] == table[~table["repeat"]]["task_id"]).all()
 
 
-def test_the_first_answer_counts_and_films_off_the_list_do_not():
-    later = event("f1", "negative", "surely synthetic", time="2024-01-02T00:00:00+00:00")
-    table = readings([*EVENTS, later, event("f9", "positive", "surely real")], WORKLIST)
-    assert len(table) == 3
-    assert table.set_index("film_id").loc["f1", "read_label"] == "positive"
+def test_an_answer_taken_back_counts_as_not_given_and_the_next_one_counts(protocol):
+    session = read_all(protocol, "anna", tasks=4, realism="1")
+    task = session.undo_last()
+    assert task.task_id not in set(rows_of(protocol)["task_id"])
+    session.answer(task.task_id, answers_to(task, realism="5"), seconds=1)
+    table = rows_of(protocol).set_index("task_id")
+    assert table.loc[task.task_id, "realism"] == 5
+    assert (table.drop(task.task_id)["realism"] == 1).all()
 
 
-def test_accuracy_counts_right_answers_per_reader_and_over_all():
-    others = [event("f1", "negative", "surely real", reader="berta")]
-    table = accuracy_table(readings(EVENTS + others, WORKLIST)).set_index(["reader", "question"])
-    assert table.loc[("anna", "real or synthetic"), "right"] == 2
-    assert table.loc[("anna", "label"), "right"] == 2
-    assert table.loc[("all readers", "label"), ["right", "films"]].tolist() == [2, 4]
+def test_torn_foreign_and_wrong_lines_cost_no_other_answer(protocol):
+    session = read_all(protocol, "anna", tasks=5)
+    whole = len(rows_of(protocol))
+    first = next(event for event in read_events(protocol.folder) if event["event"] == "answer")
+    strangers = [
+        {**first, "event_id": "a", "task_id": "task9999"},
+        {**first, "event_id": "b", "protocol_sha256": "0" * 64},
+        {**first, "event_id": "c", "task_id": session.current.task_id, "block": "A", "answers": {"origin": "green"}},
+    ]
+    with session.path.open("ab") as file:
+        file.writelines(json.dumps(event).encode() + b"\n" for event in strangers)
+        file.write(b'{"event": "answer", "ta')
+    assert len(rows_of(protocol)) == whole == 3
 
 
-def test_confusion_has_a_row_for_each_truth():
-    table = confusion(readings(EVENTS, WORKLIST)).set_index("truth")
-    assert table.loc["synthetic", ["read as real", "read as synthetic"]].tolist() == [1, 1]
-    assert table.loc["real", "mean realism (1–5)"] == 5
+def test_people_and_programs_are_parted(protocol):
+    read_all(protocol, "anna")
+    read_all(protocol, "simulated1")
+    groups = groups_of(rows_of(protocol))
+    assert {name: set(part["reader"]) for name, part in groups.items()} == {
+        PEOPLE: {"anna"}, PROGRAMS: {"simulated1"}
+    }  # fmt: skip
+    assert groups_of(rows_of(protocol).head(0)) == {}
 
 
-def test_no_readings_yet():
-    nothing = readings([], WORKLIST)
-    assert in_words(nothing) == "There are no readings yet."
-    assert accuracy_table(nothing).empty
-    assert confusion(nothing).empty
+def test_more_than_half_of_the_people_reject_a_film_and_programs_have_no_say(protocol):
+    def rejected():
+        table = rows_of(protocol)
+        single = table[(table["block"] == "A") & ~table["simulated"] & ~table["repeat"]]
+        return rejected_films(single, protocol)
 
-
-def test_in_words():
-    text = in_words(readings(EVENTS, WORKLIST))
-    assert text.startswith(
-        "One reader has given 3 answers: right about real or synthetic in 67 % (95 % interval 9 to 99"
-    )
+    read_all(protocol, "simulated1", usable="no")
+    assert rejected().empty
+    read_all(protocol, "anna", usable="no")
+    films = rejected()
+    synthetic = protocol.worklist[protocol.worklist["origin"] == "synthetic"].set_index("image_id")
+    assert len(films) == 6
+    assert (films["label"] == films["image_id"].map(synthetic["label"])).all()
+    assert set(films["readers"]) == {1}
+    read_all(protocol, "berta", usable="yes")
+    assert rejected().empty, "one of two is not more than half"
+    read_all(protocol, "carla", usable="no")
+    assert set(rejected()["against"]) == {2}

@@ -1,0 +1,137 @@
+"""Tables of the readings as Chapter 3 shows them. The head of each says whether its readers are simulated."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+BLOCKS = {"A": "single films", "B": "two films: which is synthetic?", "C": "two films: the same patient?"}
+ASKED = {
+    ("real or synthetic", "accuracy"): "right about real or synthetic, %",
+    ("real or synthetic", "sensitivity"): "synthetic films found, %",
+    ("real or synthetic", "specificity"): "real films taken for real, %",
+    ("real or synthetic", "auc"): "area under the ROC curve",
+    ("which of two is synthetic", "accuracy"): "right about which of two, %",
+}
+KINDS = {
+    "flagged": "synthetic, flagged as a copy, and its nearest real film",
+    "nearest": "synthetic, not flagged, and its nearest real film",
+    "same patient": "control: two films of one patient",
+    "different patients": "control: films of two patients",
+}
+
+
+def tasks_to_read(task_list: pd.DataFrame) -> pd.DataFrame:
+    """How many tasks of each block a reader gets: without practice, how many again, and practice."""
+    practice, repeat = task_list["practice"] == "yes", task_list["repeat_of"] != ""
+    columns = {
+        "tasks": task_list[~practice & ~repeat].groupby("block").size(),
+        "shown again": task_list[repeat].groupby("block").size(),
+        "practice": task_list[practice].groupby("block").size(),
+    }
+    table = pd.DataFrame(columns).reindex(list(BLOCKS)).fillna(0).astype(int)
+    return table.set_axis(pd.Index(BLOCKS.values(), name="block"))
+
+
+def sample_sizes(table: pd.DataFrame) -> pd.DataFrame:
+    """What readings of this size can show, as `review.sample_size` works it out; shares in per cent."""
+    shown = table.copy()
+    for name in shown.columns:
+        if shown[name].dtype.kind == "f":
+            shown[name] = [f"{100 * value:.0f} %" if pd.notna(value) else "–" for value in shown[name]]
+    return shown.rename(columns={"films": "films or pairs"}).set_index("block")
+
+
+def readers_accuracy(table: pd.DataFrame, readers: str) -> pd.DataFrame:
+    """One row per reader: shares and area with 95 % intervals, exact p against chance, p of equivalence to chance."""
+    rows = {}
+    for reader, part in table.groupby("reader", sort=False):
+        found = {(row.question, row.measure): row for row in part.itertuples()}
+        shown = {name: _estimate(found[key], key[1] != "auc") for key, name in ASKED.items() if key in found}
+        main = found.get(("real or synthetic", "accuracy"))
+        if main is not None:
+            shown["p, chance"], shown["p, equivalence"] = _p(main.p_chance), _p(main.p_equivalence)
+        rows[_name(str(reader), readers)] = shown
+    return _headed(pd.DataFrame.from_dict(rows, orient="index").fillna("–"), readers)
+
+
+def readers_realism(table: pd.DataFrame, readers: str) -> pd.DataFrame:
+    """Means and medians of realism with their 95 % intervals, and how many films were found usable."""
+    rows = [
+        {
+            readers: _name(row.reader, readers),
+            "films": f"{row.label}, {row.origin}",
+            "answers": row.answers,
+            "mean realism (1–5)": f"{row.mean:.1f} ({row.mean_low:.1f}–{row.mean_high:.1f})",
+            "median": f"{row.median:g} ({row.median_low:g}–{row.median_high:g})",
+            "usable, %": _percent(row.usable, row.usable_low, row.usable_high),
+        }
+        for row in table[table["reader"] == table["reader"].iloc[-1]].itertuples()
+    ] if len(table) else []  # fmt: skip
+    return _indexed(rows, readers)
+
+
+def readers_agreement(table: pd.DataFrame, readers: str) -> pd.DataFrame:
+    """Agreement between readers, and of first with second answers: share, κ and AC1, one row per question."""
+    chosen = table[table["between"].isin(["readers", "first and second answer"])]
+    last = chosen["reader"].iloc[-1] if len(chosen) else ""
+    rows = []
+    for (between, question), part in chosen[chosen["reader"] == last].groupby(["between", "question"], sort=False):
+        found = {_coefficient(row.coefficient): row for row in part.itertuples()}
+        cells = {"films": part["films"].iloc[0], "agreement, %": _estimate(found["agreement"], True)}
+        cells |= {name: _estimate(found[name], False) for name in ("κ", "Gwet's AC1") if name in found}
+        rows.append({readers: BETWEEN.get(between, between), "question": question, **cells})
+    return _indexed(rows, readers)
+
+
+BETWEEN = {"readers": "between readers", "first and second answer": "with themselves, shown again"}
+
+
+def _coefficient(name: str) -> str:
+    return "κ" if name.startswith(("Fleiss", "Cohen")) else name
+
+
+def readers_pairs(table: pd.DataFrame, readers: str) -> pd.DataFrame:
+    """How often two films were taken for one patient's: suspected copies beside control pairs, all readers."""
+    if table.empty:
+        return _indexed([], readers)
+    rows = [
+        {
+            readers: KINDS[row.kind], "answers": row.answers, "yes": row.yes, "no": row.no, "unsure": row.unsure,
+            "taken for one patient, %": _percent(row.share_yes, row.low, row.high),
+        }
+        for row in table[table["reader"] == table["reader"].iloc[-1]].itertuples()
+    ]  # fmt: skip
+    return _indexed(sorted(rows, key=lambda row: list(KINDS.values()).index(row[readers])), readers)
+
+
+def _headed(table: pd.DataFrame, readers: str) -> pd.DataFrame:
+    return table.rename_axis(readers)
+
+
+def _indexed(rows: list[Mapping], readers: str) -> pd.DataFrame:
+    return pd.DataFrame(rows).set_index(readers) if rows else pd.DataFrame(index=pd.Index([], name=readers))
+
+
+def _name(reader: str, readers: str) -> str:
+    if reader == "all":
+        return f"all {readers}"
+    return f"simulated {reader}" if readers.startswith("simulated") else reader
+
+
+def _estimate(row: object, in_percent: bool) -> str:
+    if in_percent:
+        return _percent(row.estimate, row.low, row.high)
+    if pd.isna(row.estimate):
+        return "–"
+    bounds = "" if pd.isna(row.low) else f" ({row.low:.2f} to {row.high:.2f})"
+    return f"{row.estimate:.2f}{bounds}".replace("-", "−")
+
+
+def _percent(estimate: float, low: float, high: float) -> str:
+    return "–" if pd.isna(estimate) else f"{100 * estimate:.0f} ({100 * low:.0f}–{100 * high:.0f})"
+
+
+def _p(value: float) -> str:
+    if pd.isna(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,341 @@
+"""What readers said, from simulated readers and from people: tables, sentences, the command, and rejected films."""
+
+import hashlib
+import io
+import json
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from drawn_reading import drawable_study, prepared_folder
+from rich.console import Console
+from sklearn.metrics import roc_auc_score
+from small_reading import answers_to
+
+from cxrlib import narration, reading_tables
+from cxrlib.artifacts import read_json
+from cxrlib.data.images import load_synthetic
+from cxrlib.errors import InputError
+from cxrlib.narration.reading_words import chance_verdict, reading_sentences
+from cxrlib.readings import report_readings
+from cxrlib.review.agreement import PEOPLE, PROGRAMS
+from cxrlib.review.protocol import prepare_protocol
+from cxrlib.review.rejection import freeze_rejected
+from cxrlib.review.session import ReadingSession
+from cxrlib.review.simulation import simulate_readings
+from cxrlib.study import REPOSITORY, load_study
+from cxrlib.tables.readings import COLUMNS, make_reading_tables
+from cxrlib.workflow import save_settings
+
+REVIEW = {"films_per_label_and_origin": 4, "repeat_percent": 20, "pairs_per_label": 2, "copy_pairs": 4,
+          "practice_films": 1, "simulated_readers": 2}  # fmt: skip
+FIGURES = ("accuracy", "steps", "realism", "artefacts", "time")
+
+
+@pytest.fixture(scope="module")
+def prepared_data(tmp_path_factory, write_study_in):
+    return prepared_folder(tmp_path_factory.mktemp("prepared"), write_study_in)
+
+
+@pytest.fixture
+def study(write_tiny_study, prepared_data):
+    return drawable_study(write_tiny_study(review=REVIEW), prepared_data)
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory, write_study_in, prepared_data):
+    """Once for all tests that only look: two simulated readers have read to the end."""
+    study = drawable_study(write_study_in(tmp_path_factory.mktemp("simulated"), review=REVIEW), prepared_data)
+    simulate_readings(study)
+    return study, make_reading_tables(study)
+
+
+def read_all(study, reader, right=True):
+    """A person who is always right about origin and label, or always wrong; wrong ones find no film usable."""
+    protocol = prepare_protocol(study)
+    session = ReadingSession(study, protocol, reader)
+    while (task := session.current) is not None:
+        truth = protocol.truth[task.films[0]]
+        origins = ("surely synthetic", "surely real") if right else ("perhaps real", "perhaps synthetic")
+        label = truth["label"] if right else {"negative": "positive", "positive": "negative"}[truth["label"]]
+        side = "left" if (truth["origin"] == "synthetic") == right else "right"
+        given = {"diagnosis": label, "origin": origins[truth["origin"] == "real"], "synthetic_side": side}
+        session.answer(task.task_id, answers_to(task, **given, usable="yes" if right else "no"), seconds=3)
+
+
+def test_simulated_readers_answer_everything_in_the_same_log_and_the_same_again(study):
+    record = simulate_readings(study)
+    protocol = prepare_protocol(study)
+    sessions = [ReadingSession(study, protocol, name) for name in ("simulated1", "simulated2")]
+    assert all(session.finished for session in sessions)
+    assert record["answers"] == sum(session.total for session in sessions)
+    first = make_reading_tables(study).tables["reading_steps"]
+    files = sorted((protocol.folder / "events").glob("*.jsonl"))
+    before = [file.read_bytes() for file in files]
+    assert simulate_readings(study) == record
+    assert [file.read_bytes() for file in files] == before, "answers that are there stay"
+    files[0].unlink()
+    simulate_readings(study)
+    pd.testing.assert_frame_equal(make_reading_tables(study).tables["reading_steps"], first)
+
+
+def test_an_interrupted_simulation_goes_on_and_its_answers_are_those_it_would_have_given(study, monkeypatch):
+    original, given = ReadingSession.answer, []
+
+    def answer(self, *args, **kwargs):
+        if len(given) == 7:
+            raise KeyboardInterrupt
+        given.append(args[0])
+        return original(self, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ReadingSession, "answer", answer)
+        with pytest.raises(KeyboardInterrupt):
+            simulate_readings(study)
+    simulate_readings(study)
+    resumed = make_reading_tables(study).tables
+    simulate_readings(study, force=True)
+    for name, table in make_reading_tables(study).tables.items():
+        pd.testing.assert_frame_equal(table, resumed[name])
+
+
+def test_force_and_fewer_simulated_readers_never_touch_people(study, write_tiny_study):
+    simulate_readings(study)
+    read_all(study, "anna")
+    events = prepare_protocol(study).folder / "events"
+    (own,) = events.glob("anna-*.jsonl")
+    before = own.read_bytes()
+    simulate_readings(study, force=True)
+    save_settings(study, force=True)
+    assert not list(events.glob("simulated*.jsonl"))
+    assert own.read_bytes() == before
+    fewer = load_study(write_tiny_study(review=REVIEW | {"simulated_readers": 0}))
+    assert own.read_bytes() == before
+    assert set(fewer.review.model_dump()) == set(study.review.model_dump())
+
+
+def test_answers_of_programs_that_the_study_has_no_more_are_not_counted(study, write_tiny_study):
+    simulate_readings(study)
+    fewer = load_study(write_tiny_study(review=REVIEW | {"simulated_readers": 1}))
+    assert set(make_reading_tables(fewer).answers["reader"]) == {"simulated1"}
+    simulate_readings(fewer)
+    assert not list((prepare_protocol(fewer).folder / "events").glob("simulated2*.jsonl"))
+
+
+def test_simulated_readers_tell_films_apart_as_well_as_their_model_says(simulated):
+    _, found = simulated
+    single = found.answers[found.answers["block"] == "A"]
+    agree = (single["diagnosis"] == single["label"]).mean()
+    assert 0.6 < agree < 1, "d′ of the diagnosis is about two"
+    marks = [mark for tags in single["artefacts"] for mark in tags]
+    assert {mark["x"] is None for mark in marks} == {True, False}
+
+
+def test_tables_agree_with_counts_by_hand_and_with_scikit_learn(simulated):
+    _, found = simulated
+    table = found.tables["reading_accuracy"].set_index(["reader", "question", "measure"])
+    answers = found.groups[PROGRAMS]
+    single = answers[(answers["block"] == "A") & ~answers["repeat"]]
+    for reader, part in single.groupby("reader"):
+        row = table.loc[(reader, "real or synthetic", "accuracy")]
+        assert row["right"] == (part["read_origin"] == part["origin"]).sum()
+        assert row["answers"] == 16
+        area = roc_auc_score(part["origin"] == "real", part["step"])
+        assert table.loc[(reader, "real or synthetic", "auc"), "estimate"] == pytest.approx(area)
+        found_synthetic = part[part["origin"] == "synthetic"]["read_origin"] == "synthetic"
+        assert table.loc[(reader, "real or synthetic", "sensitivity"), "estimate"] == found_synthetic.mean()
+    everyone = table.loc[("all", "real or synthetic", "accuracy")]
+    assert everyone["low"] < everyone["estimate"] < everyone["high"]
+    assert everyone["estimate"] == pytest.approx((single["read_origin"] == single["origin"]).mean())
+    steps = found.tables["reading_steps"]
+    assert steps[steps["reader"] != "all"]["answers"].sum() == steps[steps["reader"] == "all"]["answers"].sum()
+    assert {name: tuple(part.columns) for name, part in found.tables.items()} == COLUMNS
+
+
+def test_tables_hold_no_name_and_no_id(study):
+    read_all(study, "anna.k@hospital")
+    read_all(study, "berta", right=False)
+    protocol = make_reading_tables(study).protocol
+    secrets = {"anna", "berta", *protocol.worklist["film_id"], *protocol.worklist["image_id"],
+               *protocol.task_list["task_id"]}  # fmt: skip
+    for name in COLUMNS:
+        text = study.results.table(name).read_text(encoding="utf-8")
+        assert not [secret for secret in secrets if secret in text], name
+        assert PROGRAMS not in text
+
+
+def test_people_are_never_counted_together_with_simulated_readers(study):
+    simulate_readings(study)
+    alone = make_reading_tables(study)
+    read_all(study, "anna")
+    found = make_reading_tables(study)
+    for name, table in found.tables.items():
+        rows = table[table["readers"] == PROGRAMS].reset_index(drop=True)
+        pd.testing.assert_frame_equal(rows, alone.tables[name], check_dtype=False)
+    own = found.tables["reading_accuracy"]
+    row = own[(own["readers"] == PEOPLE) & (own["measure"] == "accuracy")].iloc[0]
+    assert (row["right"], row["answers"]) == (16, 16)
+    story = narration.tell_readings(study, found.groups, found.tables)
+    assert story.readers == PEOPLE
+    assert "not shown here" in story.facts()["beside"]
+    assert story.facts()["who"].startswith("One reader has")
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [
+        ((0.52, 0.71, 0.55, 0.69), "more often than chance"),
+        ((0.505, 0.58, 0.51, 0.57), "more often than chance, though by less than 10 points"),
+        ((0.20, 0.45, 0.22, 0.43), "less often than chance"),
+        ((0.44, 0.56, 0.45, 0.55), "the two are equivalent"),
+        ((0.30, 0.70, 0.33, 0.67), "not to say that there is none"),
+        ((0.395, 0.52, 0.399, 0.51), "not to say that there is none"),
+    ],
+)
+def test_words_about_chance_follow_both_intervals(interval, expected):
+    said = chance_verdict(*interval)
+    assert expected in said
+    assert ("equivalent" in said and "too wide" not in said) == (expected == "the two are equivalent")
+
+
+def test_sentences_change_with_what_was_answered(study):
+    read_all(study, "anna")
+    found = make_reading_tables(study)
+    told = reading_sentences(found.tables, PEOPLE, len(found.answers))
+    assert "100 %" in told["origin"]
+    assert "more often than chance" in told["origin"]
+    assert "in 100 % (95 % interval" in told["label"]
+    assert told["agreement"] == "One reader alone can't agree with anybody."
+    read_all(study, "berta", right=False)
+    found = make_reading_tables(study)
+    both = reading_sentences(found.tables, PEOPLE, len(found.answers))
+    assert "50 %" in both["origin"]
+    assert "not to say that there is none" in both["origin"]
+    assert "Fleiss' κ −1.00" in both["agreement"]
+    assert both["who"].startswith("Two readers have given")
+
+
+def test_simulated_readers_are_named_wherever_they_are_shown(simulated):
+    study, found = simulated
+    story = narration.tell_readings(study, found.groups, found.tables)
+    assert "simulated readers" in story.said
+    assert "a program made up" in story.facts()["who"]
+    for name in FIGURES:
+        texts = [text.get_text() for text in story.figure(name).findobj(lambda part: hasattr(part, "get_text"))]
+        assert any("simulated readers" in text for text in texts), name
+    for show in ("readers_accuracy", "readers_realism", "readers_agreement", "readers_pairs"):
+        table = getattr(reading_tables, show)(story.tables[TABLE_OF[show]], story.readers)
+        assert len(table)
+        assert table.index.name == PROGRAMS
+
+
+TABLE_OF = {"readers_accuracy": "reading_accuracy", "readers_realism": "reading_realism",
+            "readers_agreement": "reading_agreement", "readers_pairs": "reading_pairs"}  # fmt: skip
+
+
+def test_without_readings_everything_says_so(study):
+    found = make_reading_tables(study)
+    story = narration.tell_readings(study, found.groups, found.tables)
+    for name in FIGURES:
+        texts = [text.get_text() for text in story.figure(name).findobj(lambda part: hasattr(part, "get_text"))]
+        assert "no readings yet" in texts
+    assert story.facts()["who"] == "There are no readings yet."
+    for show, table in TABLE_OF.items():
+        assert getattr(reading_tables, show)(story.tables[table], story.readers).empty
+    printed = printed_report(study)
+    assert "no readings yet" in printed
+    assert "cxr review tiny" in printed
+
+
+def printed_report(study, csv=None):
+    console = Console(width=140, record=True, file=io.StringIO())
+    for part in report_readings(study, csv):
+        console.print(part, markup=False, soft_wrap=isinstance(part, str))
+    return console.export_text()
+
+
+def test_the_command_prints_a_summary_and_exports_every_answer(study, tmp_path):
+    simulate_readings(study)
+    read_all(study, "anna")
+    printed = printed_report(study, tmp_path / "csv")
+    assert "Two simulated readers, whose answers a program made up" in printed
+    assert "One reader has given" in printed
+    assert "anna: " in printed
+    answers = pd.read_csv(tmp_path / "csv" / "reading_answers.csv")
+    assert len(answers) == len(make_reading_tables(study).answers)
+    assert set(answers["reader"]) == {"anna", "simulated1", "simulated2"}
+    marks = [mark for text in answers["artefacts"].dropna() for mark in json.loads(text)]
+    assert {"tag", "x", "y"} == set(marks[0])
+    assert answers["film"].dropna().str.startswith("film").all()
+    assert sorted(path.stem for path in (tmp_path / "csv").glob("*.csv")) == sorted([*COLUMNS, "reading_answers"])
+
+
+@pytest.fixture
+def excluding(write_tiny_study, prepared_data):
+    file = write_tiny_study(review=REVIEW, synthesis={"exclude_rejected": True})
+    return drawable_study(file, prepared_data)
+
+
+def test_rejected_films_are_left_out_of_training_and_of_nothing_else(excluding):
+    with pytest.raises(InputError, match="reject-films"):
+        load_synthetic(excluding, "positive", "fold0", 32, rejected=False)
+    simulate_readings(excluding)
+    with pytest.raises(InputError, match="nobody has read yet"):
+        freeze_rejected(excluding)
+    read_all(excluding, "anna", right=False)
+    record = freeze_rejected(excluding)
+    assert record["films_rejected"] == record["films_read"] == {"negative": 4, "positive": 4}
+    worklist = prepare_protocol(excluding).worklist
+    for label in ("negative", "positive"):
+        every, kept = (load_synthetic(excluding, label, "fold0", 32, rejected=wanted) for wanted in (True, False))
+        gone = set(every.manifest["image_id"]) - set(kept.manifest["image_id"])
+        seen = set(worklist[(worklist["origin"] == "synthetic") & (worklist["label"] == label)]["image_id"])
+        assert len(gone) == 4
+        assert gone <= seen
+        rows = every.manifest["image_id"].isin(kept.manifest["image_id"]).to_numpy()
+        np.testing.assert_array_equal(kept.images, every.images[rows])
+
+
+def test_what_readers_rejected_is_decided_once(excluding):
+    read_all(excluding, "anna", right=False)
+    first = freeze_rejected(excluding)
+    read_all(excluding, "berta")
+    assert freeze_rejected(excluding) == first
+    assert freeze_rejected(excluding, force=True)["films_rejected"] == {"negative": 0, "positive": 0}
+    path = excluding.results.rejected(excluding.review.protocol)
+    stored = read_json(excluding.results.rejected_record(excluding.review.protocol))["rejected_sha256"]
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == stored
+
+
+def test_without_the_setting_nothing_is_rejected(study):
+    read_all(study, "anna", right=False)
+    every = load_synthetic(study, "positive", "fold0", 32, rejected=False)
+    assert len(every) == len(load_synthetic(study, "positive", "fold0", 32))
+    with pytest.raises(InputError, match="exclude_rejected is false"):
+        freeze_rejected(study)
+
+
+@pytest.mark.parametrize("readers", ["nobody", "simulated readers", "readers"])
+def test_the_cells_on_readings_run_whoever_has_read(study, readers):
+    if readers == "simulated readers":
+        simulate_readings(study)
+    elif readers == "readers":
+        read_all(study, "anna", right=False)
+    notebook = nbformat.read(REPOSITORY / "notebooks" / "03_synthesis_review.ipynb", as_version=4)
+    names = {
+        "study": study,
+        "reader": "",
+        "synthetic": {},
+        "pairs": {"distances": [1.0]},
+        "glue_all": lambda *_, **__: 0,
+    }
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    imports, begin = sources[1].split("\nstudy = ")[0], next(
+        place for place, source in enumerate(sources) if "protocol = prepare_protocol" in source
+    )  # fmt: skip
+    exec(compile(imports.replace("glue_all, ", ""), "imports", "exec"), names)
+    for source in sources[begin:]:
+        exec(compile(source, source, "exec"), names)
+    assert len(list((study.results.root / "figures").glob("read*.png"))) == 5
+    assert names["story"].readers == {"nobody": "readers"}.get(readers, readers)
