@@ -61,6 +61,16 @@ def checked_reader(reader: str) -> str:
     return name
 
 
+def person(name: str) -> str:
+    """The name of a reader who is a person; raises `InputError` if it can't be one."""
+    checked = checked_reader(name)
+    if is_simulated(checked):
+        raise InputError(
+            f"reader: found `{name}`, but names that begin with `{SIMULATED}` are those of programs; choose another"
+        )
+    return checked
+
+
 def reader_slug(reader: str) -> str:
     """The reader's part of file names. Different readers have different ones, also where case makes no difference.
 

@@ -34,8 +34,9 @@ from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
 from cxrlib.errors import InputError
+from cxrlib.review.events import person
 from cxrlib.review.protocol import prepare_protocol
-from cxrlib.review.welcome import FOLDER, READER, STUDY, person
+from cxrlib.review.welcome import FOLDER, READER, STUDY
 from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)

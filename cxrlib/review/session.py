@@ -53,6 +53,7 @@ class ReadingSession:
         self._files: dict[Path, int] = {}
         self._events: list[dict[str, Any]] = []
         self._answers: dict[str, dict[str, Any]] = {}
+        self._known: set[str] = set()
         self._counted = 0
         self._opened = False
         try:
@@ -237,7 +238,8 @@ class ReadingSession:
                 event = decode_event(line, path, self.protocol.sha256)
                 if isinstance(event, str):
                     logger.warning("%s: a line was left out: %s", path, event)
-                else:
+                elif event["event_id"] not in self._known:
+                    self._known.add(event["event_id"])
                     self._events.append(event)
             self._files[path] = known + whole
             if alone and whole < len(added):

@@ -15,6 +15,7 @@ import anywidget
 import numpy as np
 
 from cxrlib.errors import InputError
+from cxrlib.review.events import person
 from cxrlib.review.protocol import Task, prepare_protocol
 from cxrlib.review.session import ReadingSession
 from cxrlib.study import Study
@@ -50,7 +51,7 @@ def open_reading(study: Study, reader: str) -> "ReadingWidget":
     Raises `InputError` for a reader's name that can't be used, and where the study has no films to read yet.
     """
     protocol = prepare_protocol(study)
-    return ReadingWidget(ReadingSession(study, protocol, reader), protocol.film_pixels(study))
+    return ReadingWidget(ReadingSession(study, protocol, person(reader)), protocol.film_pixels(study))
 
 
 class ReadingWidget(anywidget.AnyWidget):

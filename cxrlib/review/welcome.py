@@ -14,7 +14,7 @@ import ipywidgets
 import traitlets
 
 from cxrlib.errors import InputError
-from cxrlib.review.events import SIMULATED, checked_reader, is_simulated, read_events
+from cxrlib.review.events import person, read_events
 from cxrlib.review.protocol import prepare_protocol
 from cxrlib.review.viewer import open_reading
 from cxrlib.study import Study, load_study
@@ -25,15 +25,6 @@ STUDY, FOLDER, READER = "CXR_READING_STUDY", "CXR_READING_FOLDER", "CXR_READING_
 def fixed_reader(environment: Mapping[str, str]) -> str:
     """Who reads, if that is settled before the page opens: the hub's user, else `--reader`, else empty."""
     return environment.get("JUPYTERHUB_USER", "") or environment.get(READER, "")
-
-
-def person(name: str) -> str:
-    """The name of a reader who is a person; raises `InputError` if it can't be one."""
-    if is_simulated(name):
-        raise InputError(
-            f"reader: found `{name}`, but names that begin with `{SIMULATED}` are those of programs; choose another"
-        )
-    return checked_reader(name)
 
 
 def welcome() -> ipywidgets.Widget:

@@ -17,6 +17,7 @@ from cxrlib.review.events import (
     current_answers,
     encode_event,
     people_have_answered,
+    person,
     read_events,
     read_log,
     reader_slug,
@@ -182,6 +183,22 @@ def test_a_file_that_was_copied_under_another_name_counts_once(session):
     events, problems = read_log(session.folder)
     assert len(events) == 4
     assert len(problems) == 4
+
+
+def test_a_line_that_is_there_twice_brings_nothing_back_that_was_taken_back(session):
+    line = session.path.read_bytes().splitlines(keepends=True)[-1]
+    session.undo_last()
+    with open(session.path, "ab") as file:
+        file.write(line)
+    assert len(current_answers(read_log(session.folder)[0])) == 2
+    assert ReadingSession(session.folder, session.protocol, session.reader).done == 2
+
+
+@pytest.mark.parametrize("name", ["simulated", "simulated1", "simulatedanna"])
+def test_no_person_reads_under_the_name_of_a_program(name):
+    with pytest.raises(InputError, match="programs"):
+        person(name)
+    assert person("anna.k@hospital") == "anna.k@hospital"
 
 
 @given(st.binary(max_size=200), st.integers(0, 3))
