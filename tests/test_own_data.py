@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
-import yaml
 from dicom_films import film, save
 from PIL import Image
 
@@ -141,4 +140,4 @@ def test_the_template_also_describes_the_study_itself(tmp_path, monkeypatch):
     file.write_text(head.replace("hospital-template", "whole", 2) + re.sub(r"^# ?", "", last, flags=re.MULTILINE))
     study = load_study(file)
     assert (study.gan.resolution, study.classifier.network, study.classifier.doses) == (256, "resnet50", (10, 25, 50))
-    assert yaml.safe_load(template)["gan"]["resolution"] == 64
+    assert load_study(REPOSITORY / "studies" / "hospital-template.yaml").gan.resolution == 64

@@ -169,7 +169,7 @@ def _identity(
     from cxrlib.data.images import films_identity
 
     public = fold == "public"
-    left_out = {"comparisons", "comparison_label", "total_images" if public else "public_images"}
+    left_out = {"preset", "comparisons", "comparison_label", "total_images" if public else "public_images"}
     settings = {"seed": study.seed, "label": label, "fold": fold}
     settings |= {"gan": gan.model_dump(mode="json", exclude=left_out | ({"initialise_from"} if public else set()))}
     inputs: dict[str, Any] = films_identity(study, "training" if public else "hospital", gan.resolution)
