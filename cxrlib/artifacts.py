@@ -90,6 +90,15 @@ class Results:
         """How near real films come to the training films of other patients (private: a row is a patient's film)."""
         return self.synthetic(label, fold) / "real_distances.csv"
 
+    @property
+    def lungs(self) -> Path:
+        """Folder with segmenter0.safetensors, segmenter1.safetensors and measures.csv (private: holds patients)."""
+        return self.root / "lungs"
+
+    @property
+    def lungs_record(self) -> Path:
+        return self.lungs / "lungs.json"
+
     def classifier(self, arm: str, seed: int, fold: str) -> Path:
         """Folder with model.safetensors, log.csv, predictions.csv, openings.csv, checkpoint/, config.json (the record).
 

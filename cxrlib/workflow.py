@@ -34,7 +34,18 @@ HARMLESS_KEYS = (
     *(f"data.{role}.publishable" for role in ROLES),
 )  # fmt: skip
 TYPICAL_PUBLIC_FILMS = 5000
-MADE_FOLDERS = ("data", "gan", "synthetic", "classifier", "explanations", "tables", "figures", "chapters", "logs")
+MADE_FOLDERS = (
+    "data",
+    "gan",
+    "synthetic",
+    "lungs",
+    "classifier",
+    "explanations",
+    "tables",
+    "figures",
+    "chapters",
+    "logs",
+)
 
 
 @dataclass(frozen=True)

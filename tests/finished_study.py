@@ -2,7 +2,6 @@
 
 import atexit
 import functools
-import hashlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from audited import write_audit
+from generated_films import write_generated
 
-from cxrlib.artifacts import write_record
 from cxrlib.classifier.training import train_classifier
 from cxrlib.data.preparation import prepare_role
 from cxrlib.data.settings import LABELS, ROLES
@@ -51,17 +50,4 @@ def write_synthetic_films(study: Study) -> None:
     for label in LABELS:
         images = (hospital[labels == label][: study.synthesis.images_per_label] * 0.8).astype(np.uint8)
         for fold in ("all", *study.fold_names):
-            folder = study.results.synthetic(label, fold)
-            folder.mkdir(parents=True)
-            np.save(folder / "images.npy", images)
-            columns = {
-                "seed": range(len(images)),
-                "truncation": 1.0,
-                "generator_sha256": "0",
-                "nearest_image_id": "none",
-            }
-            names = [f"{label}{row}" for row in range(len(images))]
-            manifest = pd.DataFrame({"image_id": names, "label": label, **columns, "nearest_distance": 0.0})
-            manifest.to_csv(folder / "manifest.csv", index=False)
-            facts = {"images_sha256": hashlib.sha256(images).hexdigest(), "manifest_sha256": "0"}
-            write_record(study.results.synthetic_record(label, fold), {}, {}, 0.0, images=len(images), **facts)
+            write_generated(study, label, fold, images)

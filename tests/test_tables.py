@@ -1,17 +1,17 @@
 """The tables of a study against its predictions, recomputed."""
 
-import hashlib
 import json
 
 import check_results
 import numpy as np
 import pandas as pd
 import pytest
+from generated_films import write_generated
 from sklearn import metrics as reference
 
 from cxrlib.artifacts import write_record
 from cxrlib.data.audit import prepare_study
-from cxrlib.data.images import ImageSet, load_image_set
+from cxrlib.data.images import load_image_set
 from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.errors import InputError
 from cxrlib.evaluation.metrics import METRICS
@@ -38,7 +38,7 @@ def finished_study(tmp_path_factory, write_study_in):
     labels = pd.read_csv(study.results.manifest("hospital"))["label"].to_numpy()
     for label in LABELS:
         for fold in ("all", *study.fold_names):
-            _write_synthetic(study, label, fold, hospital[labels == label][:16])
+            write_generated(study, label, fold, hospital[labels == label][:16])
     make_tables(study)
     return study
 
@@ -287,16 +287,3 @@ def _write_predictions(study, arm, seed, fold, random):
     pd.concat(parts).to_csv(path, index=False)
     facts = {"temperature": 1.0 + seed, "threshold_validation": 0.5 - 0.2 * seed}
     write_record(study.results.classifier_record(arm, seed, fold), {}, {}, 0.0, **facts)
-
-
-def _write_synthetic(study, label, fold, images):
-    folder = study.results.synthetic(label, fold)
-    folder.mkdir(parents=True)
-    np.save(folder / "images.npy", images)
-    columns = {"seed": range(len(images)), "truncation": 1.0, "generator_sha256": "0", "nearest_image_id": "none"}
-    names = [f"{label}{row}" for row in range(len(images))]
-    manifest = pd.DataFrame({"image_id": names, "label": label, **columns, "nearest_distance": 0.0})
-    assert len(ImageSet(manifest, images)) == len(images)
-    manifest.to_csv(folder / "manifest.csv", index=False)
-    facts = {"images": len(images), "images_sha256": hashlib.sha256(images).hexdigest(), "manifest_sha256": "0"}
-    write_record(study.results.synthetic_record(label, fold), {}, {}, 0.0, **facts)

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import is_finished, read_json, write_csv, write_record
+from cxrlib.artifacts import is_finished, read_json, sha256_of, write_csv, write_record
 from cxrlib.backbone import identify_weights
-from cxrlib.data.images import ImageSet, films_identity, load_image_set, load_synthetic
+from cxrlib.data.images import ImageSet, films_identity, load_image_set, load_synthetic, masks_path
 from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
+from cxrlib.gan.lungs import SEGMENTER_SETTINGS
 from cxrlib.gan.quality import (
     NEIGHBOURS,
     describe_features,
@@ -24,6 +25,7 @@ from cxrlib.gan.quality import (
 from cxrlib.gan.training import generator_films
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
+from cxrlib.tables.generated import anatomy_table, leak_table, memorisation_table
 
 MEASURES = ("kid", "frechet", "precision", "recall", "density", "coverage")
 COMPARISONS = ("synthetic-hospital", "public-hospital", "hospital-halves")
@@ -40,6 +42,8 @@ FEWEST_UNSEEN_FILMS = 40
 def measure_quality(study: Study, *, force: bool = False) -> dict[str, Any]:
     """Write `tables/quality.csv`: how far synthetic and public films are from the hospital's; return the record.
 
+    Beside it `leaks.csv`, `anatomy.csv` and `memorisation.csv`, see `cxrlib.tables.generated`.
+
     Each of many draws splits the hospital's patients of one label in two. One half is compared with equal numbers of
     synthetic films, of public films, and with the other half, which is what chance gives. An estimate is the mean over
     the draws, its interval goes from their 2.5th to their 97.5th percentile. Fold `fold0` compares the generators that
@@ -52,6 +56,8 @@ def measure_quality(study: Study, *, force: bool = False) -> dict[str, Any]:
         return read_json(record)
     rows = [row for label in LABELS for row in _label_quality(study, label)]
     write_csv(study.results.table("quality"), pd.DataFrame(rows))
+    for name, table in (("leaks", leak_table), ("anatomy", anatomy_table), ("memorisation", memorisation_table)):
+        write_csv(study.results.table(name), table(study))
     write_record(record, settings, inputs, time.perf_counter() - started, features=rows[0]["features"])
     return read_json(record)
 
@@ -178,5 +184,7 @@ def _what_decides_quality(study: Study) -> tuple[dict[str, Any], dict[str, Any]]
     for fold in _synthetic_folds(study):
         for label in LABELS:
             record = read_json(study.results.synthetic_record(label, fold))
-            inputs[f"synthetic {label} {fold}"] = record["images_sha256"]
+            inputs[f"synthetic {label} {fold}"] = {name: record[f"{name}_sha256"] for name in ("images", "manifest")}
+    masks = masks_path(study, "hospital", study.gan.resolution, "lungs")
+    inputs["lungs"] = {"settings": SEGMENTER_SETTINGS, "masks_sha256": sha256_of(masks) if masks.exists() else None}
     return settings, inputs
