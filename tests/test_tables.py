@@ -207,7 +207,8 @@ def test_the_check_from_outside_agrees_and_notices_a_changed_figure(finished_stu
         path.write_text(before)
 
 
-def test_quality_finds_copies_of_hospital_films_nearer_than_public_ones(finished_study):
+def test_quality_finds_copies_of_hospital_films_nearer_than_public_ones(finished_study, monkeypatch):
+    monkeypatch.setattr("cxrlib.gan.lungs.STEPS", 2)
     measure_quality(finished_study)
     table = pd.read_csv(finished_study.results.table("quality"))
     columns = ["label", "fold", "comparison", "measure", "estimate", "low", "high", "images_each"]
