@@ -1,5 +1,7 @@
 """Figures show what they were given, say where films come from, and stay legible in grey."""
 
+import io
+
 import made_results as made
 import numpy as np
 import pandas as pd
@@ -7,6 +9,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from PIL import Image, ImageSequence
 
 from cxrlib import figures
 from cxrlib.errors import InputError
@@ -47,6 +50,18 @@ def quality_table():
     return pd.DataFrame(rows, columns=["label", "comparison", "measure", "estimate", "low", "high"])
 
 
+def snapshot_table(kid=0.3):
+    rows = [(images, kid / images, 0.0, 0.5, 0.8, images == 2) for images in (1, 2, 3)]
+    return pd.DataFrame(rows, columns=["images", "kid", "kid_low", "kid_high", "recall", "chosen"])
+
+
+def variant_table():
+    return pd.concat([snapshot_table().assign(variant=name) for name in ("standard", "random-start")])
+
+
+PAIRS = {"start": {"standard": "public", "random-start": "random"}, "other": {"standard": "a", "missing": "b"}}
+
+
 def log():
     return pd.DataFrame({"images": [8, 16, 24], "loss": [3.0, 2.0, np.nan]})
 
@@ -76,6 +91,10 @@ CHARTS = {
         {"kid": "distance", "recall": "recall", "density": "d"},
         origin,
     ),
+    "snapshots": lambda origin: figures.snapshot_curves({"negative": snapshot_table()}, origin),
+    "no_held_out": lambda origin: figures.snapshot_curves({"negative": snapshot_table(np.nan)}, origin),
+    "variants": lambda origin: figures.variant_curves(variant_table(), PAIRS, origin),
+    "no_variants": lambda origin: figures.variant_curves(variant_table().iloc[:0], PAIRS, origin),
     "composition": lambda origin: figures.composition(pd.DataFrame([[5, 1, 3, 1]], index=["baseline"]), origin),
     "training": lambda origin: figures.training_curves({"a": log()}, "images", {"loss": "loss"}, "films", origin),
     "histograms": lambda origin: figures.intensity_histograms({"training": films(3)}, origin),
@@ -333,3 +352,41 @@ def test_the_area_under_a_drawn_precision_recall_curve_is_the_average_precision(
         table = pd.DataFrame({**keys, "x": recall[::-1], "y": precision[::-1]})
         drawn = figures.curves(table, "hospital", "").axes[1].get_lines()[0].get_ydata()
         assert drawn[1:].mean() == pytest.approx(average_precision_score(labels, p_positive), abs=0.02)
+
+
+def test_the_snapshot_that_was_kept_is_ringed_and_missing_distances_are_said():
+    figure = figures.snapshot_curves({"negative": snapshot_table()}, "simulated films")
+    rings = [line.get_xdata().tolist() for ax in figure.axes for line in ax.lines if line.get_markersize() > 10]
+    assert rings == [[2], [2]]
+    assert not any("no film was held out" in text for text in texts(figure))
+    assert any("no film was held out" in text for text in texts(CHARTS["no_held_out"]("simulated films")))
+
+
+def test_only_pairs_of_generators_that_were_trained_are_compared():
+    figure = figures.variant_curves(variant_table(), PAIRS, "simulated films")
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["start"]
+    assert {"public", "random"} <= set(texts(figure))
+    assert any("no generators trained another way" in text for text in texts(CHARTS["no_variants"]("simulated films")))
+
+
+def test_an_animation_holds_every_frame_and_says_what_it_shows():
+    random = np.random.default_rng(0)
+    walks = {name: random.integers(0, 256, (5, 32, 32), dtype=np.uint8) for name in ("negative", "positive")}
+    with Image.open(io.BytesIO(figures.animated_films(walks, "synthetic films"))) as picture:
+        assert (picture.format, picture.n_frames, picture.info["loop"]) == ("PNG", 5, 0)
+        frames = [np.asarray(frame.convert("L"), float) for frame in ImageSequence.Iterator(picture)]
+    assert len({frame.shape for frame in frames}) == 1
+    for index, frame in enumerate(frames):
+        halves = np.array_split(frame, 2, axis=1)
+        for half, films in zip(halves, walks.values(), strict=True):
+            # The film stands somewhere in its half: its means over quarters are found there.
+            fits = [np.corrcoef(_small(half), _small(film))[0, 1] for film in films]
+            assert int(np.argmax(fits)) == index
+
+
+def _small(picture):
+    """The middle of a picture, where the film is, at 8 by 8."""
+    rows = np.flatnonzero((picture < 250).mean(1) > 0.5)
+    columns = np.flatnonzero((picture < 250).mean(0) > 0.5)
+    film = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return np.asarray(Image.fromarray(film).resize((8, 8), Image.Resampling.BOX), float).ravel()

@@ -3,7 +3,7 @@
 from cxrlib.figures.curves import curves, decision_curve, operating_point, reliability
 from cxrlib.figures.data import appearance, border_map, film_flow, film_map, intensity_histograms, shortcut_areas
 from cxrlib.figures.explanations import LookedAt, attention_gallery, attention_shares, real_and_synthetic
-from cxrlib.figures.films import FilmRow, annotated_films, film_pairs, film_sheet
+from cxrlib.figures.films import FilmRow, animated_films, annotated_films, film_pairs, film_sheet
 from cxrlib.figures.readings import artefact_map, reader_accuracy, reader_realism, reader_steps, reading_time
 from cxrlib.figures.results import (
     confusion_matrices,
@@ -14,13 +14,20 @@ from cxrlib.figures.results import (
     subgroups,
 )
 from cxrlib.figures.style import METRIC_NAMES, WIDTH_INCHES, note, panels, style
-from cxrlib.figures.training import composition, quality_intervals, training_curves
+from cxrlib.figures.training import (
+    composition,
+    quality_intervals,
+    snapshot_curves,
+    training_curves,
+    variant_curves,
+)
 
 __all__ = [
     "METRIC_NAMES",
     "WIDTH_INCHES",
     "FilmRow",
     "LookedAt",
+    "animated_films",
     "annotated_films",
     "appearance",
     "artefact_map",
@@ -51,7 +58,9 @@ __all__ = [
     "reliability",
     "seed_dots",
     "shortcut_areas",
+    "snapshot_curves",
     "style",
     "subgroups",
     "training_curves",
+    "variant_curves",
 ]

@@ -4,18 +4,23 @@ Each says beside its films where they come from: real, synthetic or simulated. F
 as None and leave a note in their place.
 """
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
 from cxrlib.errors import InputError
 from cxrlib.figures.style import DOTS_PER_INCH, MUTED, RED, SKY, WIDTH_INCHES, mark_origin, panels, style
+
+FRAME_INCHES, FRAME_DPI = 2.8, 100
+FRAME_MILLISECONDS = 180
 
 
 @dataclass(frozen=True)
@@ -129,3 +134,31 @@ def film_pairs(films: np.ndarray, nearest: np.ndarray | None, distances: Sequenc
         FilmRow(titles[1], nearest, origins[1], captions if nearest is not None else ()),
     ]
     return film_sheet(rows, films_per_row=max(len(films), 4))
+
+
+def animated_films(walks: Mapping[str, np.ndarray], origin: str) -> bytes:
+    """Films that change, side by side under their names: an animated PNG that goes on for ever.
+
+    `walks` has uint8 (frames, S, S) per name, equally many frames each. A page that can't move shows the first.
+    """
+    with style():
+        figure = Figure(figsize=(FRAME_INCHES * len(walks), FRAME_INCHES + 0.55), dpi=FRAME_DPI, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.subplots(1, len(walks), squeeze=False)[0]
+        drawn = []
+        for ax, (name, films) in zip(axes, walks.items(), strict=True):
+            drawn.append(ax.imshow(films[0], cmap="gray", vmin=0, vmax=255, interpolation="bicubic"))
+            ax.set_title(name)
+            ax.set_axis_off()
+        mark_origin(figure, origin)
+        frames = []
+        for films in zip(*walks.values(), strict=True):
+            for image, film in zip(drawn, films, strict=True):
+                image.set_data(film)
+            canvas.draw()
+            # What has been laid out once stays where it is.
+            figure.set_layout_engine("none")
+            frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).convert("L"))
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "png", save_all=True, append_images=frames[1:], duration=FRAME_MILLISECONDS, loop=0)
+    return buffer.getvalue()

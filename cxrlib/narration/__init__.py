@@ -15,7 +15,27 @@ from cxrlib.narration.exhibits import (
 from cxrlib.narration.explained import failure_rows, figure_two
 from cxrlib.narration.film_facts import data_records, film_sentences
 from cxrlib.narration.findings import results_facts, training_facts
-from cxrlib.narration.generators import believed, compared_with, fidelity, nearness, variety
+from cxrlib.narration.generated import (
+    augmented_film_rows,
+    comparisons,
+    interpolation_row,
+    snapshots,
+    truncation_rows,
+    walk,
+)
+from cxrlib.narration.generators import (
+    PAIRS,
+    believed,
+    collapse,
+    compared_with,
+    comparison_facts,
+    fidelity,
+    generator_facts,
+    kept_snapshots,
+    nearness,
+    shares,
+    variety,
+)
 from cxrlib.narration.readings import tell_readings
 from cxrlib.narration.words import (
     film_counts,
@@ -31,11 +51,16 @@ from cxrlib.narration.words import (
 )
 
 __all__ = [
+    "PAIRS",
+    "augmented_film_rows",
     "augmented_row",
     "believed",
     "borders",
     "classifier_logs",
+    "collapse",
     "compared_with",
+    "comparison_facts",
+    "comparisons",
     "contact_sheet_rows",
     "copied_films",
     "data_records",
@@ -47,9 +72,12 @@ __all__ = [
     "film_map",
     "film_row",
     "film_sentences",
+    "generator_facts",
     "generator_logs",
     "glue_all",
     "grey_levels",
+    "interpolation_row",
+    "kept_snapshots",
     "nearest_pairs",
     "nearness",
     "origin",
@@ -61,11 +89,15 @@ __all__ = [
     "real_and_synthetic_rows",
     "results_facts",
     "sample_row",
+    "shares",
     "show",
+    "snapshots",
     "synthetic_origin",
     "synthetic_row",
     "tell_readings",
     "training_facts",
+    "truncation_rows",
     "variety",
+    "walk",
     "with_interval",
 ]

@@ -32,10 +32,10 @@ def synthetic_row(study: Study, label: str, fold: str = "all", count: int = 8) -
     """A draw from a generator's films, always the same and unfiltered; only copies of private films are left out."""
     films = load_synthetic(study, label, fold, study.gan.resolution)
     chosen = draw_rows(np.arange(len(films)), count, study.seed, "shown", "synthetic", label, fold)
-    return _synthetic_row(study, f"synthetic · {label}", np.array(films.images[chosen]))
+    return row_of_synthetic(study, f"synthetic · {label}", np.array(films.images[chosen]))
 
 
-def _synthetic_row(study: Study, title: str, films: np.ndarray) -> FilmRow:
+def row_of_synthetic(study: Study, title: str, films: np.ndarray) -> FilmRow:
     """Synthetic films may be shown though the hospital's may not, except those that are as good as one of them."""
     copies = near_copies(study, films)
     if copies.any():
@@ -49,7 +49,7 @@ def sample_row(study: Study, label: str, fold: str = "all") -> FilmRow:
     size = study.gan.resolution
     lines, columns = sheet.shape[0] // size, sheet.shape[1] // size
     films = sheet.reshape(lines, size, columns, size).swapaxes(1, 2).reshape(-1, size, size)
-    return _synthetic_row(study, f"synthetic · {label}, the same random numbers throughout", films)
+    return row_of_synthetic(study, f"synthetic · {label}, the same random numbers throughout", films)
 
 
 def real_and_synthetic_rows(study: Study) -> list[FilmRow]:
@@ -93,7 +93,7 @@ def nearest_pairs(study: Study, label: str, fold: str = "all", count: int = 6) -
     nearest = np.array(hospital.images[[row_of[image_id] for image_id in wanted]])
     shown = publishable(study, "hospital")
     title = f"synthetic · {label}, the nearest to any hospital film"
-    row = _synthetic_row(study, title, np.array(synthetic.images[closest.index.to_numpy()]))
+    row = row_of_synthetic(study, title, np.array(synthetic.images[closest.index.to_numpy()]))
     return {
         "films": row.films,
         "nearest": nearest if shown else None,

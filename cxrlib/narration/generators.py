@@ -1,11 +1,27 @@
 """Sentences and numbers of Chapter 2 that follow from the generators' tables and records."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from cxrlib.data.settings import LABELS
+from cxrlib.narration.words import percent
+from cxrlib.study import Study
 
 HALF = 0.5
 KEYS = ["label", "comparison", "measure"]
+MODULATIONS = {
+    "demodulated": "demodulated convolutions, as in the successor of the paper's StyleGAN",
+    "adain": "adaptive instance normalisation, as in the StyleGAN that the paper names",
+}
+# Pairs of generators for `figures.variant_curves`, by variant, and what each is called.
+PAIRS = {
+    "where training starts": {"standard": "start from public films", "random-start": "random start"},
+    "what the discriminator sees": {"standard": "with augmentation", "no-augmentation": "without augmentation"},
+}
+
+Records = Mapping[tuple[str, str], Mapping[str, Any]]
 
 
 def believed(quality: pd.DataFrame) -> pd.DataFrame:
@@ -43,6 +59,25 @@ def nearness(quality: pd.DataFrame) -> str:
     if (synthetic["estimate"] < public["estimate"]).all():
         return "nearer to the hospital's films than the public ones are, but with intervals that overlap"
     return "not nearer to the hospital's films than the public ones are for every label and fold"
+
+
+def shares(quality: pd.DataFrame) -> str:
+    """Precision and recall of each label with their intervals, in sentences."""
+    said = []
+    for label in LABELS:
+        precision, recall = (_row(quality, label, "synthetic-hospital", name) for name in ("precision", "recall"))
+        if pd.isna(precision["estimate"]):
+            said.append(f"The {label} films are too few to say.")
+            continue
+        among, reached = (
+            f"{percent(row['estimate'], 0)} ({percent(row['low'], 0)} to {percent(row['high'], 0)})"
+            for row in (precision, recall)
+        )
+        said.append(
+            f"Of the synthetic {label} films {among} lie among the hospital's, and of the hospital's {reached} lie "
+            "among the synthetic ones."
+        )
+    return " ".join(said)
 
 
 def variety(quality: pd.DataFrame) -> str:
@@ -88,3 +123,99 @@ def _said_of_labels(quality: pd.DataFrame, measure: str, *, as_real: str, most: 
 
 def _row(quality: pd.DataFrame, label: str, comparison: str, measure: str) -> pd.Series:
     return quality.set_index(KEYS).loc[(label, comparison, measure)]
+
+
+def generator_facts(study: Study, generators: Records) -> dict[str, Any]:
+    """What Chapter 2 says of its generators before any film is measured, from their records by (label, fold)."""
+    positive = generators["positive", "all"]
+    return {
+        "generators": len(generators),
+        "minutes": f"{sum(record['seconds'] for record in generators.values()) / 60:,.1f}",
+        "images_seen": f"{positive['images_seen']:,}",
+        "films": positive["films"],
+        "initialised_from": positive["initialised_from"],
+        "modulation": MODULATIONS[study.gan.modulation],
+        "augmentations": _listed(study.gan.augmentations) or "none",
+        "kept": kept_snapshots(generators),
+        "collapse": collapse(generators),
+    }
+
+
+def kept_snapshots(generators: Records) -> str:
+    """How the snapshots that were kept had been chosen, and how many were not the last."""
+    own = {key: record for key, record in generators.items() if key[1] != "public"}
+    judged = [record for record in own.values() if record["selected_by"] != "last"]
+    if not judged:
+        return "no film was held out of any training, so that each generator is simply the last"
+    earlier = sum(record["snapshot_images"] < record["images_seen"] for record in judged)
+    said = f"of {len(judged)} generators chosen by held-out films, {earlier or 'none'} stopped before the last snapshot"
+    if len(judged) < len(own):
+        said += f"; {len(own) - len(judged)} had too few films to hold any out and are simply the last"
+    return said
+
+
+def collapse(generators: Records) -> str:
+    """The warnings of all trainings in one sentence, or that there are none."""
+    found = [
+        f"the {label} generator of {fold} showed {warning}"
+        for (label, fold), record in generators.items()
+        for warning in record.get("warnings", [])
+    ]
+    if not found:
+        return "No generator showed a sign of collapse"
+    return f"There were signs of collapse: {'; '.join(found)}"
+
+
+def comparison_facts(comparisons: pd.DataFrame, label: str) -> dict[str, str]:
+    """What the trainings by another way say: `start` and `augmentation`, a sentence each."""
+    return {
+        "start": _compared(comparisons, label, "random-start", "The start from the public films", "the random start"),
+        "augmentation": _compared(
+            comparisons, label, "no-augmentation", "Training with augmentation", "training without it"
+        ),
+    }
+
+
+def _compared(comparisons: pd.DataFrame, label: str, variant: str, usual: str, other: str) -> str:
+    """Which of two ways wins by the kernel distance of the snapshots that were kept, and what it does to copies."""
+    kept = comparisons[comparisons["chosen"].astype(bool)].set_index("variant")
+    if not {"standard", variant} <= set(kept.index) or kept.loc[["standard", variant], "kid"].isna().any():
+        return f"This study has nothing to set {other} against"
+    mine, theirs = kept.loc["standard"], kept.loc[variant]
+    ahead, behind = (mine, theirs) if mine["kid"] < theirs["kid"] else (theirs, mine)
+    winner, loser = (usual, other) if ahead is mine else (_capital(other), _small(usual))
+    clearly = "wins clearly" if ahead["kid_high"] < behind["kid_low"] else "is ahead, but with intervals that overlap"
+    return (
+        f"{winner} {clearly}: for the {label} films, a kernel distance to held-out films of {_interval(ahead)} against "
+        f"{_interval(behind)} for {loser}. {_flagged(mine, theirs, _small(usual), other)}"
+    )
+
+
+def _flagged(mine: pd.Series, theirs: pd.Series, usual: str, other: str) -> str:
+    if pd.isna(mine["flag_rate"]) or pd.isna(theirs["flag_rate"]):
+        return "How many of their films are too near to a training film was not measured"
+    rates = f"{_rate(mine)} of the films for {usual}, {_rate(theirs)} for {other}"
+    apart = mine["flag_low"] > theirs["flag_high"] or theirs["flag_low"] > mine["flag_high"]
+    said = "differ" if apart else "can't be told apart"
+    return f"The shares of films that lie too near to a training film {said}: {rates}"
+
+
+def _rate(row: pd.Series) -> str:
+    return f"{percent(row['flag_rate'])} ({percent(row['flag_low'])} to {percent(row['flag_high'])})"
+
+
+def _interval(row: pd.Series) -> str:
+    return f"{row['kid']:.3g} ({row['kid_low']:.3g} to {row['kid_high']:.3g})".replace("-", "\u2212")
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _small(text: str) -> str:
+    return text[0].lower() + text[1:]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """Words with commas, and with "and" before the last."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

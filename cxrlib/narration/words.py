@@ -53,14 +53,19 @@ def film_counts(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return facts
 
 
-def show(study: Study, name: str, figure: Figure) -> Image:
-    """Keep a figure as `results/<study>/figures/<name>.png`, and hand it to the notebook."""
-    buffer = io.BytesIO()
-    with figures.style():
-        figure.savefig(buffer, format="png", metadata={"Software": None})
+def show(study: Study, name: str, figure: Figure | bytes) -> Image:
+    """Keep a figure, or a picture that is a PNG already, as `results/<study>/figures/<name>.png`, and hand it to the
+    notebook."""
+    if isinstance(figure, bytes):
+        data, width = figure, None
+    else:
+        buffer = io.BytesIO()
+        with figures.style():
+            figure.savefig(buffer, format="png", metadata={"Software": None})
+        data, width = buffer.getvalue(), round(figures.WIDTH_INCHES * 96)
     with atomic_path(study.results.figure(name)) as temporary:
-        temporary.write_bytes(buffer.getvalue())
-    return Image(data=buffer.getvalue(), format="png", width=round(figures.WIDTH_INCHES * 96))
+        temporary.write_bytes(data)
+    return Image(data=data, format="png", width=width)
 
 
 def progress(what: str) -> Callable[..., None]:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from cxrlib.classifier.settings import DOSE_PREFIX, synthetic_percent
 from cxrlib.data.settings import LABELS
+from cxrlib.gan.settings import GanSettings
 from cxrlib.settings import Settings
 
 ARM_QUESTIONS = {
@@ -58,6 +59,29 @@ def settings(stage: Settings) -> pd.DataFrame:
         for name, value in stage.model_dump().items()
     ]
     return pd.DataFrame(rows, columns=["setting", "value"]).set_index("setting")
+
+
+def loss_terms(gan: GanSettings) -> pd.DataFrame:
+    """What the two networks are trained to do, a term per row, and how much of it this study uses."""
+    every = "every {} steps".format
+    rows = [
+        ("generator", "logistic", "be taken for real", "always"),
+        (
+            "generator", "path length", "let equal steps in style change films equally",
+            f"weight {gan.path_length_weight:g}, {every(gan.path_length_interval_steps)}"
+            if gan.path_length_weight else "off",
+        ),
+        (
+            "generator", "style mixing", "let coarse and fine styles come from different lists",
+            f"{100 * gan.style_mixing_probability:.0f} % of the films" if gan.style_mixing_probability else "off",
+        ),
+        ("discriminator", "logistic", "tell real films from generated ones", "always"),
+        (
+            "discriminator", "gradient penalty", "tiny changes of a real film must not change the verdict",
+            f"weight {gan.r1_weight:g}, {every(gan.r1_interval_steps)}",
+        ),
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["network", "term", "what it asks for", "here"]).set_index(["network", "term"])
 
 
 def quality(table: pd.DataFrame) -> pd.DataFrame:
