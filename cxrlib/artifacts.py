@@ -22,7 +22,6 @@ from cxrlib.errors import InputError
 logger = logging.getLogger(__name__)
 
 OPENINGS = "openings.csv"
-PROTOCOL, EVENTS = "protocol.yaml", "events"
 CHAPTERS = ("01_data", "02_gan_training", "03_synthesis_review", "04_classifier_training", "05_results")
 
 
@@ -120,21 +119,8 @@ class Results:
         """Folder of a reading (private: it holds the truth about its films, and the answers)."""
         return self.root / "review" / protocol
 
-    def protocol_record(self, protocol: str) -> Path:
-        """What was frozen before the first answer; its hash is in every event."""
-        return self.review(protocol) / PROTOCOL
-
-    def worklist(self, protocol: str) -> Path:
-        """One row per film shown, with its truth."""
-        return self.review(protocol) / "worklist.csv"
-
-    def task_list(self, protocol: str) -> Path:
-        """One row per task: its block, its films and, where there is one, the right answer."""
-        return self.review(protocol) / "tasks.csv"
-
-    def events(self, protocol: str) -> Path:
-        """Folder with <reader>-<session>.jsonl: one file per reader and session, only ever appended to."""
-        return self.review(protocol) / EVENTS
+    def reading(self, protocol: str) -> "Reading":
+        return Reading(self.review(protocol))
 
     def simulated_record(self, protocol: str, readers: int) -> Path:
         """That so many simulated readers have answered everything."""
@@ -198,6 +184,44 @@ class Results:
     def published(self) -> tuple[Path, ...]:
         """The folders that may hold nothing of a private role."""
         return tuple(self.root / name for name in ("chapters", "figures", "tables"))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The files of one reading. They hold the truth about its films, and what readers answered: private."""
+
+    root: Path
+
+    @property
+    def protocol(self) -> Path:
+        """What was frozen before the first answer; its hash is in every event."""
+        return self.root / "protocol.yaml"
+
+    @property
+    def worklist(self) -> Path:
+        """One row per film shown, with its truth."""
+        return self.root / "worklist.csv"
+
+    @property
+    def task_list(self) -> Path:
+        """One row per task: its block, its films and, where there is one, the right answer."""
+        return self.root / "tasks.csv"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "events"
+
+    def event_file(self, reader: str, session: str) -> Path:
+        """The answers of one sitting, one event a line. `reader` is a name fit for files, without a hyphen."""
+        return self.events / f"{reader}-{session}.jsonl"
+
+    def event_files(self, reader: str = "*") -> list[Path]:
+        """The files of all sittings of a reader, or of everybody."""
+        return sorted(self.events.glob(f"{reader}-*.jsonl"))
+
+    def event_lock(self, reader: str) -> Path:
+        """Held by whoever of a reader's sittings is writing."""
+        return self.events / f"{reader}.lock"
 
 
 @contextmanager

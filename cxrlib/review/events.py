@@ -5,7 +5,6 @@ Every event has the keys `event` ("answer", "undo", "open", "pause", "resume"), 
 screen` besides, an undo `task_id` and `undoes` (the event id of the answer taken back). Nothing is ever changed.
 """
 
-import hashlib
 import json
 import logging
 import re
@@ -16,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cxrlib.artifacts import EVENTS, PROTOCOL
+from cxrlib.artifacts import Reading, sha256_of
 from cxrlib.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -111,10 +110,10 @@ def decode_event(line: bytes, path: Path, protocol_sha256: str | None) -> dict[s
     try:
         if datetime.fromisoformat(event["time"]).tzinfo is None:
             return "not an event: its time has no zone"
-        owner = f"{reader_slug(event['reader'])}-{event['session']}.jsonl"
+        owner = Reading(path.parent.parent).event_file(reader_slug(event["reader"]), event["session"])
     except ValueError:
         return "not an event: its time or reader can't be read"
-    if owner != path.name:
+    if owner != path:
         return "of another reader or session than the file"
     if protocol_sha256 is not None and event["protocol_sha256"] != protocol_sha256:
         return "given to another protocol"
@@ -122,16 +121,16 @@ def decode_event(line: bytes, path: Path, protocol_sha256: str | None) -> dict[s
 
 
 def read_log(folder: Path) -> tuple[list[dict[str, Any]], list[Problem]]:
-    """All events of a reading, oldest first, and the lines that were left out. `folder` holds `events/`.
+    """All events of a reading, oldest first, and the lines that were left out. `folder` is the reading's.
 
     Events of another protocol than the one frozen there are left out. Reads only: a line that is torn, or being
     written just now, stays where it is.
     """
-    record = folder / PROTOCOL
-    digest = hashlib.sha256(record.read_bytes()).hexdigest() if record.exists() else None
+    reading = Reading(folder)
+    digest = sha256_of(reading.protocol) if reading.protocol.exists() else None
     events: dict[str, dict[str, Any]] = {}
     problems = []
-    for path in sorted((folder / EVENTS).glob("*.jsonl")):
+    for path in reading.event_files():
         for number, line in enumerate(_read_lines(path, problems), start=1):
             if not line.strip():
                 continue
@@ -183,8 +182,7 @@ def remove_simulated(folder: Path) -> None:
 
 
 def _files_of(folder: Path, *, simulated: bool) -> list[Path]:
-    paths = sorted((folder / EVENTS).glob("*.jsonl"))
-    return [path for path in paths if path.name.startswith(SIMULATED) == simulated]
+    return [path for path in Reading(folder).event_files() if path.name.startswith(SIMULATED) == simulated]
 
 
 def _read_lines(path: Path, problems: list[Problem]) -> Sequence[bytes]:

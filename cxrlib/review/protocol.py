@@ -127,39 +127,38 @@ def prepare_protocol(study: Study) -> Protocol:
     nothing up: they are removed, to be made again.
     """
     with _said_of(study):
-        record = study.results.protocol_record(study.review.protocol)
+        reading = study.results.reading(study.review.protocol)
         inputs = _inputs(study)
         wanted = _fingerprint(study, inputs)
-        stored = _read_record(record) if record.exists() else {}
+        stored = _read_record(reading.protocol) if reading.protocol.exists() else {}
         if stored.get("fingerprint") != wanted:
-            if people_have_answered(record.parent):
+            if people_have_answered(reading.root):
                 raise InputError(
-                    f"{record.parent}: answers were given to other films or settings than the study now has; "
+                    f"{reading.root}: answers were given to other films or settings than the study now has; "
                     "give `review.protocol` another name in the study file to begin a new reading"
                 )
-            make_private(record.parent)
-            remove_simulated(record.parent)
+            make_private(reading.root)
+            remove_simulated(reading.root)
             _draw(study, {"fingerprint": wanted, "inputs": inputs})
         return load_protocol(study)
 
 
 def load_protocol(study: Study) -> Protocol:
     """The reading that is frozen on disk; raises `InputError` if there is none, or if its lists were changed."""
-    name, tables = study.review.protocol, []
-    record = study.results.protocol_record(name)
-    lists = {"worklist_sha256": study.results.worklist(name), "tasks_sha256": study.results.task_list(name)}
+    reading, tables = study.results.reading(study.review.protocol), []
+    record = reading.protocol
     with _said_of(study):
         if not record.exists():
             raise InputError(f"{record}: no reading has been prepared; run `cxr review {study.name}`")
         content = _read_record(record)
-        for key, path in lists.items():
+        for key, path in (("worklist_sha256", reading.worklist), ("tasks_sha256", reading.task_list)):
             if not path.exists() or sha256_of(path) != content.get(key):
                 raise InputError(
                     f"{path}: not the list that {record.name} was frozen with; put back the one that was there, or "
                     "give `review.protocol` another name in the study file to begin a new reading"
                 )
             tables.append(pd.read_csv(path, dtype=str, keep_default_na=False))
-        return Protocol(record.parent, *tables, sha256_of(record), int(content["seed"]), content)
+        return Protocol(reading.root, *tables, sha256_of(record), int(content["seed"]), content)
 
 
 @contextlib.contextmanager
@@ -207,18 +206,18 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 
 def _draw(study: Study, facts: dict[str, Any]) -> None:
-    name, fold = study.review.protocol, reading_fold(study)
+    reading, fold = study.results.reading(study.review.protocol), reading_fold(study)
     films, tasks = draw_worklist(study, fold)
-    write_csv(study.results.worklist(name), films, private=True)
-    write_csv(study.results.task_list(name), tasks, private=True)
+    write_csv(reading.worklist, films, private=True)
+    write_csv(reading.task_list, tasks, private=True)
     content = {
         **_description(study, fold, tasks),
-        "worklist_sha256": sha256_of(study.results.worklist(name)),
-        "tasks_sha256": sha256_of(study.results.task_list(name)),
+        "worklist_sha256": sha256_of(reading.worklist),
+        "tasks_sha256": sha256_of(reading.task_list),
         **facts,
     }
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
-    write_text(study.results.protocol_record(name), text, private=True)
+    write_text(reading.protocol, text, private=True)
 
 
 def _description(study: Study, fold: str, tasks: pd.DataFrame) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """One reader's sitting: which task comes next, and answers that are on the disk before the screen moves on."""
 
 import contextlib
-import hashlib
 import logging
 import math
 import secrets
@@ -11,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cxrlib.artifacts import EVENTS, PROTOCOL
+from cxrlib.artifacts import Reading, sha256_of
 from cxrlib.errors import InputError
 from cxrlib.review.durable import append_durably, locked, make_private, set_aside_torn
 from cxrlib.review.events import checked_reader, current_answers, decode_event, encode_event, reader_slug
@@ -45,7 +44,8 @@ class ReadingSession:
         """Raises `InputError` for a reader's name that can't be one."""
         self.reader = checked_reader(reader)
         self.protocol = protocol
-        self.folder = place if isinstance(place, Path) else place.results.review(place.review.protocol)
+        self._reading = Reading(place) if isinstance(place, Path) else place.results.reading(place.review.protocol)
+        self._slug = reader_slug(self.reader)
         self.tasks = protocol.tasks(self.reader)
         self._task_of = {task.task_id: task for task in self.tasks}
         self._began = datetime.now(UTC)
@@ -66,7 +66,12 @@ class ReadingSession:
     @property
     def path(self) -> Path:
         """The file of this sitting; there from the first event on."""
-        return self.folder / EVENTS / f"{reader_slug(self.reader)}-{self.session}.jsonl"
+        return self._reading.event_file(self._slug, self.session)
+
+    @property
+    def folder(self) -> Path:
+        """That of the reading."""
+        return self._reading.root
 
     @property
     def done(self) -> int:
@@ -206,8 +211,8 @@ class ReadingSession:
     def _alone(self) -> Iterator[None]:
         """No other sitting of this reader writes inside, and what others wrote before is known."""
         try:
-            make_private(self.folder / EVENTS)
-            with locked(self.folder / EVENTS / f"{reader_slug(self.reader)}.lock"):
+            make_private(self._reading.events)
+            with locked(self._reading.event_lock(self._slug)):
                 self._catch_up(alone=True)
                 yield
         except OSError as error:
@@ -221,12 +226,12 @@ class ReadingSession:
         try:
             self._catch_up(alone=False)
         except OSError as error:
-            logger.error("%s: can't be read: %s", self.folder / EVENTS, error)
+            logger.error("%s: can't be read: %s", self._reading.events, error)
             raise InputError(f"Your earlier answers can't be read ({error.strerror or error}).") from error
 
     def _catch_up(self, *, alone: bool) -> None:
         """Read what was added to this reader's files; alone, set unfinished lines aside."""
-        for path in sorted((self.folder / EVENTS).glob(f"{reader_slug(self.reader)}-*.jsonl")):
+        for path in self._reading.event_files(self._slug):
             known = self._files.get(path, 0)
             if path.stat().st_size <= known:
                 continue
@@ -254,8 +259,8 @@ class ReadingSession:
         self._answers = {event["task_id"]: event for event in answers if event["task_id"] in self._task_of}
 
     def _append(self, kind: str, facts: Mapping[str, Any]) -> None:
-        record = self.folder / PROTOCOL
-        if record.exists() and hashlib.sha256(record.read_bytes()).hexdigest() != self.protocol.sha256:
+        frozen = self._reading.protocol
+        if frozen.exists() and sha256_of(frozen) != self.protocol.sha256:
             raise InputError("The reading has been drawn anew since this page was opened; load the page again.")
         opening = [] if self._opened else [("open", {"opened": self._began.isoformat()})]
         # Times of one reader's events rise strictly, whatever the clock does, so that their order is known.

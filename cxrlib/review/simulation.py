@@ -18,7 +18,7 @@ import numpy as np
 from cxrlib.artifacts import read_json, write_json
 from cxrlib.reproducibility import seed_for
 from cxrlib.review.agreement import simulated_names
-from cxrlib.review.events import reader_slug, remove_simulated
+from cxrlib.review.events import SIMULATED, reader_slug, remove_simulated
 from cxrlib.review.protocol import Protocol, Task, prepare_protocol
 from cxrlib.review.questions import ARTEFACTS, FIVE_STEPS, ORIGIN_STEPS
 from cxrlib.review.session import ReadingSession
@@ -91,7 +91,7 @@ def simulate_readings(
 
 def _remove_others(study: Study, names: tuple[str, ...]) -> None:
     kept = {reader_slug(name) for name in names}
-    for path in study.results.events(study.review.protocol).glob("simulated*.jsonl"):
+    for path in study.results.reading(study.review.protocol).event_files(f"{SIMULATED}*"):
         if path.name.split("-")[0] not in kept:
             path.unlink()
 
