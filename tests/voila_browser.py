@@ -1,7 +1,6 @@
-"""A study with films to read, the server of its reading, and a browser in front of it."""
+"""`cxr review` in a process of its own."""
 
 import contextlib
-import hashlib
 import os
 import queue
 import re
@@ -12,55 +11,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import check_book
-import numpy as np
-import pandas as pd
-import pytest
-from audited import write_audit
+import psutil
 
-from cxrlib.artifacts import write_record
-from cxrlib.data.preparation import prepare_role
-from cxrlib.data.settings import LABELS, ROLES
-from cxrlib.review.protocol import reading_fold
-from cxrlib.study import Study, load_study
-
-# 3 films of practice, 12 single ones and one of them again, and 2 pairs each of blocks B and C.
-TWENTY_TASKS = {
-    "films_per_label_and_origin": 3, "repeat_percent": 8, "practice_films": 3, "pairs_per_label": 1, "copy_pairs": 2,
-}  # fmt: skip
 REPOSITORY = Path(__file__).resolve().parent.parent
-
-
-def readable_study(root: Path, write_study_in, **changes) -> Study:
-    """A study as it is when the synthetic films are made; its reading has 20 tasks. The synthetic films are noise."""
-    study = load_study(write_study_in(root, **{"review": TWENTY_TASKS, **changes}))
-    for role in ROLES:
-        prepare_role(study, role)
-    write_audit(study)
-    fold, size = reading_fold(study), study.gan.resolution
-    hospital = pd.read_csv(study.results.manifest("hospital"))
-    for label in LABELS:
-        folder = study.results.synthetic(label, fold)
-        folder.mkdir(parents=True)
-        draw = np.random.default_rng(LABELS.index(label))
-        images = draw.integers(0, 256, (12, size, size), dtype=np.uint8)
-        np.save(folder / "images.npy", images)
-        manifest = pd.DataFrame({"image_id": [f"{label}-{fold}-{row:06d}" for row in range(12)], "label": label})
-        seen = hospital[(hospital["label"] == label) & (hospital["fold"] != fold)]["image_id"].iloc[0]
-        facts = {"seed": 0, "truncation": 1.0, "generator_sha256": "0" * 64, "nearest_image_id": seen}
-        manifest.assign(**facts, nearest_distance=9.0).to_csv(folder / "manifest.csv", index=False)
-        hashes = {"images_sha256": hashlib.sha256(images).hexdigest(), "manifest_sha256": "0"}
-        write_record(study.results.synthetic_record(label, fold), {}, {}, 0.0, images=12, **hashes)
-    return study
-
-
-def no_browser() -> None:
-    """Skip where there is no Chromium; in CI, fail."""
-    if check_book.browser_path() is None:
-        reason = f"no Chromium: looked for {', '.join(check_book.BROWSERS)} and in CHROMIUM"
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(reason)
-        pytest.skip(reason)
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -116,31 +69,10 @@ class Server:
 
     def kernels(self) -> list[int]:
         """Process ids of the running kernels."""
-        import psutil
-
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child.pid for child in children if "ipykernel_launcher" in " ".join(child.cmdline())]
-
-
-class Reading:
-    """The reading on a page, driven with the mouse."""
-
-    def __init__(self, page) -> None:
-        self.page = page
-
-    def wait_for(self, reader: str) -> "Reading":
-        self.page.get_by_text(f"Reading as {reader}").wait_for(timeout=60_000)
-        self.page.get_by_text(re.compile(r"\d+ of \d+ answered")).wait_for()
-        return self
-
-    @property
-    def done(self) -> int:
-        return int(self.page.get_by_text(re.compile(r"\d+ of \d+ answered")).inner_text().split()[0])
-
-    def answer(self) -> None:
-        """The first choice of every question, stored."""
-        done = self.done
-        for question in self.page.locator(".widget-toggle-buttons").all():
-            question.locator("button").first.click()
-        self.page.get_by_role("button", name="Store and go on").click()
-        self.page.get_by_text(f"{done + 1} of").wait_for()
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            # One that ends at this moment has no command any more.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "ipykernel_launcher" in " ".join(child.cmdline()):
+                    found.append(child.pid)
+        return found

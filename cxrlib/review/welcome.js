@@ -22,7 +22,27 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
+// The page is there for the reading, so its keys work at once.
+function focusReading() {
+  const found = () => {
+    const reading = document.querySelector(".cxr-reading");
+    if (reading?.offsetWidth) { reading.focus({ preventScroll: true }); }
+    return Boolean(reading?.contains(document.activeElement));
+  };
+  const waiting = window.setInterval(() => { if (found()) { window.clearInterval(waiting); } }, 50);
+}
+
+function storeOfTab() {
+  try {
+    return window.sessionStorage;
+  } catch {
+    // A browser that keeps nothing: the page asks again after a reload.
+    return { getItem: () => null, setItem: () => {}, removeItem: () => {} };
+  }
+}
+
 function render({ model, el }) {
+  const store = storeOfTab();
   el.classList.add("cxr-welcome");
   // While a form has the focus, keys belong to it and not to a notebook around it.
   el.dataset.lmSuppressShortcuts = "true";
@@ -60,18 +80,19 @@ function render({ model, el }) {
       seen.observe(input);
       return;
     }
-    if (!model.get("fixed")) { sessionStorage.setItem(KEPT, reader); }
+    if (!model.get("fixed")) { store.setItem(KEPT, reader); }
     const other = element("button", { type: "button", textContent: "Someone else?" });
-    other.addEventListener("click", () => { sessionStorage.removeItem(KEPT); window.location.reload(); });
+    other.addEventListener("click", () => { store.removeItem(KEPT); window.location.reload(); });
     const leave = element("a", { href: model.get("logout"), textContent: "Log out" });
     const ways = model.get("logout") ? [leave] : model.get("fixed") ? [] : [other];
     who.replaceChildren(element("span", { textContent: `Reading as ${reader}` }), ...ways);
     el.replaceChildren(element("style", { textContent: STYLE }), who);
+    focusReading();
   };
 
   const received = (content) => {
     if (content.kind === "refused") {
-      sessionStorage.removeItem(KEPT);
+      store.removeItem(KEPT);
       message.replaceChildren(element("p", { textContent: content.text }));
       input.focus();
     } else if (content.kind === "new") {
@@ -87,7 +108,7 @@ function render({ model, el }) {
   model.on("msg:custom", received);
   model.on("change:reader", show);
   show();
-  const kept = sessionStorage.getItem(KEPT);
+  const kept = store.getItem(KEPT);
   if (!model.get("reader") && kept) { send(kept, true); }
   return () => {
     model.off("msg:custom", received);

@@ -54,6 +54,8 @@ class Welcome(ipywidgets.VBox):
     def __init__(self, study: Study, reader: str = "", logout: str = "") -> None:
         """`reader` is empty where the page has to ask; `logout` is the address that ends a log-in, if there is one."""
         self._study = study
+        # Kept here as well, since a browser can change what it shares with the kernel.
+        self._reader, self._fixed = "", bool(reader)
         self.form = NameForm(title=study.title, reader=reader, fixed=bool(reader), logout=logout)
         super().__init__([self.form])
         self.form.on_msg(self._received)
@@ -64,7 +66,7 @@ class Welcome(ipywidgets.VBox):
                 self.form.trouble = f"The reading can't be opened. {error}"
 
     def _received(self, _: Any, message: Mapping[str, Any], __: Any) -> None:
-        if message.get("kind") != "name" or self.form.reader:
+        if message.get("kind") != "name" or self._reader or self._fixed:
             return
         try:
             name = person(str(message.get("name", "")))
@@ -81,5 +83,5 @@ class Welcome(ipywidgets.VBox):
 
     def _open(self, name: str) -> None:
         reading = open_reading(self._study, name)
-        self.form.reader = name
-        self.children = (self.form, getattr(reading, "box", reading))
+        self._reader = self.form.reader = name
+        self.children = (self.form, reading)

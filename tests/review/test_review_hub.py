@@ -14,10 +14,10 @@ import urllib.request
 from collections import Counter
 from pathlib import Path
 
-import check_book
 import pytest
 import voila_browser
-from voila_browser import REPOSITORY, Reading
+from reading_browser import SCREEN, Reader, chromium, require_chromium, study_to_read
+from voila_browser import REPOSITORY
 
 from cxrlib.review.events import read_events
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("hub_is_there")
 @pytest.fixture(scope="module")
 def hub_is_there():
     """Node, the proxy and Chromium; without them these tests are skipped, except in CI, where they fail."""
-    voila_browser.no_browser()
+    require_chromium()
     missing = "no Node.js" if shutil.which("node") is None else "" if PROXY.exists() else f"no {PROXY}; run `make hub`"
     if missing and os.environ.get("CI", "").lower() in ("1", "true"):
         pytest.fail(missing)
@@ -69,7 +69,7 @@ def configuration_of_the_page(root: Path, study: str, ports: list[int]) -> str:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, write_study_in):
-    study = voila_browser.readable_study(tmp_path_factory.mktemp("hub"), write_study_in)
+    study = study_to_read(write_study_in, tmp_path_factory.mktemp("hub"))
     (study.root / ".venv").symlink_to(sys.prefix)
     return study
 
@@ -113,12 +113,16 @@ def wait_until_it_answers(address: str, process: subprocess.Popen, log: Path) ->
 @pytest.fixture(scope="module")
 def contexts(hub_is_there):
     """`contexts()` is a fresh browser context: cookies of its own, like another person's browser."""
-    from playwright.sync_api import sync_playwright
+    with chromium() as browser:
+        yield lambda: browser.new_context(viewport=SCREEN)
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=check_book.browser_path(), args=list(check_book.ARGUMENTS))
-        yield lambda: browser.new_context(viewport={"width": 1280, "height": 720})
-        browser.close()
+
+def opened(page, name: str) -> Reader:
+    """The reading on the page, which must be that of `name`."""
+    page.get_by_text(f"Reading as {name}", exact=True).wait_for(timeout=60_000)
+    reader = Reader(page)
+    reader.wait_for_task()
+    return reader
 
 
 def log_in(page, hub: str, name: str) -> None:
@@ -134,14 +138,15 @@ def test_two_readers_at_once_each_with_their_own_progress(hub, contexts, study):
     for name, page in pages.items():
         page.on("request", lambda request: asked.append(request.url))
         log_in(page, hub, name)
-    readings = {name: Reading(page).wait_for(name) for name, page in pages.items()}
+    readers = {name: opened(page, name) for name, page in pages.items()}
+    assert [reader.position for reader in readers.values()] == [(1, 20), (1, 20)]
     for name in ("anna", "bob", "anna", "anna"):
-        readings[name].answer()
-    assert {name: reading.done for name, reading in readings.items()} == {"anna": 3, "bob": 1}
+        readers[name].answer_task()
+    assert {name: reader.position[0] for name, reader in readers.items()} == {"anna": 4, "bob": 2}
 
     for name, page in pages.items():
         page.goto(f"{hub}/user/{name}/?reader=bob&token=anna")
-        assert readings[name].wait_for(name).done == {"anna": 3, "bob": 1}[name]
+        assert opened(page, name).position == ({"anna": 4, "bob": 2}[name], 20)
     answers = [
         event for event in read_events(study.results.review(study.review.protocol)) if event["event"] == "answer"
     ]
@@ -153,7 +158,7 @@ def test_a_reader_can_not_open_another_s_server(hub, contexts):
     context = contexts()
     page = context.new_page()
     log_in(page, hub, "anna")
-    Reading(page).wait_for("anna")
+    opened(page, "anna")
     for path in ("/user/bob/", "/user/bob/voila/static/voila.js", "/hub/user/bob/", "/hub/spawn/bob", "/hub/admin"):
         answer = page.goto(hub + path)
         assert answer.status in (403, 404), (path, answer.status)

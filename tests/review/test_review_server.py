@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 import voila_browser
+from reading_browser import study_to_read
 from voila_browser import serving
 
 from cxrlib.errors import InputError
@@ -29,7 +30,7 @@ ADDRESSES = (
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, write_study_in):
-    return voila_browser.readable_study(tmp_path_factory.mktemp("reading"), write_study_in)
+    return study_to_read(write_study_in, tmp_path_factory.mktemp("reading"))
 
 
 @pytest.fixture(scope="module")
