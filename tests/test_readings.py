@@ -3,11 +3,14 @@
 import hashlib
 import io
 import json
+import re
+import subprocess
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from audited import write_audit
 from drawn_reading import drawable_study, prepared_folder
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
@@ -15,7 +18,11 @@ from small_reading import answers_to
 
 from cxrlib import narration, reading_tables
 from cxrlib.artifacts import read_json
+from cxrlib.classifier.arms import compose_training_films
+from cxrlib.classifier.training import _what_decides as what_decides
+from cxrlib.classifier.training import train_classifier
 from cxrlib.data.images import load_synthetic
+from cxrlib.data.preparation import prepare_role
 from cxrlib.errors import InputError
 from cxrlib.narration.reading_words import chance_verdict, reading_sentences
 from cxrlib.readings import report_readings
@@ -25,8 +32,9 @@ from cxrlib.review.rejection import freeze_rejected
 from cxrlib.review.session import ReadingSession
 from cxrlib.review.simulation import simulate_readings
 from cxrlib.study import REPOSITORY, load_study
+from cxrlib.tables.films import synthetic_flow
 from cxrlib.tables.readings import COLUMNS, make_reading_tables
-from cxrlib.workflow import save_settings
+from cxrlib.workflow import jobs_of, save_settings, snakemake_command
 
 REVIEW = {"films_per_label_and_origin": 4, "repeat_percent": 20, "pairs_per_label": 2, "copy_pairs": 4,
           "practice_films": 1, "simulated_readers": 2}  # fmt: skip
@@ -295,6 +303,9 @@ def test_rejected_films_are_left_out_of_training_and_of_nothing_else(excluding):
         assert gone <= seen
         rows = every.manifest["image_id"].isin(kept.manifest["image_id"]).to_numpy()
         np.testing.assert_array_equal(kept.images, every.images[rows])
+    flow = synthetic_flow(excluding).set_index("label")
+    assert flow["made"].tolist() == [8, 8]
+    assert flow["rejected"].tolist() == flow["used"].tolist() == [4, 4]
 
 
 def test_what_readers_rejected_is_decided_once(excluding):
@@ -339,3 +350,44 @@ def test_the_cells_on_readings_run_whoever_has_read(study, readers):
         exec(compile(source, source, "exec"), names)
     assert len(list((study.results.root / "figures").glob("read*.png"))) == 5
     assert names["story"].readers == {"nobody": "readers"}.get(readers, readers)
+
+
+def test_readers_verdict_comes_before_the_classifiers_that_depend_on_it(write_tiny_study):
+    settings = {"review": REVIEW, "synthesis": {"exclude_rejected": True}}
+    study = load_study(write_tiny_study(**settings))
+    save_settings(study)
+    done = subprocess.run(
+        snakemake_command(study, 1, ["--dry-run"]), cwd=study.root, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rules = re.findall(r"^ +input: (.*)\n +output: (.*)$", done.stdout + done.stderr, flags=re.MULTILINE)
+    verdict = str(study.results.rejected_record(study.review.protocol))
+    for arm, waits in (("baseline", False), ("synthetic", True)):
+        record = str(study.results.classifier_record(arm, 0, "all"))
+        (needs,) = [before for before, made in rules if made.split(", ")[0] == record]
+        assert (verdict in needs.split(", ")) == waits, arm
+    assert any(made.endswith("simulated-2.json") for _, made in rules)
+    names = {str(job.output) for job in jobs_of(study)}
+    assert verdict in names
+
+
+def test_classifiers_of_synthetic_films_wait_for_the_verdict_and_depend_on_it(excluding):
+    for role in ("training", "validation"):
+        prepare_role(excluding, role)
+    write_audit(excluding)
+    facts = {"images_sha256": "0", "manifest_sha256": "0"}
+    for label in ("negative", "positive"):
+        excluding.results.synthetic_record(label, "fold0").write_text(json.dumps(facts))
+    wanted = (excluding, "synthetic-crossfit", 0, "fold0")
+    with pytest.raises(InputError, match="reject-films"):
+        train_classifier(*wanted)
+    read_all(excluding, "anna", right=False)
+    first = freeze_rejected(excluding)["rejected_sha256"]
+    assert what_decides(*wanted)[1]["rejected films"] == first
+    assert len(compose_training_films(*wanted).images) == 32 + 8, "the public films, and half of the synthetic ones"
+    for reader in ("berta", "carla"):
+        read_all(excluding, reader)
+    freeze_rejected(excluding, force=True)
+    assert what_decides(*wanted)[1]["rejected films"] != first
+    assert len(compose_training_films(*wanted).images) == 32 + 16
+    assert "rejected films" not in what_decides(excluding, "baseline", 0, "all")[1]

@@ -47,6 +47,7 @@ from cxrlib.reading_tables.training import (
     loss_terms,
     quality,
     settings,
+    synthetic_flow,
     timing,
 )
 
@@ -84,6 +85,7 @@ __all__ = [
     "shortcuts",
     "significance",
     "subgroups",
+    "synthetic_flow",
     "table_two",
     "tasks_to_read",
     "timing",

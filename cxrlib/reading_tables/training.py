@@ -84,6 +84,20 @@ def loss_terms(gan: GanSettings) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["network", "term", "what it asks for", "here"]).set_index(["network", "term"])
 
 
+def synthetic_flow(table: pd.DataFrame) -> pd.DataFrame:
+    """From synthetic films made to those that arms may learn from, one row per fold and label."""
+    shown = table.rename(
+        columns={
+            "fold": "generators of",
+            "made": "films made",
+            "flagged": "flagged as copies",
+            "rejected": "rejected by readers",
+            "used": "films used",
+        }
+    )
+    return shown.set_index(["generators of", "label"])
+
+
 def quality(table: pd.DataFrame) -> pd.DataFrame:
     """Every measure of each label beside the same between two halves of the hospital's films; intervals in brackets."""
     shown = table.assign(

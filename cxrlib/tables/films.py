@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import Counter
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pandas as pd
 from cxrlib.artifacts import is_finished, read_json, write_csv, write_json, write_record
 from cxrlib.classifier.arms import SYNTHETIC_ARMS
 from cxrlib.data.covidx import labels_path, read_labels
-from cxrlib.data.images import films_identity, load_manifest
+from cxrlib.data.images import films_identity, load_manifest, load_synthetic, rejected_ids
 from cxrlib.data.listing import kind_of
 from cxrlib.data.settings import LABELS, ROLES, CovidxSource, PhantomSource, Role
 from cxrlib.data.shortcuts import fit_source_rule
@@ -137,6 +138,22 @@ def flow(study: Study) -> pd.DataFrame:
         rows.append((role, "used", "", len(manifest), *used.values()))
     table = pd.DataFrame(rows, columns=["role", "stage", "reason", "films", "positive", "negative"])
     return table.astype({"positive": "Int64", "negative": "Int64"})
+
+
+def synthetic_flow(study: Study) -> pd.DataFrame:
+    """The flow goes on: from synthetic films made to those that classifiers may learn from.
+
+    One row per label and fold: fold, label, made, flagged (too near to a training film), rejected (by readers, of the
+    rest), used. Sets that are not made yet have no row.
+    """
+    rows = []
+    for fold, label in product([name for name in study.generator_folds if name != "public"], reversed(LABELS)):
+        if study.results.synthetic_record(label, fold).exists():
+            films = load_synthetic(study, label, fold, study.gan.resolution, flagged=True).manifest
+            kept = films[~films["flagged"]]
+            rejected = int(kept["image_id"].isin(rejected_ids(study, label, fold)).sum())
+            rows.append((fold, label, len(films), len(films) - len(kept), rejected, len(kept) - rejected))
+    return pd.DataFrame(rows, columns=["fold", "label", "made", "flagged", "rejected", "used"])
 
 
 def _reasons(record: dict[str, Any]) -> dict[str, int]:

@@ -26,13 +26,14 @@ from cxrlib.evaluation.subgroups import subgroup_table
 from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
+from cxrlib.tables.films import synthetic_flow
 
 
 def make_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     """Write the tables of results and their sentences, and return their record.
 
-    In `tables/`: those of `result_tables`, statements.json and, last, tables.json. Raises `InputError`, naming every
-    table of predictions that is missing.
+    In `tables/`: those of `result_tables`, synthetic_flow, statements.json and, last, tables.json. Raises
+    `InputError`, naming every table of predictions that is missing.
     """
     started = time.perf_counter()
     settings, inputs = _what_decides_tables(study)
@@ -40,6 +41,7 @@ def make_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     if is_finished(record, settings, inputs, force):
         return read_json(record)
     tables = result_tables(study, gather_predictions(study))
+    tables["synthetic_flow"] = synthetic_flow(study)
     for name, table in tables.items():
         write_csv(study.results.table(name), table)
     write_json(statements_path(study), make_statements(tables, simulated=study.simulated))
