@@ -277,6 +277,8 @@ def _follow(study: Study, process: subprocess.Popen, report_line, seconds_betwee
             if shares[job.name] == 1.0 and job.name not in finished:
                 finished.add(job.name)
                 report_line(f"[{len(finished)}/{len(jobs)}] {job.name}{left}")
+                for warning in _warnings(job):
+                    report_line(f"  warning: {job.name}: {warning}")
                 last_line = time.time()
         if time.time() - last_line > seconds_between_lines:
             report_line(f"[{len(finished)}/{len(jobs)}] {100 * effort_done / total:.0f} % of the work done{left}")
@@ -284,6 +286,11 @@ def _follow(study: Study, process: subprocess.Popen, report_line, seconds_betwee
         if ended:
             return
         time.sleep(1)
+
+
+def _warnings(job: Job) -> list[str]:
+    """What a finished generator warns of: signs of collapse."""
+    return read_json(job.output)["warnings"] if job.stage == "generators" else []
 
 
 def _time_left(seconds: float, effort_done: float, effort_left: float) -> str:

@@ -173,7 +173,7 @@ class Run:
             if at_checkpoint or steps_done == self.steps:
                 snapshot = self._take_snapshot(events)
                 row["kid"] = snapshot["kid"]
-                events.add_row(snapshot)
+                events.add_row(snapshot | {"kid": None})
             append_log(self.log, row)
             if at_checkpoint and steps_done < self.steps:
                 self._save_checkpoint()
@@ -275,12 +275,13 @@ class Run:
         )  # fmt: skip
 
     def _logged_rows(self) -> list[dict[str, Any]]:
-        """What the logs hold, in the order of the images shown."""
+        """What the logs hold, in the order of the images shown; the rows of snapshots without what both have."""
         rows = []
         if self.log.exists():
             with open(self.log, newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
-        return sorted([*rows, *self.state.snapshots], key=lambda row: int(row["images"]))
+        snapshots = [row | {"kid": None} for row in self.state.snapshots]
+        return sorted([*rows, *snapshots], key=lambda row: int(row["images"]))
 
     def _write_results(self) -> None:
         """The chosen snapshot's weights and sheet."""

@@ -46,7 +46,7 @@ PRESET_TABLE: dict[str, tuple] = {
     "augmentations":               (THREE,  THREE,  FOUR,    FOUR,    FOUR,      FOUR),
     "adaptive_target":             (None,   None,   None,    None,    0.6,       None),
     "total_images":                (3000,   16_000, 300_000, 300_000, 1_000_000, 300_000),
-    "checkpoint_images":           (1000,   4000,   10_000,  10_000,  20_000,    10_000),
+    "checkpoint_images":           (600,    2000,   10_000,  10_000,  20_000,    10_000),
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {
     preset: {name: values[column] for name, values in PRESET_TABLE.items()}

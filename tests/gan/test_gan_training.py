@@ -1,10 +1,3 @@
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +8,6 @@ from safetensors.torch import load_file
 from cxrlib.artifacts import read_json
 from cxrlib.checkpoints import load_state
 from cxrlib.errors import InputError
-from cxrlib.gan import run as run_module
 from cxrlib.gan import stepping
 from cxrlib.gan.networks import load_generator
 from cxrlib.gan.run import Run, check_films
@@ -91,28 +83,6 @@ def test_training_after_an_interruption_gives_the_same_bits(study, make_study):
     pd.testing.assert_frame_equal(
         log_without_seconds(study, "positive", "fold0"), log_without_seconds(other, "positive", "fold0")
     )
-
-
-def test_a_killed_process_leaves_what_another_goes_on_with(study, make_study):
-    whole = train_generator(study, "negative", "public")
-    other = make_study(folder="elsewhere")
-    code = (
-        "import sys, time\nfrom cxrlib.gan.training import train_generator\nfrom cxrlib.study import load_study\n"
-        "train_generator(load_study(sys.argv[1]), 'negative', 'public', progress=lambda *facts: time.sleep(0.3))\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(other.file)], cwd=Path(run_module.__file__).parents[2], start_new_session=True
-    )
-    log = other.results.generator("negative", "public") / "log.csv"
-    deadline = time.monotonic() + 60
-    while not (log.exists() and len(log.read_text(encoding="utf-8").splitlines()) >= 4):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not other.results.generator_record("negative", "public").exists()
-    assert train_generator(other, "negative", "public")["generator_sha256"] == whole["generator_sha256"]
 
 
 def test_a_checkpoint_of_other_settings_is_refused_and_stays_as_it_is(study):
