@@ -100,7 +100,7 @@ def report(options: argparse.Namespace) -> str:
         "",
         f"{options.films:,} films of {options.resolution}², channel base {options.channel_base}, at most "
         f"{options.channel_max} channels, {batch_size} at a time, {block_dtype(pick_device())}, "
-        f"{options.rounds} rounds:",
+        f"{options.rounds} rounds, seconds of the {'clock' if torch.cuda.is_available() else 'processor'}:",
         "",
         "| way | films/s (median) | seconds (least to most) | of the limit |",
         "| --- | ---: | ---: | ---: |",

@@ -39,6 +39,8 @@ ARM_LOOKS: Mapping[str, tuple[str, Any, str]] = {
     "synthetic-only": (BROWN, (0, (8, 2)), "P"),
     "source-rule": (MUTED, (0, (2, 2)), "X"),
 }
+# So does a label.
+LABEL_LOOKS: Mapping[str, tuple[str, Any, str]] = {"negative": LINE_LOOKS[1], "positive": LINE_LOOKS[2]}
 DOSE_LOOK = (VERMILION, (0, (1, 2)), "d")
 
 METRIC_NAMES = {
@@ -117,10 +119,10 @@ def mark_origin(figure: Figure, origin: str) -> None:
 
 
 def arm_look(arm: str, index: int = 0) -> tuple[str, Any, str]:
-    """Colour, line and marker of an arm; one that is not known looks by its place in the list."""
+    """Colour, line and marker of an arm or a label; one that is not known looks by its place in the list."""
     if arm.startswith("synthetic-dose"):
         return DOSE_LOOK
-    return ARM_LOOKS.get(arm, LINE_LOOKS[index % len(LINE_LOOKS)])
+    return ARM_LOOKS.get(arm) or LABEL_LOOKS.get(arm) or LINE_LOOKS[index % len(LINE_LOOKS)]
 
 
 def note(text: str, origin: str) -> Figure:

@@ -66,7 +66,7 @@ def snapshot_curves(snapshots: Mapping[str, pd.DataFrame], origin: str) -> Figur
     figure, axes = panels(1, 2, 3.1)
     with style():
         for index, (name, table) in enumerate(snapshots.items()):
-            look = LINE_LOOKS[1 + index]
+            look = arm_look(name, index)
             _distance_line(axes[0, 0], table, name, look)
             axes[0, 1].plot(table["images"], table["recall"], color=look[0], linestyle=look[1], marker=look[2])
             kept = table[table["chosen"]]
@@ -124,7 +124,7 @@ def _ring(ax: Axes, x: pd.Series, y: pd.Series) -> None:
 def _legend_with_ring(figure: Figure, names: Sequence[str]) -> None:
     handles = [
         Line2D([], [], color=colour, linestyle=line, marker=marker, label=name)
-        for name, (colour, line, marker) in zip(names, LINE_LOOKS[1:], strict=False)
+        for name, (colour, line, marker) in ((name, arm_look(name, index)) for index, name in enumerate(names))
     ]
     figure.legend(handles=[*handles, Line2D([], [], label="kept", **RING)], loc="outside lower left", ncols=4)
 
@@ -149,7 +149,7 @@ def quality_intervals(
             for place, comparison in enumerate(shown):
                 for index, label in enumerate(labels):
                     estimate, low, high = rows.loc[(comparison, label), ["estimate", "low", "high"]]
-                    colour, _, marker = LINE_LOOKS[1 + index]
+                    colour, _, marker = arm_look(label, index)
                     y = place + 0.24 * (index - (len(labels) - 1) / 2)
                     interval_mark(ax, estimate, low, high, y, colour, marker)
                     ax.plot([], [], color=colour, marker=marker, label=label if place == 0 else None)

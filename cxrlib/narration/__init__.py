@@ -1,6 +1,14 @@
 """What the chapters need to tell their story: films that may be shown, figures kept, numbers glued, progress said."""
 
 from cxrlib.narration.data import borders, copied_films, example_rows, film_map, grey_levels, outlined_films
+from cxrlib.narration.drawn import (
+    augmented_film_rows,
+    comparisons,
+    interpolation_row,
+    snapshots,
+    truncation_rows,
+    walk,
+)
 from cxrlib.narration.exhibits import (
     augmented_row,
     classifier_logs,
@@ -15,14 +23,6 @@ from cxrlib.narration.exhibits import (
 from cxrlib.narration.explained import failure_rows, figure_two
 from cxrlib.narration.film_facts import data_records, film_sentences
 from cxrlib.narration.findings import results_facts, training_facts
-from cxrlib.narration.generated import (
-    augmented_film_rows,
-    comparisons,
-    interpolation_row,
-    snapshots,
-    truncation_rows,
-    walk,
-)
 from cxrlib.narration.generators import (
     PAIRS,
     believed,
