@@ -43,6 +43,8 @@ READING = {
     "films_per_label_and_origin": 2, "repeat_percent": 12, "practice_films": 2, "pairs_per_label": 2, "copy_pairs": 3,
 }  # fmt: skip
 ROOT = ".cxr-reading"
+NOTEBOOK = "jupyterapp.shell.currentWidget"
+SOFTWARE_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 BARE_ADDRESS = "http://reading.test/"
 BARE_HTML = (
     '<!doctype html><html lang="en"><title>Reading</title><link rel="icon" href="data:,">'
@@ -75,12 +77,15 @@ def require_chromium() -> None:
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[object]:
-    """A headless Chromium, of Playwright's `Browser`."""
+def chromium(*, webgl: bool = False) -> Iterator[object]:
+    """A headless Chromium, Playwright's `Browser`; with `webgl` its processor does what a graphics card would."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=check_book.browser_path(), args=list(check_book.ARGUMENTS))
+        usual = [argument for argument in check_book.ARGUMENTS if not (webgl and argument == "--disable-gpu")]
+        browser = playwright.chromium.launch(
+            executable_path=check_book.browser_path(), args=[*usual, *(SOFTWARE_WEBGL if webgl else ())]
+        )
         try:
             yield browser
         finally:
@@ -199,6 +204,16 @@ def jupyterlab(folder: Path) -> Iterator[Server]:
         yield server
 
 
+def run_notebook(page) -> None:
+    """Run all cells of the notebook on the screen, as its menu does."""
+    page.wait_for_function(
+        f"window.jupyterapp?.shell.currentWidget?.context?.isReady && {NOTEBOOK}.content.widgets.length"
+    )
+    idle = f"{NOTEBOOK}.sessionContext.session?.kernel?.status === 'idle'"
+    page.wait_for_function(idle, timeout=120_000)
+    page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
+
+
 class BarePage:
     """A page with nothing but a reading, whose kernel is this process: quick, and it may be made to fail.
 
@@ -240,7 +255,7 @@ class BarePage:
 class Reader:
     """A reader's eyes and hands on the widget, wherever it is shown: in JupyterLab, in Voila, on a bare page."""
 
-    def __init__(self, page: object, seconds: float = 60) -> None:
+    def __init__(self, page: object, seconds: float = 120) -> None:
         self.page, self.milliseconds = page, 1000 * seconds
         self.root = page.locator(ROOT)
 

@@ -6,12 +6,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from reading_browser import SCREEN, Reader, chromium, jupyterlab, require_chromium, study_to_read, write_notebook
+from reading_browser import (
+    NOTEBOOK,
+    SCREEN,
+    Reader,
+    chromium,
+    jupyterlab,
+    require_chromium,
+    run_notebook,
+    study_to_read,
+    write_notebook,
+)
 
 from cxrlib.review.events import current_answers, read_events
 from cxrlib.review.protocol import prepare_protocol
 
-NOTEBOOK = "jupyterapp.shell.currentWidget"
 CELLS = f"[...{NOTEBOOK}.content.model.cells].map(cell => cell.type + cell.sharedModel.source)"
 # What these do to a notebook in command mode: cells above and below, to text, deleted, cut, undone, interrupted.
 DANGEROUS = ["a", "b", "m", "d", "d", "x", "z", "i", "i", "0", "0", "y", "r", "Shift+M", "Shift+Enter", "Control+Enter"]
@@ -25,16 +34,6 @@ def lab(tmp_path_factory, write_study_in):
     study = study_to_read(write_study_in, folder)
     with jupyterlab(folder) as server, chromium() as browser:
         yield SimpleNamespace(folder=folder, study=study, server=server, browser=browser)
-
-
-def run_notebook(page) -> None:
-    """Run all cells of the notebook on the screen, as its menu does."""
-    page.wait_for_function(
-        f"window.jupyterapp?.shell.currentWidget?.context?.isReady && {NOTEBOOK}.content.widgets.length"
-    )
-    idle = f"{NOTEBOOK}.sessionContext.session?.kernel?.status === 'idle'"
-    page.wait_for_function(idle, timeout=60_000)
-    page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 import { followTheme } from "./viewer_elements.js";
 import { decodeFilm } from "./viewer_film.js";
 import { Drafts, Kernel } from "./viewer_kernel.js";
+import { Keyboard } from "./viewer_keyboard.js";
 import { QuestionForm } from "./viewer_questions.js";
 import { buildScreen, showCover, showProgress } from "./viewer_screen.js";
 import { FilmTools } from "./viewer_tools.js";
 
 const TASKS_KEPT = 4;
-const PAN_STEP = 40; // CSS pixels
 const AGAIN = "un the cell again or reload the page: the reading goes on at this film.";
 
 class Reading {
@@ -30,9 +30,7 @@ class Reading {
       back: () => this.kernelBack(),
       idle: () => ["reading", "feedback"].includes(this.phase),
     });
-    root.addEventListener("keydown", (event) => this.keyPressed(event));
-    for (const name of ["keyup", "keypress"]) root.addEventListener(name, (event) => event.stopPropagation());
-    root.addEventListener("pointerdown", (event) => this.takeFocus(event));
+    new Keyboard(this).listen(root);
     root.addEventListener("fullscreenchange", () => this.refresh());
     showCover(this.parts, "Opening the reading …");
     this.hello();
@@ -197,93 +195,28 @@ class Reading {
     this.kernel.send({ kind: this.phase === "paused" ? "pause" : "resume", task_id: this.task.task_id });
   }
 
-  // --- commands and keys
+  // --- commands
 
   act(name) {
     if (name === "submit") this.submit();
     else if (name === "undo") this.undo();
     else if (name === "pause") this.pause();
     else if (name === "keys") this.toggleHelp();
-    else if (name === "enlarge") document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen();
+    else if (name === "enlarge") this.enlarge();
     else if (this.phase !== "paused") this.tools.act(name);
+  }
+
+  enlarge() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else this.root.requestFullscreen().catch(() => this.say("This browser keeps the reading in its window.", this.label, "hint"));
   }
 
   toggleHelp() {
     const { help, keys } = this.parts;
+    if (help.hidden) this.beforeHelp = document.activeElement;
     help.hidden = !help.hidden;
     keys.setAttribute("aria-expanded", String(!help.hidden));
-    (help.hidden ? keys : help).focus({ preventScroll: true });
-  }
-
-  // No key that was meant for the reading reaches the notebook around it.
-  keyPressed(event) {
-    event.stopPropagation();
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-    if (this.handleKey(event)) event.preventDefault();
-  }
-
-  handleKey(event) {
-    const { key, target } = event;
-    if (this.tools.marking) return this.markKey(event);
-    if (key === "Escape") return this.escape(target);
-    if (target.tagName === "SELECT") return false;
-    const typing = target.tagName === "TEXTAREA";
-    if (key === "Enter") return this.enter(event, typing);
-    if (key === "PageDown" || key === "PageUp") return this.form.step(key === "PageDown" ? 1 : -1) ?? true;
-    if (typing) return false;
-    if (/^[0-9]$/.test(key)) return this.phase === "reading" && this.form.choose(Number(key));
-    if (ARROWS[key]) return this.arrow(key, target);
-    const name = KEYS[key] ?? KEYS[key.toLowerCase()];
-    if (name === "mark") return this.startMarking();
-    if (name) this.act(name);
-    return Boolean(name);
-  }
-
-  // In the questions Enter stores; on any other button it presses that button.
-  enter(event, typing) {
-    if (typing && event.shiftKey) return false;
-    const pressesButton = event.target.tagName === "BUTTON" && !event.target.classList.contains("choice");
-    if (pressesButton || event.repeat) return event.repeat;
-    this.submit();
-    return true;
-  }
-
-  escape(target) {
-    if (!this.parts.help.hidden) this.toggleHelp();
-    else if (target.tagName === "TEXTAREA" || target.tagName === "SELECT") this.root.focus({ preventScroll: true });
-    else return false;
-    return true;
-  }
-
-  arrow(key, target) {
-    if (this.parts.panel.contains(target) || !this.tools.views.length) return false;
-    const [across, down] = ARROWS[key];
-    this.tools.panBy(-across * PAN_STEP, -down * PAN_STEP);
-    return true;
-  }
-
-  startMarking() {
-    const group = this.form.pointGroup;
-    if (this.phase !== "reading" || !group) return false;
-    if (group.empty) this.say("Choose what looks wrong first; then M puts it on the film.", null, "hint");
-    else this.tools.startMarking();
-    return true;
-  }
-
-  markKey({ key, shiftKey }) {
-    if (ARROWS[key]) this.tools.moveMark(...ARROWS[key], shiftKey);
-    else if (key === "Enter") this.tools.setMark();
-    else if (key === "Escape" || key.toLowerCase() === "m") this.tools.stopMarking();
-    else return key !== "Tab";
-    return true;
-  }
-
-  // A click on a bare spot would leave the focus, and with it the next key, to the notebook.
-  takeFocus(event) {
-    if (!event.target.closest("button, textarea, select, canvas, [tabindex]:not(.cxr-reading)")) {
-      event.preventDefault();
-      this.root.focus({ preventScroll: true });
-    }
+    (help.hidden ? this.beforeHelp : help).focus({ preventScroll: true });
   }
 
   // --- the screen
@@ -345,13 +278,6 @@ class Reading {
     parts.enlarge.setAttribute("aria-pressed", String(Boolean(document.fullscreenElement)));
   }
 }
-
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const KEYS = {
-  a: "narrower", d: "wider", w: "darker", s: "brighter", g: "nextPreset", i: "invert", "+": "zoomIn", "=": "zoomIn",
-  "-": "zoomOut", "−": "zoomOut", f: "fit", o: "actual", r: "reset", l: "link", m: "mark", u: "undo", p: "pause",
-  e: "enlarge", "?": "keys",
-};
 
 // From the kernel; called with the reading as `this`.
 const MESSAGES = {

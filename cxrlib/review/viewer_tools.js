@@ -73,6 +73,7 @@ export class FilmTools {
 
   placed(x, y) {
     this.arm(false);
+    this.stopMarking();
     this.hooks.placed(x, y);
   }
 
@@ -105,7 +106,6 @@ export class FilmTools {
 
   setMark() {
     const { x, y } = this.views[0].crosshair;
-    this.stopMarking();
     this.placed(x, y);
   }
 
