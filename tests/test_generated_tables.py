@@ -6,9 +6,10 @@ import pytest
 from generated_films import write_generated
 from scipy.stats import binomtest
 
+from cxrlib import figures, narration, reading_tables
 from cxrlib.artifacts import read_json
 from cxrlib.data.audit import prepare_study
-from cxrlib.data.images import load_image_set, load_masks
+from cxrlib.data.images import load_image_set, load_masks, load_synthetic
 from cxrlib.data.settings import LABELS
 from cxrlib.gan import anatomy, lungs
 from cxrlib.gan.anatomy import load_anatomy, measure_anatomy
@@ -136,3 +137,74 @@ def test_without_masks_there_is_no_table_of_lungs_and_no_failure(study, known_lu
     record = read_json(study.results.lungs_record)
     assert (record["masks"], record["measured"]) == (0, False)
     assert pd.DataFrame(table).to_csv(index=False).startswith("label,fold,measure")
+
+
+def test_the_nearest_films_are_shown_with_those_they_resemble_unless_these_are_private(study, monkeypatch):
+    hospital = load_image_set(study, "hospital", study.gan.resolution)
+    row = int(np.flatnonzero(hospital.labels == 1)[4])
+    path = study.results.synthetic("positive", "all") / "manifest.csv"
+    manifest = pd.read_csv(path)
+    real = hospital.manifest["image_id"][row]
+    manifest = manifest.assign(nearest_image_id=real, nearest_feature_id=real)
+    manifest.to_csv(path, index=False)
+    monkeypatch.setattr("cxrlib.narration.exhibits.near_copies", lambda _, films: np.zeros(len(films), bool))
+    made, by_pixels, by_features = narration.nearest_rows(study, "positive", count=3)
+    assert made.captions == ["flagged"] * 3
+    assert (by_pixels.films == hospital.images[row]).all()
+    assert (by_features.films == hospital.images[row]).all()
+    assert by_pixels.captions[0] == "distance 0.05"
+    monkeypatch.setattr("cxrlib.narration.generated.publishable", lambda *_: False)
+    made, hidden = narration.nearest_rows(study, "positive", count=3)
+    assert hidden.films is None
+    flagged = load_synthetic(study, "positive", "all", study.gan.resolution, flagged=True).images[:3]
+    assert not any((film == made.films).all(axis=(1, 2)).any() for film in flagged)
+
+
+def test_what_is_said_changes_with_the_tables():
+    flags = {"label": "positive", "fold": "all", "films": 100, "flagged": 2, "flag_rate": 0.02, "flag_low": 0.0}
+    flags |= {"flag_high": 0.07, "real_films": 100, "real_flagged": 4, "real_rate": 0.04, "real_high": 0.1}
+    flags |= {"planted": 40, "caught": 40, "caught_least": "cropped", "caught_least_rate": 1.0}
+    leak = {"label": "positive", "fold": "all", "leak": "flat border", "synthetic_rate": 0.0, "real_rate": 0.0}
+    leak |= {"excess_low": -0.1}
+    lung = {"measure": "lung area", "outside_rate": 0.06, "dice": 0.93}
+
+    def said(flags=flags, leak=leak, lung=lung):
+        lungs_table = pd.DataFrame([lung] if lung else [])
+        return narration.generated_facts(pd.DataFrame([flags]), pd.DataFrame([leak]), lungs_table)
+
+    usual = said()
+    assert "2 are flagged (2.0 %)" in usual["flags"]
+    assert "come no nearer" in usual["flags"]
+    assert "40 planted copies 40 were caught" in usual["control"]
+    copied = said(flags | {"flagged": 60, "flag_rate": 0.6, "flag_low": 0.5, "flag_high": 0.7})
+    assert "There, films were copied" in copied["flags"]
+    blind = said(flags | {"caught": 30, "caught_least_rate": 0.5})
+    assert "not to be relied on" in blind["control"]
+    assert "No set has more" in usual["leaks"]
+    assert (
+        "leaks into some sets: positive all, flat border: 30.0 %"
+        in said(leak=leak | {"synthetic_rate": 0.3, "excess_low": 0.2})["leaks"]
+    )
+    assert "Dice coefficient of 0.93" in usual["lungs"]
+    assert "no lung masks" in said(lung=None)["lungs"]
+    assert not any("private" in text for facts in (usual, copied, blind) for text in facts.values())
+
+
+def test_figures_and_reading_tables_of_the_films_are_drawn(study):
+    panel = figures.NearnessPanel("positive", np.linspace(0.1, 1, 50), np.linspace(0.2, 1, 30), 0.25)
+    chart = figures.nearness_to_training([[panel, panel], [panel, panel]], ("by pixels", "by features"), "real films")
+    assert [ax.get_xlabel() for ax in chart.axes] == ["", "", "by pixels", "by features"]
+    assert {text.get_text() for text in chart.legends[0].get_texts()} == {
+        "synthetic films", "real films of other patients", "flagged below"
+    }  # fmt: skip
+    shares = chart.axes[0].patches[0].get_data().values
+    assert shares.sum() == pytest.approx(1)
+    measures = pd.DataFrame(
+        {"origin": ["real", "synthetic"] * 10, "label": "positive", "area": np.linspace(0.2, 0.4, 20)}
+    )
+    chart = figures.lungs_beside_real(measures, {"area": "lung area"}, "real films")
+    assert chart.axes[0].get_xlabel() == "lung area"
+    shown = reading_tables.copies_among_synthetic(memorisation_table(study))
+    assert shown.loc[("positive", "all"), "planted copies caught"] == "39 of 40"
+    assert len(reading_tables.leaks(leak_table(study))) == len(SETS) * 2
+    assert "no lung masks" in reading_tables.lungs(pd.DataFrame(columns=["label"])).iloc[0, 0]

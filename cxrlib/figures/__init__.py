@@ -3,7 +3,8 @@
 from cxrlib.figures.curves import curves, decision_curve, operating_point, reliability
 from cxrlib.figures.data import appearance, border_map, film_flow, film_map, intensity_histograms, shortcut_areas
 from cxrlib.figures.explanations import LookedAt, attention_gallery, attention_shares, real_and_synthetic
-from cxrlib.figures.films import FilmRow, animated_films, annotated_films, film_pairs, film_sheet
+from cxrlib.figures.films import FilmRow, animated_films, annotated_films, film_sheet
+from cxrlib.figures.generated import NearnessPanel, lungs_beside_real, nearness_to_training
 from cxrlib.figures.readings import artefact_map, reader_accuracy, reader_realism, reader_steps, reading_time
 from cxrlib.figures.results import (
     confusion_matrices,
@@ -27,6 +28,7 @@ __all__ = [
     "WIDTH_INCHES",
     "FilmRow",
     "LookedAt",
+    "NearnessPanel",
     "animated_films",
     "annotated_films",
     "appearance",
@@ -42,9 +44,10 @@ __all__ = [
     "dose_curve",
     "film_flow",
     "film_map",
-    "film_pairs",
     "film_sheet",
     "intensity_histograms",
+    "lungs_beside_real",
+    "nearness_to_training",
     "note",
     "operating_point",
     "panels",

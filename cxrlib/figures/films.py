@@ -1,4 +1,4 @@
-"""The book's figures that show films: sheets, outlines, nearest pairs.
+"""The book's figures that show films: sheets and outlines.
 
 Each says beside its films where they come from: real, synthetic or simulated. Films that may not be published come in
 as None and leave a note in their place.
@@ -123,17 +123,6 @@ def annotated_films(
 def _outline(ax: Axes, mask: np.ndarray | None, colour: str, line: Any) -> None:
     if mask is not None and np.any(mask):
         ax.contour(np.asarray(mask, dtype=float), [0.5], colors=[colour], linewidths=1.8, linestyles=[line])
-
-
-def film_pairs(films: np.ndarray, nearest: np.ndarray | None, distances: Sequence[float], titles: tuple[str, str],
-               origins: tuple[str, str]) -> Figure:  # fmt: skip
-    """Films uint8 (n, S, S) above the nearest ones of another set (same shape), with the distance under each pair."""
-    captions = [f"distance {distance:.3g}" for distance in distances]
-    rows = [
-        FilmRow(titles[0], films, origins[0]),
-        FilmRow(titles[1], nearest, origins[1], captions if nearest is not None else ()),
-    ]
-    return film_sheet(rows, films_per_row=max(len(films), 4))
 
 
 def animated_films(walks: Mapping[str, np.ndarray], origin: str) -> bytes:

@@ -39,7 +39,7 @@ NOMINAL_RATE = 0.025
 FEWEST_HELD_OUT = round(1 / NOMINAL_RATE) - 1
 MOST_PLANTED = 60
 # The share is cut off at each of the four sides.
-JPEG_QUALITY, CROPPED_SHARE, GAMMAS, BLURRED_BY = 30, 0.05, (0.7, 1.4), 2
+JPEG_QUALITY, CROPPED_SHARE, GAMMAS, BLURRED_BY = 30, 0.05, (0.7, 1.4), 1.5
 # What decides which films are flagged: part of the settings of every set of synthetic films.
 COPY_SETTINGS = {"version": 1, "nominal_rate": NOMINAL_RATE}
 
@@ -219,7 +219,7 @@ def _brightened(film: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _blurred(film: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    side, small = len(film), len(film) // BLURRED_BY
+    side, small = len(film), round(len(film) / BLURRED_BY)
     shrunk = Image.fromarray(film).resize((small, small), Image.Resampling.BILINEAR)
     return np.asarray(shrunk.resize((side, side), Image.Resampling.BILINEAR))
 

@@ -15,7 +15,6 @@ from cxrlib.narration.exhibits import (
     contact_sheet_rows,
     film_row,
     generator_logs,
-    nearest_pairs,
     real_and_synthetic_rows,
     sample_row,
     synthetic_row,
@@ -23,6 +22,7 @@ from cxrlib.narration.exhibits import (
 from cxrlib.narration.explained import failure_rows, figure_two
 from cxrlib.narration.film_facts import data_records, film_sentences
 from cxrlib.narration.findings import results_facts, training_facts
+from cxrlib.narration.generated import generated_facts, lung_figure, lung_measures, nearest_rows, nearness_panels
 from cxrlib.narration.generators import (
     PAIRS,
     believed,
@@ -72,14 +72,18 @@ __all__ = [
     "film_map",
     "film_row",
     "film_sentences",
+    "generated_facts",
     "generator_facts",
     "generator_logs",
     "glue_all",
     "grey_levels",
     "interpolation_row",
     "kept_snapshots",
-    "nearest_pairs",
+    "lung_figure",
+    "lung_measures",
+    "nearest_rows",
     "nearness",
+    "nearness_panels",
     "origin",
     "origin_sentence",
     "outlined_films",

@@ -29,7 +29,8 @@ def film_row(study: Study, role: str, label: str, count: int = 8) -> FilmRow:
 
 
 def synthetic_row(study: Study, label: str, fold: str = "all", count: int = 8) -> FilmRow:
-    """A draw from a generator's films, always the same and unfiltered; only copies of private films are left out."""
+    """A draw from a generator's films, always the same; without those flagged as too near to a training film, and
+    without what the guard would take for a private film."""
     films = load_synthetic(study, label, fold, study.gan.resolution)
     chosen = draw_rows(np.arange(len(films)), count, study.seed, "shown", "synthetic", label, fold)
     return row_of_synthetic(study, f"synthetic · {label}", np.array(films.images[chosen]))
@@ -81,26 +82,6 @@ def augmented_row(study: Study, count: int = 8) -> FilmRow:
     flipped = (np.arange(count) % 2 == 1) & settings.horizontal_flip
     pixels = augment(as_pixels(film.repeat(count, 1, 1)), torch.from_numpy(angles).float(), torch.from_numpy(flipped))
     return FilmRow(title, (pixels[:, 0] * 255).round().byte().numpy(), source)
-
-
-def nearest_pairs(study: Study, label: str, fold: str = "all", count: int = 6) -> dict[str, Any]:
-    """The synthetic films that lie nearest to a hospital film, and those: what `figures.film_pairs` draws."""
-    synthetic = load_synthetic(study, label, fold, study.gan.resolution)
-    hospital = load_image_set(study, "hospital", study.gan.resolution)
-    closest = synthetic.manifest["nearest_distance"].astype(float).nsmallest(count)
-    wanted = synthetic.manifest["nearest_image_id"].loc[closest.index].astype(str)
-    row_of = {image_id: row for row, image_id in enumerate(hospital.manifest["image_id"].astype(str))}
-    nearest = np.array(hospital.images[[row_of[image_id] for image_id in wanted]])
-    shown = publishable(study, "hospital")
-    title = f"synthetic · {label}, the nearest to any hospital film"
-    row = row_of_synthetic(study, title, np.array(synthetic.images[closest.index.to_numpy()]))
-    return {
-        "films": row.films,
-        "nearest": nearest if shown else None,
-        "distances": closest.tolist(),
-        "titles": (row.title, "hospital · the film each is nearest to"),
-        "origins": (synthetic_origin(study), origin(study, "hospital")),
-    }
 
 
 def generator_logs(study: Study, fold: str = "all") -> dict[str, pd.DataFrame]:

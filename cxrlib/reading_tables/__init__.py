@@ -14,6 +14,7 @@ from cxrlib.reading_tables.data import (
     unreadable,
     views,
 )
+from cxrlib.reading_tables.generated import copies_among_synthetic, leaks, lungs
 from cxrlib.reading_tables.readings import (
     readers_accuracy,
     readers_agreement,
@@ -60,14 +61,17 @@ __all__ = [
     "composition",
     "confusion_counts",
     "copies",
+    "copies_among_synthetic",
     "decided_on_validation",
     "differences",
     "equal_precision",
     "films",
     "folds",
+    "leaks",
     "load",
     "load_films",
     "loss_terms",
+    "lungs",
     "p_value",
     "paper_conclusions",
     "paper_films",
