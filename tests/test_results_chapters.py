@@ -14,6 +14,7 @@ from cxrlib.guard.pages import NOT_SHOWN
 from cxrlib.readings import COLUMNS as READING_ANSWERS
 from cxrlib.study import load_study
 from cxrlib.tables import explain_study, make_film_tables, make_tables, measure_quality
+from cxrlib.tables.comparisons import COLUMNS as COMPARISON_COLUMNS
 from cxrlib.tables.films import covidx_labels
 from cxrlib.tables.readings import COLUMNS as READING_COLUMNS
 
@@ -56,6 +57,7 @@ def test_every_column_of_every_table_is_described_and_nothing_else(study, tmp_pa
     tables = {path.stem: pd.read_csv(path) for path in study.results.table("any").parent.glob("*.csv")}
     tables["covidx_labels"] = covidx_labels(_study_of_covidx_labels(study, tmp_path))
     tables |= {name: pd.DataFrame(columns=list(columns)) for name, columns in READING_COLUMNS.items()}
+    tables["comparisons"] = pd.DataFrame(columns=list(COMPARISON_COLUMNS))
     tables["reading_answers"] = pd.DataFrame(columns=list(READING_ANSWERS))
     assert len(tables) > 20
     pages = described()

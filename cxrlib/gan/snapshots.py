@@ -16,7 +16,7 @@ from cxrlib.gan.networks import Generator
 from cxrlib.gan.quality import THUMBNAIL_SIDE, kernel_distance, neighbour_measures
 from cxrlib.reproducibility import seed_for
 
-SNAPSHOT_FILMS = 128
+SNAPSHOT_FILMS = 96
 MOST_HELD_OUT = 256
 FILMS_AT_A_TIME = 32
 KERNEL_SUBSETS = 100

@@ -15,11 +15,11 @@ from cxrlib.gan.drawing import draw_films
 from cxrlib.gan.memorisation import COPY_SETTINGS, find_copies
 from cxrlib.gan.networks import load_generator
 from cxrlib.gan.quality import film_extractor
-from cxrlib.gan.snapshots import SNAPSHOT_COLUMNS
 from cxrlib.gan.training import generator_films
 from cxrlib.reproducibility import deterministic, seed_for
 from cxrlib.study import Study
 
+COLUMNS = ("variant", "images", "kid", "kid_low", "kid_high", "chosen", "flag_rate", "flag_low", "flag_high")
 STANDARD = "standard"
 # Enough to tell 2 % of copies from 6 %, few enough for one core.
 MOST_FILMS = 400
@@ -61,13 +61,11 @@ def _comparisons(study: Study, films: int) -> pd.DataFrame:
     parts = []
     for name, variant in _compared(study).items():
         rows = pd.read_csv(study.results.generator(label, "all", variant) / "snapshots.csv")
-        rows = rows[[column for column in SNAPSHOT_COLUMNS if column not in ("recall", "nearest_pair")]]
         flags = wilson_interval(_flagged(study, variant, films, known.training, known.held_out, search), films)
         for column, value in (("flag_rate", flags.estimate), ("flag_low", flags.low), ("flag_high", flags.high)):
             rows.loc[rows["chosen"], column] = round(value, 5)
         parts.append(rows.assign(variant=name))
-    table = pd.concat(parts, ignore_index=True)
-    return table[["variant", *(column for column in table.columns if column != "variant")]]
+    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
 
 
 def _flagged(study: Study, variant: str, films: int, training: ImageSet, held_out: ImageSet, search: CopySearch) -> int:
