@@ -53,7 +53,7 @@ simulated = (
 # Answers that came in since the last report make Chapter 3 anew.
 answers_of_people = sorted(
     str(path)
-    for path in results.events(study.review.protocol).glob("*.jsonl")
+    for path in results.reading(study.review.protocol).event_files()
     if not path.name.startswith("simulated")
 )
 
