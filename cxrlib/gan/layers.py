@@ -90,7 +90,7 @@ class StyledConvolution(nn.Module):
         factors = (demodulation * GAIN).to(images.dtype)[:, :, None, None]
         bias = (self.bias * GAIN).to(images.dtype)[:, None, None]
         images = torch.addcmul(bias, images, factors)
-        images = images + (noise * (self.noise_strength * GAIN)).to(images.dtype)
+        images += (noise * (self.noise_strength * GAIN)).to(images.dtype)
         return functional.leaky_relu_(images, SLOPE)
 
 
@@ -149,17 +149,23 @@ class FilmOutput(nn.Module):
 
 
 class Convolution(nn.Module):
-    """Convolution with equalised learning rate; `activate` adds a bias and a leaky ReLU of gain √2."""
+    """Convolution with equalised learning rate; `activate` adds a bias and a leaky ReLU of gain √2.
 
-    def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, activate: bool = True) -> None:
+    `scale` multiplies the output. Leaky ReLU is positively homogeneous, so it goes into the weights, as its gain does.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, size: int, *, stride: int = 1, activate: bool = True, scale: float = 1.0
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
         self.bias = nn.Parameter(torch.zeros(outputs)) if activate else None
-        self.gain = (GAIN if activate else 1.0) / math.sqrt(inputs * size * size)
+        self.output_gain = scale * (GAIN if activate else 1.0)
+        self.gain = self.output_gain / math.sqrt(inputs * size * size)
         self.stride, self.padding = stride, size // 2
 
     def forward(self, images: Tensor) -> Tensor:
         weight = (self.weight * self.gain).to(images.dtype).contiguous(memory_format=torch.channels_last)
-        bias = None if self.bias is None else (self.bias * GAIN).to(images.dtype)
+        bias = None if self.bias is None else (self.bias * self.output_gain).to(images.dtype)
         images = functional.conv2d(images, weight, bias, stride=self.stride, padding=self.padding)
         return images if bias is None else functional.leaky_relu_(images, SLOPE)

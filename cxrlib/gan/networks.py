@@ -135,17 +135,19 @@ def mix_styles(styles: Tensor, others: Tensor, crossovers: Tensor, layers: int) 
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions, the second halving the resolution, beside a 1×1 convolution of the halved input."""
+    """Two 3×3 convolutions, the second halving the resolution, beside a 1×1 convolution of the halved input; their sum
+    has unit variance."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.first = Convolution(inputs, inputs, 3)
-        self.second = Convolution(inputs, outputs, 3, stride=2)
-        self.skip = Convolution(inputs, outputs, 1, activate=False)
+        half = math.sqrt(0.5)
+        self.second = Convolution(inputs, outputs, 3, stride=2, scale=half)
+        self.skip = Convolution(inputs, outputs, 1, activate=False, scale=half)
 
     def forward(self, images: Tensor) -> Tensor:
         skipped = self.skip(functional.avg_pool2d(images, 2))
-        return (self.second(self.first(images)) + skipped) * math.sqrt(0.5)
+        return self.second(self.first(images)) + skipped
 
 
 def minibatch_deviation(images: Tensor, group_size: int = 4) -> Tensor:
