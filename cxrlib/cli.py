@@ -256,10 +256,19 @@ def review(
     port: Annotated[int | None, typer.Option(help="By default 8866, or any free one.", min=1, max=65535)] = None,
 ) -> None:
     """Let radiologists read films in a browser; prints the address to open. Ctrl-C stops it."""
+    from cxrlib.review.events import people_have_answered
+    from cxrlib.review.protocol import prepare_protocol
+    from cxrlib.review.sample_size import in_words, sample_size_table
     from cxrlib.review.server import serve_reading
     from cxrlib.study import load_study
 
-    serve_reading(load_study(study), reader, port, _say)
+    loaded = load_study(study)
+    protocol = prepare_protocol(loaded)
+    if not people_have_answered(protocol.folder):
+        sentences = in_words(sample_size_table(protocol, loaded.review.planned_readers))
+        sys.stderr.write("Before the first answer, what this reading can show:\n")
+        sys.stderr.writelines(f"  {sentence}\n" for sentence in sentences)
+    serve_reading(loaded, reader, port, _say)
 
 
 @app.command()

@@ -77,6 +77,22 @@ def sample_size_table(protocol: "Protocol", planned_readers: int) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
+def in_words(table: pd.DataFrame) -> list[str]:
+    """A sentence for each block of a table as from `sample_size_table`, on its most cautious row."""
+    sentences = []
+    for name, rows in table.groupby("block", sort=False):
+        row = rows.iloc[-1]
+        told, shown = row.iloc[-2], row.iloc[-1]
+        readers = "1 reader" if row["readers"] == 1 else f"{row['readers']} readers"
+        least = "no accuracy" if pd.isna(told) else f"an accuracy of {100 * told:.0f} % or more"
+        sentences.append(
+            f"{row['films or pairs']} {name}, {readers}: {least} will be told from guessing with a power of "
+            f"{100 * WANTED_POWER:.0f} %; readers who guess will be shown to be within ±{100 * MARGIN:.0f} points "
+            f"of it with a power of {100 * shown:.0f} %."
+        )
+    return sentences
+
+
 def _row(block: str, readers: int, err: str, films: int, counted: int) -> dict[str, object]:
     return {
         "block": block,

@@ -67,7 +67,16 @@ def cookies(server):
 def test_it_listens_on_loopback_and_prints_one_address_with_its_token(server):
     assert server.root.startswith("http://127.0.0.1:")
     assert len(server.token) >= 32
-    assert server.said().strip() == server.address
+    assert [line for line in server.said().splitlines() if "http" in line] == [server.address]
+
+
+def test_before_the_first_answer_it_says_what_the_reading_can_show(server):
+    heading, films, pairs, address = server.said().splitlines()
+    assert address == server.address
+    assert heading == "Before the first answer, what this reading can show:"
+    assert films.strip().startswith("8 single films, 3 readers: an accuracy of ")
+    assert pairs.strip().startswith("4 pairs, 3 readers: ")
+    assert pairs.endswith("within ±10 points of it with a power of 0 %.")
 
 
 @pytest.mark.parametrize("token", ["", "?token=", "?token=wrong"])
