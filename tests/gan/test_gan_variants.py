@@ -1,5 +1,9 @@
 """Generators trained with one thing changed, and the table that compares them with the usual one."""
 
+import re
+import shutil
+import subprocess
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,10 +12,10 @@ from cxrlib.artifacts import read_json
 from cxrlib.errors import InputError
 from cxrlib.gan import stepping
 from cxrlib.gan.training import train_generator
-from cxrlib.study import load_study
+from cxrlib.study import REPOSITORY, load_study
 from cxrlib.tables import compare_generators
 from cxrlib.tables import comparisons as comparisons_module
-from cxrlib.workflow import jobs_of, save_settings
+from cxrlib.workflow import jobs_of, save_settings, snakemake_command
 
 BOTH = "  comparisons: [random-start, no-augmentation]\n  comparison_label: positive\n"
 
@@ -143,3 +147,22 @@ def test_comparisons_are_jobs_of_their_own(tmp_path):
     del jobs["comparison of generators"]
     none = study.model_copy(update={"gan": study.gan.model_copy(update={"comparisons": ()})})
     assert set(jobs) == {job.name for job in jobs_of(none)}
+
+
+def test_the_graph_of_stages_makes_what_jobs_are_counted_by(tmp_path):
+    """A dry run of Snakemake names every output; variants start from the public generator only where they should."""
+    (tmp_path / "studies").mkdir()
+    shutil.copy(REPOSITORY / "studies" / "demo.yaml", tmp_path / "studies")
+    study = load_study(tmp_path / "studies" / "demo.yaml")
+    save_settings(study)
+    command = snakemake_command(study, 1, ["--dry-run"])
+    text = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    rules = re.findall(r"^rule (\w+):\n    input: (.*)\n    output: (.*)\n", text, flags=re.MULTILINE)
+    made = {output for _, _, outputs in rules for output in outputs.split(", ")}
+    assert {str(job.output) for job in jobs_of(study) if job.stage != "data"} <= made
+    public = str(study.results.generator_record("negative", "public"))
+    starts = {output: public in inputs.split(", ") for rule, inputs, output in rules if rule == "variant"}
+    records = [str(study.results.generator_record("negative", "all", name)) for name in study.gan.comparisons]
+    assert starts == dict(zip(records, (False, True), strict=True))
+    chapter = next(inputs for _, inputs, output in rules if output.endswith("02_gan_training.ipynb"))
+    assert str(study.results.comparisons_record) in chapter
