@@ -26,8 +26,8 @@ def reading_sentences(tables: Mapping[str, pd.DataFrame], readers: str, answers:
     accuracy = tables["reading_accuracy"]
     return {
         "who": _who(tables["reading_time"], readers, answers),
-        "origin": _against_chance(accuracy, ORIGIN, "told single films apart as real or synthetic", readers),
-        "sides": _against_chance(accuracy, SIDES, "picked the synthetic one of two films", readers),
+        "origin": _against_chance(accuracy, ORIGIN, "whether a film is real or synthetic", readers),
+        "sides": _against_chance(accuracy, SIDES, "which of two films is synthetic", readers),
         "realism": _realism(tables["reading_realism"]),
         "label": _label(accuracy),
         "agreement": _agreement(tables["reading_agreement"]),
@@ -66,12 +66,13 @@ def _who(time: pd.DataFrame, readers: str, answers: int) -> str:
 
 
 def _against_chance(accuracy: pd.DataFrame, question: str, what: str, readers: str) -> str:
-    row = _last(accuracy[(accuracy["question"] == question) & (accuracy["measure"] == "accuracy")])
+    rows = accuracy[(accuracy["question"] == question) & (accuracy["measure"] == "accuracy")]
+    row = _last(rows[rows["answers"] > 0])
     if row is None:
-        return f"The question is open: nobody has {what} yet."
+        return f"Nobody has said yet {what}."
     verdict = chance_verdict(row["low"], row["high"], row["inner_low"], row["inner_high"])
-    subject = readers.capitalize() if row["reader"] == ALL else f"The {readers.removesuffix('s')}"
-    return f"{subject} {what} in {_share(row)} of the answers: {verdict}."
+    subject = f"{readers.capitalize()} were" if row["reader"] == ALL else f"The {readers.removesuffix('s')} was"
+    return f"{subject} right about {what} in {_share(row)} of the answers: {verdict}."
 
 
 def _last(rows: pd.DataFrame) -> pd.Series | None:
@@ -104,7 +105,8 @@ def _realism(realism: pd.DataFrame) -> str:
 
 
 def _label(accuracy: pd.DataFrame) -> str:
-    rows = {kind: _last(accuracy[accuracy["question"] == f"{LABEL}, {kind} films"]) for kind in ("synthetic", "real")}
+    given = accuracy[accuracy["answers"] > 0]
+    rows = {kind: _last(given[given["question"] == f"{LABEL}, {kind} films"]) for kind in ("synthetic", "real")}
     if any(row is None for row in rows.values()):
         return "No film has been diagnosed yet."
     return (

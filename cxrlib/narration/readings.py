@@ -60,7 +60,7 @@ class ReadingStory:
             "artefacts": self._artefacts,
             "time": self._time,
         }
-        needed = self.answers if name == "time" else self.single
+        needed = self.answers[self.answers["seconds"] > 0] if name == "time" else self.single
         return draw[name]() if len(needed) else figures.note(NO_READINGS, origin(self.study, "hospital"))
 
     @cached_property
@@ -84,7 +84,8 @@ class ReadingStory:
         return np.mean(means, axis=0).round().astype(np.uint8)
 
     def _time(self) -> Figure:
-        seconds = self.answers[["reader", "block", "seconds"]].sort_values("reader", kind="stable")
+        timed = self.answers[self.answers["seconds"] > 0]
+        seconds = timed[["reader", "block", "seconds"]].sort_values("reader", kind="stable")
         return figures.reading_time(seconds, self.readers, self.said)
 
     def facts(self) -> dict[str, Any]:
