@@ -86,5 +86,7 @@ def answers_table(found: StudyReadings) -> pd.DataFrame:
     table["repeat_of"] = table["task"].map(repeat_of)
     table["artefacts"] = [json.dumps(tags, ensure_ascii=False) if isinstance(tags, list) else "" for tags in
                           table["artefacts"]]  # fmt: skip
+    for name in ("confidence", "step", "realism"):
+        table[name] = table[name].astype("Int64")
     table["protocol_sha256"] = found.protocol.sha256
     return table[list(COLUMNS)]

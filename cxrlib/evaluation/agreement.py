@@ -7,7 +7,7 @@ almost all of them, AC1 does not, and so both are given.
 
 import numpy as np
 
-from cxrlib.evaluation.readers import exact_interval
+from cxrlib.evaluation.readers import clustered_wilson, exact_interval
 from cxrlib.evaluation.uncertainty import RESAMPLES, Interval, percentile_bounds
 
 NOT_ANSWERED = -1
@@ -114,8 +114,8 @@ def agreement_of_two(
     """Share of equal answers, Cohen's κ and Gwet's AC1 of two columns, with 95 % intervals over the films.
 
     For two readers, for a reader and the truth, or for a reader's first and second answer. `films` (answers,) names
-    the film of each answer where several readers gave some: a film is then drawn with all of its answers. Where every
-    film has one, the interval of the share is exact. Empty without an answer in both columns.
+    the film of each answer where several readers gave some: a film is then drawn with all of its answers. The interval
+    of the share is exact, or Wilson's for films with several answers. Empty without an answer in both columns.
     """
     first, second = np.asarray(first), np.asarray(second)
     both = (first >= 0) & (second >= 0)
@@ -129,8 +129,10 @@ def agreement_of_two(
     values = _of_two(np.einsum("bf,fkl->bkl", drawn, tables), weights)
     names = ("agreement", "Cohen's κ" if weights == "none" else "Cohen's κ, weighted", "Gwet's AC1")
     found = _intervals(names, _of_two(tables.sum(axis=0)[None], weights)[0], values, number)
-    if number == both.sum():
-        found["agreement"] = exact_interval(int((first == second)[both].sum()), number)
+    same = (first == second)[both]
+    found["agreement"] = (
+        exact_interval(int(same.sum()), number) if number == len(same) else clustered_wilson(same, film)
+    )
     return found
 
 

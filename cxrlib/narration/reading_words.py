@@ -49,8 +49,8 @@ def chance_verdict(low: float, high: float, inner_low: float, inner_high: float)
     if equivalent:
         return f"as often as chance, give or take {points}: the two are equivalent"
     return (
-        "no difference from chance was found, which is not to say that there is none: the interval is too wide to "
-        f"call the two equivalent (within {points})"
+        "no difference from chance was found, which is not to say that there is none (the interval is too wide to call "
+        f"the two equivalent within {points})"
     )
 
 
@@ -91,7 +91,7 @@ def _realism(realism: pd.DataFrame) -> str:
         by_origin = rows.set_index("origin")
         if set(by_origin.index) == {"real", "synthetic"}:
             real, synthetic = by_origin.loc["real"], by_origin.loc["synthetic"]
-            parts.append(f"{label} films {synthetic['mean']:.1f} against {real['mean']:.1f}")
+            parts.append(f"{synthetic['mean']:.1f} for synthetic and {real['mean']:.1f} for real {label} films")
             apart.append(synthetic["mean_high"] < real["mean_low"])
     if not parts:
         return "No film has been judged for realism yet."
@@ -101,7 +101,7 @@ def _realism(realism: pd.DataFrame) -> str:
         verdict = "the intervals part for one of the two labels"
     else:
         verdict = "the intervals overlap"
-    return f"On five steps of realism, synthetic and real {joined(parts)}: {verdict}."
+    return f"The mean realism, from 1 to 5, is {'; '.join(parts)}: {verdict}."
 
 
 def _label(accuracy: pd.DataFrame) -> str:
@@ -163,7 +163,7 @@ def _copies(pairs: pd.DataFrame) -> str:
         "different patients": "films of two patients",
     }
     parts = [f"{_share(last.loc[kind], 'share_yes')} for {name}" for kind, name in names.items() if kind in last.index]
-    return f"Both films were taken for one patient's in {joined(parts)}."
+    return f"Both films were taken for one patient's in {'; '.join(parts)}."
 
 
 def _time(time: pd.DataFrame) -> str:

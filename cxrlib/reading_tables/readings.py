@@ -128,7 +128,9 @@ def _estimate(row: object, in_percent: bool) -> str:
 
 
 def _percent(estimate: float, low: float, high: float) -> str:
-    return "–" if pd.isna(estimate) else f"{100 * estimate:.0f} ({100 * low:.0f}–{100 * high:.0f})"
+    if pd.isna(estimate):
+        return "–"
+    return f"{100 * estimate:.0f}" + ("" if pd.isna(low) else f" ({100 * low:.0f}–{100 * high:.0f})")
 
 
 def _p(value: float) -> str:
