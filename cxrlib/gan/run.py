@@ -165,6 +165,8 @@ class Run:
             bad = [name for name, value in row.items() if value is not None and not math.isfinite(value)]
             if bad or (bad := [f"weights of the {name}" for name in self.state.not_finite()]):
                 self._roll_back(", ".join(bad))
+                if events is not None:
+                    events.rewrite(self._logged_rows())
                 before = (self.state.images, self.state.seconds)
                 continue
             if events is None:

@@ -35,10 +35,19 @@ class TensorBoardLog:
     """
 
     def __init__(self, folder: Path, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        self.folder = folder
+        self._begin(rows)
+
+    def rewrite(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Begin anew with these rows, where training went back; the sheets so far are left out."""
+        self.close()
+        self._begin(rows)
+
+    def _begin(self, rows: Iterable[Mapping[str, Any]]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        self.folder, self._event = folder, Event
+        self._event, folder = Event, self.folder
         with self._writing():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)

@@ -130,6 +130,8 @@ def test_weights_that_diverge_are_rolled_back_though_no_loss_shows_it(study, mon
     assert (record["rollbacks"], record["images_seen"]) == (1, 24)
     generator, _ = load_generator(study.results.generator("positive", "public"))
     assert all(value.isfinite().all() for value in generator.state_dict().values())
+    steps = [step for step, _ in scalars(study.results.generator("positive", "public"))["loss/generator"]]
+    assert steps == [4, 8, 12, 16, 20, 24]
     broken["left"] = 100
     with pytest.raises(InputError, match=r"diverged \(weights of the average not finite at 16 images\)"):
         train_generator(study, "negative", "public")
