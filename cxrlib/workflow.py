@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 STAGES = ("data", "generators", "synthetic films", "classifiers", "tables", "chapters", "book")
 # What may change without making finished films, generators or classifiers obsolete.
 HARMLESS_KEYS = (
-    "title", "summary", "gan.comparisons", "gan.comparison_label", "classifier.arms", "classifier.doses",
+    "title", "summary", "gan.preset", "gan.comparisons", "gan.comparison_label", "classifier.arms", "classifier.doses",
     "classifier.seeds", "review",
     *(f"data.{role}.publishable" for role in ROLES),
 )  # fmt: skip
