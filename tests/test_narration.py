@@ -80,7 +80,17 @@ NONE = (float("nan"),) * 3
     ],
 )
 def test_what_is_said_of_variety_follows_recall(shares, said):
-    assert said in variety(believed(measured(shares)))
+    believable = measured(((0.9, 0.8, 0.95),) * 2, measure="precision")
+    assert said in variety(believed(pd.concat([measured(shares), believable])))
+
+
+def test_a_high_recall_of_films_that_stray_is_no_merit():
+    recall = measured(((1.0, 1.0, 1.0), (1.0, 1.0, 1.0)))
+    precision = measured(((0.0, 0.0, 0.1), (0.9, 0.8, 0.95)), measure="precision")
+    assert variety(believed(pd.concat([recall, precision]))) == (
+        "the negative films stray so far from the hospital's that their recall says nothing; "
+        "the positive films are as varied as one half of the hospital's own films beside the other"
+    )
 
 
 def test_what_is_said_of_fidelity_follows_precision():

@@ -81,10 +81,15 @@ def shares(quality: pd.DataFrame) -> str:
 
 
 def variety(quality: pd.DataFrame) -> str:
-    """What recall says, label by label: does the generator reach the variety of the hospital's films?"""
+    """What recall says, label by label: does the generator reach the variety of the hospital's films?
+
+    Films that stray far from the hospital's reach all of them, since they are far from each other too: where precision
+    is low, a high recall is no merit.
+    """
     return _said_of_labels(
         quality,
         "recall",
+        astray="{who} stray so far from the hospital's that their recall says nothing",
         as_real="{who} are as varied as one half of the hospital's own films beside the other",
         most="{who} are less varied than the hospital's, though most of its films have their like among them",
         few="{who} lack most of the hospital's variety: too few kinds of film are drawn",
@@ -102,8 +107,13 @@ def fidelity(quality: pd.DataFrame) -> str:
     )
 
 
-def _said_of_labels(quality: pd.DataFrame, measure: str, *, as_real: str, most: str, few: str) -> str:
-    """One clause per label by its share and that of the hospital's halves; labels with the same clause share it."""
+def _said_of_labels(
+    quality: pd.DataFrame, measure: str, *, as_real: str, most: str, few: str, astray: str | None = None
+) -> str:
+    """One clause per label by its share and that of the hospital's halves; labels with the same clause share it.
+
+    `astray` is said, if given, where a share is large but precision is not.
+    """
     clauses: dict[str, list[str]] = {}
     for label in LABELS:
         synthetic, halves = (_row(quality, label, name, measure) for name in ("synthetic-hospital", "hospital-halves"))
@@ -111,6 +121,8 @@ def _said_of_labels(quality: pd.DataFrame, measure: str, *, as_real: str, most: 
             clause = "{who} are too few to say"
         elif synthetic["estimate"] < HALF:
             clause = few
+        elif astray and _row(quality, label, "synthetic-hospital", "precision")["estimate"] < HALF:
+            clause = astray
         else:
             clause = as_real if synthetic["high"] >= halves["estimate"] else most
         clauses.setdefault(clause, []).append(label)
