@@ -5,7 +5,7 @@ import shlex
 import sys
 
 from cxrlib.artifacts import CHAPTERS
-from cxrlib.classifier.settings import synthetic_percent
+from cxrlib.classifier.settings import REBALANCED_ARMS, synthetic_percent
 from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.study import REPOSITORY, load_study
 
@@ -59,7 +59,9 @@ answers_of_people = sorted(
 
 
 def classifier_inputs(wildcards):
-    """All arms are trained and judged on audited films; only some are trained on synthetic ones besides."""
+    """All arms are trained and judged on audited films; some learn from synthetic ones, or count them."""
+    if wildcards.arm in REBALANCED_ARMS:
+        return audited + synthetic_sets("all") + rejected
     return audited + (synthetic_sets(wildcards.fold) + rejected if synthetic_percent(wildcards.arm) else [])
 
 

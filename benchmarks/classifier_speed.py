@@ -335,7 +335,7 @@ def memory_of(folder: Path) -> dict[str, float]:
 
     arms.load_image_set = audited
     arms.load_manifest = lambda *_: audited().manifest
-    arms.load_synthetic = lambda study, label, *_: mapped(label)
+    arms.load_synthetic = lambda study, label, *_, **__: mapped(label)
     os.environ["COVIDX_V8B"] = os.environ["HOSPITAL_FILMS"] = str(folder)
     statistics = pixel_statistics(audited().images)
     films = compose_training_films(load_study("paper"), "synthetic", 0, "all")

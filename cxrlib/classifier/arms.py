@@ -6,8 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from cxrlib.classifier.settings import synthetic_percent
-from cxrlib.data.images import ImageSet, load_image_set, load_manifest, load_synthetic, resize_images
+from cxrlib.classifier.settings import REBALANCED_ARMS, synthetic_percent
+from cxrlib.data.images import (
+    ImageSet,
+    count_synthetic,
+    load_image_set,
+    load_manifest,
+    load_synthetic,
+    resize_images,
+)
 from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
 from cxrlib.reproducibility import random_generator
@@ -15,8 +22,6 @@ from cxrlib.study import Study
 
 # Arms that train on the public films and all the synthetic ones.
 SYNTHETIC_ARMS = ("synthetic", "synthetic-crossfit")
-# Arms of public films only that imitate the proportions of the labels in the synthetic arm.
-REBALANCED_ARMS = ("oversampled", "class-weighted")
 FILMS_PER_COPY = 256
 
 
@@ -75,7 +80,7 @@ def compose_training_films(study: Study, arm: str, seed: int, fold: str) -> Trai
     films, and weights in the loss that do the same. Raises `InputError` if a label has no film.
     """
     public = (load_manifest(study, "training")["label"] == "positive").to_numpy(np.int64)
-    made = study.synthesis.images_per_label
+    made = synthetic_counts(study) if arm in REBALANCED_ARMS else (0, 0)
     parts = [] if arm == "synthetic-only" else [_public_part(study, public)]
     if synthetic_percent(arm):
         parts += [_synthetic_part(study, arm, seed, fold, label) for label in LABELS]
@@ -148,19 +153,25 @@ def _check_labels(study: Study, arm: str, labels: np.ndarray) -> None:
             )
 
 
-def synthetic_share(labels: np.ndarray, synthetic_per_label: int) -> float:
-    """Share of positives among these films and as many synthetic ones of each label."""
-    counts = np.bincount(labels, minlength=2)
-    return float((counts[1] + synthetic_per_label) / (counts.sum() + 2 * synthetic_per_label))
+def synthetic_counts(study: Study) -> tuple[int, int]:
+    """Synthetic films of either label, negative and positive, that the synthetic arm learns from."""
+    negative, positive = (count_synthetic(study, label, "all") for label in LABELS)
+    return negative, positive
 
 
-def label_weights(labels: np.ndarray, synthetic_per_label: int) -> tuple[float, float]:
+def synthetic_share(labels: np.ndarray, synthetic: tuple[int, int]) -> float:
+    """Share of positives among these films and so many synthetic ones, negative and positive."""
+    counts = np.bincount(labels, minlength=2) + synthetic
+    return float(counts[1] / counts.sum())
+
+
+def label_weights(labels: np.ndarray, synthetic: tuple[int, int]) -> tuple[float, float]:
     """Weights of negative and positive films in the loss.
 
-    Weighted by them, the labels have the proportions that they have in the synthetic arm, and the mean weight over
-    the films is 1, so that learning rates mean what they mean in the other arms.
+    Weighted by them, the labels have the proportions that they have in the synthetic arm, with so many synthetic films,
+    and the mean weight over the films is 1, so that learning rates mean what they mean in the other arms.
     """
-    positives = synthetic_share(labels, synthetic_per_label)
+    positives = synthetic_share(labels, synthetic)
     counts = np.bincount(labels, minlength=2)
     return (
         float((1 - positives) * counts.sum() / counts[0]),
@@ -168,11 +179,11 @@ def label_weights(labels: np.ndarray, synthetic_per_label: int) -> tuple[float, 
     )
 
 
-def drawn_again(labels: np.ndarray, synthetic_per_label: int, generator: torch.Generator) -> np.ndarray:
-    """Rows drawn with replacement from the label whose share the synthetic films would raise."""
+def drawn_again(labels: np.ndarray, synthetic: tuple[int, int], generator: torch.Generator) -> np.ndarray:
+    """Rows drawn with replacement from the label whose share so many synthetic films would raise."""
     counts = np.bincount(labels, minlength=2)
     rare, common = (1, 0) if counts[1] <= counts[0] else (0, 1)
-    share = (counts[rare] + synthetic_per_label) / (counts[common] + synthetic_per_label)
+    share = (counts[rare] + synthetic[rare]) / (counts[common] + synthetic[common])
     additional = round(counts[common] * share) - counts[rare]
     candidates = np.flatnonzero(labels == rare)
     return candidates[torch.randint(len(candidates), (max(0, additional),), generator=generator).numpy()]

@@ -117,6 +117,10 @@ def dose_arm(percent: int) -> str:
     return f"{DOSE_PREFIX}{percent}"
 
 
+# Arms of public films only that imitate the proportions of the labels in the synthetic arm.
+REBALANCED_ARMS = ("oversampled", "class-weighted")
+
+
 def synthetic_percent(arm: str) -> int:
     """How much of the synthetic films an arm trains on: 0, 100, or its dose."""
     if arm.startswith(DOSE_PREFIX):

@@ -21,13 +21,13 @@ from cxrlib.artifacts import (
 )
 from cxrlib.backbone import describe_weights, identify_weights
 from cxrlib.checkpoints import save_tensors
-from cxrlib.classifier.arms import REBALANCED_ARMS, check_arm, compose_training_films
+from cxrlib.classifier.arms import check_arm, compose_training_films, synthetic_counts
 from cxrlib.classifier.calibration import check_validation, fit_temperature, youden_threshold
 from cxrlib.classifier.fitting import Progress, TrainingRun, fit
 from cxrlib.classifier.network import pixel_statistics, working_precision
 from cxrlib.classifier.openings import count_openings, record_opening
 from cxrlib.classifier.prediction import predict_probabilities, predictions_table
-from cxrlib.classifier.settings import has_network, synthetic_percent
+from cxrlib.classifier.settings import REBALANCED_ARMS, has_network, synthetic_percent
 from cxrlib.data.images import ImageSet, films_identity, load_image_set, load_manifest
 from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.data.shortcuts import fit_source_rule
@@ -184,19 +184,25 @@ def _what_decides(study: Study, arm: str, seed: int, fold: str) -> tuple[dict[st
         return settings, inputs
     recipe = study.classifier.model_dump(mode="json", exclude={"arms", "seeds", "doses", "weights_sha256"})
     settings["classifier"] = recipe | {"weights": Path(recipe["weights"]).name}
-    if arm in REBALANCED_ARMS:
-        settings["synthetic_images_per_label"] = study.synthesis.images_per_label
     inputs["weights"] = identify_weights(study.classifier.weights, study.classifier.weights_sha256)
-    if synthetic_percent(arm) and study.synthesis.exclude_rejected:
+    if (synthetic_percent(arm) or arm in REBALANCED_ARMS) and study.synthesis.exclude_rejected:
         problem, command = "readers have not decided which films to reject", f"reject-films {study.name}"
         verdict = _upstream(study.results.rejected_record(study.review.protocol), problem, command)
         inputs["rejected films"] = verdict["rejected_sha256"]
+    if arm in REBALANCED_ARMS:
+        for label in LABELS:
+            _synthetic_record(study, label, "all")
+        settings["synthetic_images"] = dict(zip(LABELS, synthetic_counts(study), strict=True))
     for label in LABELS if synthetic_percent(arm) else ():
-        problem = f"the synthetic {label} films of `{fold}` are not made"
-        command = f"synthesise {study.name} --label {label} --fold {fold}"
-        stored = _upstream(study.results.synthetic_record(label, fold), problem, command)
+        stored = _synthetic_record(study, label, fold)
         inputs[f"synthetic {label}"] = {"images": stored["images_sha256"], "manifest": stored["manifest_sha256"]}
     return settings, inputs
+
+
+def _synthetic_record(study: Study, label: str, fold: str) -> dict[str, Any]:
+    problem = f"the synthetic {label} films of `{fold}` are not made"
+    command = f"synthesise {study.name} --label {label} --fold {fold}"
+    return _upstream(study.results.synthetic_record(label, fold), problem, command)
 
 
 def _upstream(record: Path, problem: str, command: str) -> dict[str, Any]:

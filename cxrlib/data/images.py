@@ -149,6 +149,15 @@ def load_synthetic(
     return films if films.images.shape[1] == size else ImageSet(films.manifest, resize_images(films.images, size))
 
 
+def count_synthetic(study: "Study", label: str, fold: str) -> int:
+    """How many synthetic films of a label and fold classifiers learn from: neither flagged nor rejected by readers."""
+    manifest = read_text_table(study.results.synthetic(label, fold) / "manifest.csv")
+    left_out = manifest["image_id"].isin(rejected_ids(study, label, fold))
+    if "flagged" in manifest:
+        left_out |= manifest["flagged"] == "True"
+    return int((~left_out).sum())
+
+
 def rejected_ids(study: "Study", label: str, fold: str) -> list[str]:
     """The synthetic films of a label and fold that readers rejected; none unless the study excludes them.
 

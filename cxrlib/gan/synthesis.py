@@ -53,7 +53,9 @@ def synthesise(
     known = generator_films(study, label, fold)
     generator, config = load_generator(study.results.generator(label, fold))
     folder, record = study.results.synthetic(label, fold), study.results.synthetic_record(label, fold)
-    settings = {"seed": study.seed, "label": label, "fold": fold, "synthesis": study.synthesis.model_dump(mode="json")}
+    # Which films readers rejected is decided after they were made.
+    recipe = study.synthesis.model_dump(mode="json", exclude={"exclude_rejected"})
+    settings = {"seed": study.seed, "label": label, "fold": fold, "synthesis": recipe}
     settings["copies"] = copy_settings(study)
     inputs = {"generator_sha256": config["generator_sha256"]}
     if is_finished(record, settings, inputs, force):

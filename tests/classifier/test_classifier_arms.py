@@ -14,6 +14,7 @@ from cxrlib.classifier.network import pixel_statistics
 from cxrlib.classifier.prediction import load_classifier, read_predictions
 from cxrlib.classifier.settings import ClassifierSettings
 from cxrlib.classifier.stepping import cross_entropy
+from cxrlib.classifier.training import _what_decides as what_decides
 from cxrlib.classifier.training import train_classifier
 from cxrlib.data.images import load_image_set
 from cxrlib.data.settings import LABELS
@@ -39,11 +40,40 @@ def test_class_weights_give_the_synthetic_arms_proportions(prepared_study):
     assert weighted.sum() == pytest.approx(32, rel=1e-12)
 
 
+@pytest.fixture
+def flagged_study(prepared_study):
+    """The same study, with two of six positive films flagged as copies, while a test lasts."""
+    manifest = prepared_study.results.synthetic("positive", "all") / "manifest.csv"
+    record = prepared_study.results.synthetic_record("positive", "all")
+    before = manifest.read_text(), record.read_text()
+    pd.read_csv(manifest).assign(flagged=np.arange(6) < 2).to_csv(manifest, index=False)
+    record.write_text(record.read_text().replace("positiveall", "others"))
+    yield prepared_study
+    manifest.write_text(before[0])
+    record.write_text(before[1])
+
+
+def test_flagged_films_train_no_arm_and_make_another_model(prepared_study, flagged_study):
+    synthetic = compose_training_films(flagged_study, "synthetic", 0, "all").synthetic_counts()
+    assert synthetic == {"negative": 6, "positive": 4}
+    weights = compose_training_films(flagged_study, "class-weighted", 0, "all").label_weights
+    assert 12 * weights[1] / (20 * weights[0]) == pytest.approx((12 + 4) / (20 + 6), rel=1e-12)
+    drawn = compose_training_films(flagged_study, "oversampled", 0, "all").counts()
+    assert drawn["positive"] / drawn["negative"] == pytest.approx((12 + 4) / (20 + 6), abs=0.03)
+
+
+@pytest.mark.parametrize("arm", ["synthetic", "oversampled", "class-weighted"])
+def test_other_flags_are_another_recipe(prepared_study, request, arm):
+    before = what_decides(prepared_study, arm, 0, "all")
+    study = request.getfixturevalue("flagged_study")
+    assert what_decides(study, arm, 0, "all") != before
+
+
 def test_class_weights_of_the_papers_counts():
     """2,158 positives and 13,794 negatives, made 12,158 and 23,794."""
     labels = np.repeat([0, 1], [13_794, 2_158])
-    negative, positive = label_weights(labels, 10_000)
-    assert synthetic_share(labels, 10_000) == pytest.approx(12_158 / 35_952, rel=1e-12)
+    negative, positive = label_weights(labels, (10_000, 10_000))
+    assert synthetic_share(labels, (10_000, 10_000)) == pytest.approx(12_158 / 35_952, rel=1e-12)
     assert positive * 2_158 / (negative * 13_794) == pytest.approx(12_158 / 23_794, rel=1e-12)
 
 

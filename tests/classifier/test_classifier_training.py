@@ -164,7 +164,7 @@ def test_oversampled_arm_has_the_synthetic_arms_proportions_from_public_films(pr
 
 def test_where_positives_abound_it_is_negatives_that_are_drawn_again():
     labels = np.array([0] * 10 + [1] * 30)
-    again = drawn_again(labels, 20, torch.Generator().manual_seed(0))
+    again = drawn_again(labels, (20, 20), torch.Generator().manual_seed(0))
     assert len(again) == 8
     assert set(labels[again]) == {0}
 

@@ -106,6 +106,8 @@ def test_a_second_call_loads_and_other_settings_are_an_error(synthetic):
     study, record, _, _ = synthetic
     assert synthesise(study, "positive", "fold1") == record
     text = study.file.read_text(encoding="utf-8")
+    study.file.write_text(text.replace("truncation: 0.8", "truncation: 0.8, exclude_rejected: true"), encoding="utf-8")
+    assert synthesise(load_study(str(study.file)), "positive", "fold1") == record, "readers decide later"
     study.file.write_text(text.replace("images_per_label: 11", "images_per_label: 5"), encoding="utf-8")
     fewer = load_study(str(study.file))
     with pytest.raises(InputError, match="images_per_label: there 11, now 5"):
