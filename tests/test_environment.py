@@ -1,5 +1,6 @@
 """The lock, the conda environment and the package ask for the same things."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -46,3 +47,14 @@ def test_conda_gets_the_same():
     *conda, pip = ENVIRONMENT["dependencies"]
     assert f"python{PROJECT['requires-python']}" in conda
     assert pip == {"pip": ["--requirement requirements.lock"]}
+
+
+def test_the_hub_s_proxy_is_locked_by_versions_and_hashes_only():
+    asked = json.loads((ROOT / "hub" / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    lock = json.loads((ROOT / "hub" / "package-lock.json").read_text(encoding="utf-8"))
+    own, *packages = lock["packages"].values()
+    assert own["dependencies"] == asked
+    assert lock["packages"]["node_modules/configurable-http-proxy"]["version"] == asked["configurable-http-proxy"]
+    for package in packages:
+        assert re.fullmatch(r"sha512-[A-Za-z0-9+/=]{88}", package["integrity"]), package
+        assert "resolved" not in package
