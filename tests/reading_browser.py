@@ -2,7 +2,7 @@
 
 with jupyterlab(folder) as lab, chromium() as browser:
     page = browser.new_page(viewport=SCREEN)
-    page.goto(lab.address("reading.ipynb"))
+    page.goto(lab.notebook("reading"))
     reader = Reader(page)
     reader.wait_for_task()
     reader.answer_task()
@@ -129,6 +129,10 @@ class Server:
 
     def address(self, path: str) -> str:
         return f"{self.origin}/{path}?token={self.token}"
+
+    def notebook(self, name: str) -> str:
+        """JupyterLab's page of one notebook, in a workspace of its own: no other notebook is opened beside it."""
+        return self.address(f"lab/workspaces/{name}/tree/{name}.ipynb")
 
     def api(self, path: str, method: str = "GET") -> object:
         request = urllib.request.Request(f"{self.origin}/api/{path}", method=method)

@@ -45,7 +45,7 @@ def opened(lab, request):
     wrong, told = [], []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: told.append(frame)))
-    page.goto(lab.server.address(f"lab/tree/{name}.ipynb"))
+    page.goto(lab.server.notebook(name))
     run_notebook(page)
     reader = Reader(page)
     reader.wait_for_task()
