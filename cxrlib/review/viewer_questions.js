@@ -48,8 +48,7 @@ export class QuestionForm {
   step(by) {
     const place = this.groups.indexOf(this.active) + by;
     if (place >= 0 && place < this.groups.length) {
-      this.activate(this.groups[place]);
-      this.focusActive();
+      this.goTo(this.groups[place]);
     }
   }
 
@@ -66,10 +65,14 @@ export class QuestionForm {
   advanceFrom(group) {
     const later = this.groups.slice(this.groups.indexOf(group) + 1);
     const next = later.find((other) => other.empty && other.question.kind !== "text");
-    if (next) {
-      this.activate(next);
-      next.focus();
-    }
+    if (next) this.goTo(next);
+  }
+
+  // Where the questions stand under the film, the next one may be out of sight.
+  goTo(group) {
+    this.activate(group);
+    group.focus();
+    group.node.scrollIntoView({ block: "nearest" });
   }
 }
 
