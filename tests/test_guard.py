@@ -22,7 +22,7 @@ from cxrlib.figures import FilmRow, film_sheet
 from cxrlib.guard import check_publishable, check_results, near_copies, private_findings
 from cxrlib.guard.names import Names
 from cxrlib.guard.pixels import FilmIndex
-from cxrlib.narration.exhibits import _synthetic_row
+from cxrlib.narration.exhibits import row_of_synthetic
 from cxrlib.study import load_study
 
 SIZE = 64
@@ -321,9 +321,9 @@ def test_a_synthetic_film_that_copies_a_private_one_is_known(study):
 
 def test_a_synthetic_copy_is_left_out_of_figures_and_its_row_says_so(study):
     films = np.concatenate([patterns(3, seed=9), patterns(3)[1:2]])
-    row = _synthetic_row(study, "synthetic · positive", films)
+    row = row_of_synthetic(study, "synthetic · positive", films)
     assert len(row.films) == 3
     assert "1 left out, too near to a film that may not be shown" in row.title
-    unshown = _synthetic_row(study, "synthetic · positive", films[:3])
+    unshown = row_of_synthetic(study, "synthetic · positive", films[:3])
     assert len(unshown.films) == 3
     assert unshown.title == "synthetic · positive"
