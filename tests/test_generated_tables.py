@@ -182,7 +182,7 @@ def test_what_is_said_changes_with_the_tables():
     assert "not to be relied on" in blind["control"]
     assert "No set has more" in usual["leaks"]
     assert (
-        "leaks into some sets: positive all, flat border: 30.0 %"
+        "leaks into some sets: positive films of all, flat border on 30.0 %, against "
         in said(leak=leak | {"synthetic_rate": 0.3, "excess_low": 0.2})["leaks"]
     )
     assert "Dice coefficient of 0.93" in usual["lungs"]

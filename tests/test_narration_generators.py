@@ -76,7 +76,7 @@ def test_the_winner_is_the_one_nearer_to_held_out_films(standard, other, said):
     facts = comparison_facts(variants(standard, other), "positive")
     assert facts["augmentation"].startswith(said)
     ahead, behind = sorted((standard, other))
-    assert f"of {ahead[0]:.3g} ({ahead[1]:.3g} to {ahead[2]:.3g}) against {behind[0]:.3g} (" in facts["augmentation"]
+    assert f"of {ahead[0]:.3f} ({ahead[1]:.3f} to {ahead[2]:.3f}) against {behind[0]:.3f} (" in facts["augmentation"]
     assert facts["start"] == "This study has nothing to set the random start against"
 
 

@@ -144,7 +144,8 @@ def _said_of_leaks(table: pd.DataFrame) -> str:
         most = table["synthetic_rate"].max()
         return f"No set has more such films than the hospital has, beyond chance; the largest share is {percent(most)}."
     found = "; ".join(
-        f"{row.label} {row.fold}, {row.leak}: {percent(row.synthetic_rate)}, of real films {percent(row.real_rate)}"
+        f"{row.label} films of {row.fold}, {row.leak} on {percent(row.synthetic_rate)}, "
+        f"against {percent(row.real_rate)} of real films"
         for row in leaking.itertuples()
     )
     return f"Augmentation leaks into some sets: {found}."

@@ -217,7 +217,7 @@ def _rate(row: pd.Series) -> str:
 
 
 def _interval(row: pd.Series) -> str:
-    return f"{row['kid']:.3g} ({row['kid_low']:.3g} to {row['kid_high']:.3g})".replace("-", "\u2212")
+    return f"{row['kid']:.3f} ({row['kid_low']:.3f} to {row['kid_high']:.3f})".replace("-", "\u2212")
 
 
 def _capital(text: str) -> str:

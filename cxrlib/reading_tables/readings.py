@@ -34,11 +34,22 @@ def tasks_to_read(task_list: pd.DataFrame) -> pd.DataFrame:
 
 def sample_sizes(table: pd.DataFrame) -> pd.DataFrame:
     """What readings of this size can show, as `review.sample_size` works it out; shares in per cent."""
-    shown = table.copy()
+    shown = table.drop(columns="answers")
     for name in shown.columns:
         if shown[name].dtype.kind == "f":
             shown[name] = [f"{100 * value:.0f} %" if pd.notna(value) else "–" for value in shown[name]]
-    return shown.rename(columns={"films": "films or pairs"}).set_index("block")
+    shown.columns = [_short(name) for name in shown.columns]
+    return shown.set_index("block")
+
+
+def _short(name: str) -> str:
+    """A heading of `sample_size_table` in a word or two, since the table has ten columns."""
+    if name.startswith("power if "):
+        return name.removeprefix("power if ").replace("% are", " %")
+    shorter = {"films": "films or pairs", "readers err": "they err", "counted as": "answers that count"}
+    if name.startswith("told from chance"):
+        return "least told"
+    return "shown equal" if name.startswith("power to show equivalence") else shorter.get(name, name)
 
 
 def readers_accuracy(table: pd.DataFrame, readers: str) -> pd.DataFrame:
@@ -62,7 +73,7 @@ def readers_realism(table: pd.DataFrame, readers: str) -> pd.DataFrame:
             "films": f"{row.label}, {row.origin}",
             "answers": row.answers,
             "mean realism (1–5)": f"{row.mean:.1f} ({row.mean_low:.1f}–{row.mean_high:.1f})",
-            "median": f"{row.median:g} ({row.median_low:g}–{row.median_high:g})",
+            "median": f"{row.median:.1f} ({row.median_low:.1f}–{row.median_high:.1f})",
             "usable, %": _percent(row.usable, row.usable_low, row.usable_high),
         }
         for row in table[table["reader"] == table["reader"].iloc[-1]].itertuples()
