@@ -39,4 +39,4 @@ def test_small_studies_keep_the_settings_that_were_tuned_for_them(monkeypatch, t
         assert gan.model_dump(include=set(tuned)) == tuned
     budgets = ("latent_dim", "ema_half_life_images", "public_images", "total_images", "checkpoint_images")
     assert [getattr(demo, name) for name in budgets] == [64, 500, 4000, 3000, 600]
-    assert [getattr(small, name) for name in budgets] == [128, 1000, 50000, 16000, 2000]
+    assert [getattr(small, name) for name in budgets] == [128, 1000, 30000, 16000, 2000]
