@@ -1,4 +1,4 @@
-"""How near two sets of films are, by features; and which real film each synthetic one is nearest to, by pixels.
+"""How near two sets of films are, by features.
 
 Features are taken by `film_features`, with the study's own network. Distances between sets: kernel distance, Fréchet
 distance; what part of one set lies among the films of the other: precision, recall, density, coverage.
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as functional
 
 from cxrlib.backbone import describe_weights, extract_features, feature_extractor
 from cxrlib.errors import InputError
@@ -17,8 +16,7 @@ from cxrlib.errors import InputError
 if TYPE_CHECKING:
     from cxrlib.study import Study
 
-THUMBNAIL_SIDE = 32
-CHUNK_FILMS = 1024
+CHUNK_ROWS = 1024
 NEIGHBOURS = 5
 # With random weights any network is a random map of the film; this one tells scanners apart far better than slim ones.
 RANDOM_FEATURES_NETWORK = "resnet18"
@@ -140,8 +138,8 @@ def _squared_radii(features: torch.Tensor, neighbours: int) -> torch.Tensor:
 def _squared_distances(rows: torch.Tensor, others: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
     """Squared distances of chunks of rows to all others: (first row, (n, M)), never below 0."""
     lengths = others.square().sum(1)
-    for start in range(0, len(rows), CHUNK_FILMS):
-        chunk = rows[start : start + CHUNK_FILMS]
+    for start in range(0, len(rows), CHUNK_ROWS):
+        chunk = rows[start : start + CHUNK_ROWS]
         squared = chunk.square().sum(1, keepdim=True) + lengths - 2 * chunk @ others.T
         yield start, squared.clamp_(min=0)
 
@@ -162,34 +160,3 @@ def _checked(
     if a.shape[1] != b.shape[1]:
         raise InputError(f"{measure}: {a.shape[1]} features in the first set, {b.shape[1]} in the second")
     return a, b
-
-
-def nearest_images(synthetic: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each of the uint8 films (N, S, S): index of the nearest of the real films (M, T, T), and its distance.
-
-    The distance is the root mean square difference in grey levels (0 to 255) after both are averaged down to 32×32.
-    Returns int64 (N,) and float64 (N,); of equally near films the first. Raises `InputError` if there is no real film.
-    """
-    if len(real) == 0:
-        raise InputError("nearest films: there is no real film to compare with")
-    real_thumbnails = _thumbnails(real)
-    real_norms = real_thumbnails.square().sum(1)
-    indices, distances = np.empty(len(synthetic), np.int64), np.empty(len(synthetic), np.float64)
-    for start in range(0, len(synthetic), CHUNK_FILMS):
-        thumbnails = _thumbnails(synthetic[start : start + CHUNK_FILMS])
-        index = (real_norms - 2 * thumbnails @ real_thumbnails.T).argmin(1)
-        difference = thumbnails - real_thumbnails[index]
-        stop = start + len(thumbnails)
-        indices[start:stop] = index.numpy()
-        distances[start:stop] = difference.square().mean(1).sqrt().numpy()
-    return indices, distances
-
-
-def _thumbnails(films: np.ndarray) -> torch.Tensor:
-    """uint8 (N, S, S) to float64 (N, 1024), averaged over areas, in chunks of bounded memory."""
-    side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-    parts = [
-        functional.adaptive_avg_pool2d(torch.from_numpy(np.array(films[start : start + CHUNK_FILMS])).double(), side)
-        for start in range(0, len(films), CHUNK_FILMS)
-    ]
-    return torch.cat(parts).flatten(1)

@@ -13,13 +13,14 @@ from PIL import Image
 from cxrlib.artifacts import atomic_path
 from cxrlib.gan.drawing import make_films
 from cxrlib.gan.networks import Generator
-from cxrlib.gan.quality import THUMBNAIL_SIDE, kernel_distance, neighbour_measures
+from cxrlib.gan.quality import kernel_distance, neighbour_measures
 from cxrlib.reproducibility import seed_for
 
 SNAPSHOT_FILMS = 96
 MOST_HELD_OUT = 256
 FILMS_AT_A_TIME = 32
 KERNEL_SUBSETS = 100
+THUMBNAIL_SIDE = 32
 SHEET_COLUMNS, SHEET_ROWS = 8, 4
 SNAPSHOT_COLUMNS = ("images", "kid", "kid_low", "kid_high", "recall", "nearest_pair", "chosen")
 UNMEASURED: dict[str, float | None] = dict.fromkeys(("kid", "kid_low", "kid_high", "recall", "nearest_pair"))

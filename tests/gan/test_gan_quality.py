@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from cxrlib.errors import InputError
 from cxrlib.gan import quality
-from cxrlib.gan.quality import frechet_distance, kernel_distance, nearest_images, neighbour_measures
+from cxrlib.gan.quality import frechet_distance, kernel_distance, neighbour_measures
 
 
 def unbiased_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -132,7 +132,7 @@ def test_neighbour_measures_equal_their_definition(neighbours, shift, spread, mo
     expected = measured_by_definition(real, synthetic, neighbours)
     # A million added to every feature is what a careless difference of squares would not survive.
     for chunk, moved in ((1024, 0.0), (7, 1e6)):
-        monkeypatch.setattr(quality, "CHUNK_FILMS", chunk)
+        monkeypatch.setattr(quality, "CHUNK_ROWS", chunk)
         assert neighbour_measures(real + moved, synthetic + moved, neighbours) == pytest.approx(expected)
 
 
@@ -196,22 +196,3 @@ def test_measures_refuse_too_few_or_unequal_features():
         frechet_distance(films, np.zeros((5, 3)))
     with pytest.raises(ValueError, match="neighbours = 0"):
         neighbour_measures(films, films, 0)
-
-
-def test_nearest_images_equal_brute_force():
-    random = np.random.default_rng(3)
-    synthetic, real = (random.integers(0, 256, (count, 64, 64), dtype=np.uint8) for count in (7, 30))
-    index, distance = nearest_images(synthetic, real)
-    small = [films.reshape(-1, 32, 2, 32, 2).mean((2, 4)) for films in (synthetic, real)]
-    table = np.sqrt(((small[0][:, None] - small[1][None]) ** 2).mean((2, 3)))
-    np.testing.assert_array_equal(index, table.argmin(1))
-    np.testing.assert_allclose(distance, table.min(1), rtol=1e-10)
-
-
-def test_nearest_image_of_a_copy_is_its_original_at_distance_zero():
-    real = np.random.default_rng(4).integers(0, 256, (9, 32, 32), dtype=np.uint8)
-    index, distance = nearest_images(real[[4, 2]], real)
-    assert index.tolist() == [4, 2]
-    assert distance.tolist() == [0, 0]
-    with pytest.raises(InputError, match="no real film"):
-        nearest_images(real, real[:0])
