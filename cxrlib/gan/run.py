@@ -89,18 +89,21 @@ class Run:
 
     `films` is uint8 (N, R, R). `seed` names the random draws. `start` is a finished folder with a generator and a
     discriminator. `fingerprint` is what decides the result, as values of JSON: a checkpoint with another is refused.
-    Without a `judge` snapshots are taken but not measured, and the last one is kept.
+    Without a `judge` snapshots are taken but not measured, and the last one is kept. It is kept also where later
+    trainings start from this one (`is_start`): then what counts is what both networks have learned together, and a
+    start's own films are never shown.
     """
 
     def __init__(
         self, films: np.ndarray, settings: GanSettings, folder: Path, *, total_images: int, seed: tuple[Any, ...],
-        fingerprint: Any, start: Path | None = None, judge: Judge | None = None, keep_discriminator: bool = False,
+        fingerprint: Any, start: Path | None = None, judge: Judge | None = None, is_start: bool = False,
         progress: Progress | None = None,
     ) -> None:  # fmt: skip
         check_films(films, settings, folder)
         self.settings, self.folder, self.seed, self.fingerprint = settings, folder, seed, fingerprint
         self.judge, self.progress = judge, progress
-        self.results = ("generator", "discriminator") if keep_discriminator else ("generator",)
+        self.is_start = is_start
+        self.results = ("generator", "discriminator") if is_start else ("generator",)
         self.processes = join_processes()
         self.device = self.processes.device
         device_films = torch.from_numpy(np.array(films)).to(self.device)
@@ -129,7 +132,7 @@ class Run:
     @property
     def selected_by(self) -> str:
         """How the snapshot that is kept was chosen."""
-        return "held-out KID" if self.state.chosen["kid"] is not None else "last"
+        return "last" if self.is_start or self.state.chosen["kid"] is None else "held-out KID"
 
     def train(self) -> None:
         """Go on from the checkpoint, or from the start, to the last image; then write the results.
@@ -205,9 +208,9 @@ class Run:
         snapshot = {"images": images} | (self.judge.measure(films) if self.judge else UNMEASURED)
         state.snapshots = [*state.snapshots, snapshot]
         best = state.chosen.get("kid")
-        if best is None or snapshot["kid"] is None or snapshot["kid"] < best:
+        if self.is_start or best is None or snapshot["kid"] is None or snapshot["kid"] < best:
             state.chosen = {"images": images, "kid": snapshot["kid"], "generator": _copy(state.average.state_dict())}
-            if "discriminator" in self.results:
+            if self.is_start:
                 state.chosen["discriminator"] = _copy(state.discriminator.state_dict())
         for kind, words in signs_of_collapse(state.snapshots, self.total_images).items():
             if kind not in state.warnings:

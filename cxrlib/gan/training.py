@@ -66,7 +66,7 @@ def train_generator(
             total_images=gan.public_images if fold == "public" else gan.total_images,
             fingerprint={"settings": settings, "inputs": inputs},
             judge=Judge(films.training.images, films.held_out.images, film_extractor(study), seed),
-            keep_discriminator=fold == "public",
+            is_start=fold == "public",
         )  # fmt: skip
         run.train()
     if processes.first:

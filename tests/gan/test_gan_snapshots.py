@@ -40,26 +40,40 @@ def run_of(study, folder, judge, **options) -> Run:
     return Run(films, study.gan, folder, total_images=40, seed=("test", "all"), fingerprint="f", judge=judge, **options)
 
 
+def check_kept(run: Run, chosen: int, names: list[str]) -> None:
+    """Train, and see that the networks written are those of the chosen moment and of no other."""
+    states = {"generator": {}, "discriminator": {}}
+
+    def keep(images: int, total: int, facts: dict) -> None:
+        for name, network in (("generator", run.state.average), ("discriminator", run.state.discriminator)):
+            states[name][images] = {key: value.clone() for key, value in network.state_dict().items()}
+
+    run.progress = keep
+    run.train()
+    assert sorted(path.stem for path in run.folder.glob("*.safetensors")) == sorted(names)
+    for name in names:
+        written = load_file(run.folder / f"{name}.safetensors")
+        assert all(torch.equal(written[key], value) for key, value in states[name][chosen].items())
+        other = states[name][40 if chosen != 40 else 8]
+        assert not all(torch.equal(written[key], value) for key, value in other.items())
+
+
+def test_a_start_of_later_trainings_is_the_last_of_both_networks_whatever_its_distances(study, tmp_path):
+    films = generator_films(study, "positive", "all").training.images
+    judge = ScriptedJudge(films, [0.1, 0.2, 0.3, 0.4, 0.5])
+    run = run_of(study, tmp_path / "run", judge, is_start=True)
+    check_kept(run, 40, ["generator", "discriminator"])
+    assert run.selected_by == "last"
+
+
 @pytest.mark.parametrize(
     ("distances", "chosen"),
     [([0.5, 0.2, 0.3, 0.2, 0.4], 16), ([0.5, 0.4, 0.3, 0.2, 0.1], 40), ([None] * 5, 40), ([-0.1, 0, 0, 0, 0], 8)],
 )
 def test_the_generator_kept_is_the_snapshot_of_least_distance(study, tmp_path, distances, chosen):
     films = generator_films(study, "positive", "all").training.images
-    run = run_of(study, tmp_path / "run", ScriptedJudge(films, distances), keep_discriminator=True)
-    averages, discriminators = {}, {}
-
-    def keep(images: int, total: int, facts: dict) -> None:
-        averages[images] = {key: value.clone() for key, value in run.state.average.state_dict().items()}
-        discriminators[images] = {key: value.clone() for key, value in run.state.discriminator.state_dict().items()}
-
-    run.progress = keep
-    run.train()
-    for name, kept in (("generator", averages), ("discriminator", discriminators)):
-        written = load_file(run.folder / f"{name}.safetensors")
-        assert all(torch.equal(written[key], value) for key, value in kept[chosen].items())
-        other = kept[40 if chosen != 40 else 8]
-        assert not all(torch.equal(written[key], value) for key, value in other.items())
+    run = run_of(study, tmp_path / "run", ScriptedJudge(films, distances))
+    check_kept(run, chosen, ["generator"])
 
     table = pd.read_csv(run.folder / "snapshots.csv")
     assert list(table.columns) == ["images", "kid", "kid_low", "kid_high", "recall", "nearest_pair", "chosen"]
@@ -80,20 +94,22 @@ def test_the_generator_kept_is_the_snapshot_of_least_distance(study, tmp_path, d
 
 def test_a_study_s_snapshots_are_measured_against_its_held_out_films(make_study):
     study = make_study(films=240)
-    record = train_generator(study, "negative", "public")
-    films = generator_films(study, "negative", "public")
+    record = train_generator(study, "negative", "all")
+    films = generator_films(study, "negative", "all")
     assert (record["films"], record["held_out_films"], record["selected_by"]) == (96, 24, "held-out KID")
     assert record["features"].startswith("resnet18, random weights")
-    folder = study.results.generator("negative", "public")
+    folder = study.results.generator("negative", "all")
     table = pd.read_csv(folder / "snapshots.csv")
     chosen = table[table["chosen"]].iloc[0]
     assert chosen["kid"] == table["kid"].min() == record["snapshot_kid"]
     assert chosen["images"] == record["snapshot_images"]
+    start = read_json(study.results.generator_record("negative", "public"))
+    assert (start["selected_by"], start["snapshot_images"]) == ("last", start["images_seen"])
     assert (table["kid_low"] <= table["kid"]).all()
     assert (table["kid"] <= table["kid_high"]).all()
 
     generator, _ = load_generator(folder)
-    made = films_of_seed(generator, (study.seed, "gan", "negative", "public"))
+    made = films_of_seed(generator, (study.seed, "gan", "negative", "all"))
     features = [film_features(study, part) for part in (made, films.held_out.images)]
     # Other subsets of the same films than the trainer's.
     distance, _, _ = kernel_distance(*features, subsets=300, subset_size=12, seed=99)
