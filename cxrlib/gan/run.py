@@ -89,9 +89,9 @@ class Run:
 
     `films` is uint8 (N, R, R). `seed` names the random draws. `start` is a finished folder with a generator and a
     discriminator. `fingerprint` is what decides the result, as values of JSON: a checkpoint with another is refused.
-    Without a `judge` snapshots are taken but not measured, and the last one is kept. It is kept also where later
-    trainings start from this one (`is_start`): then what counts is what both networks have learned together, and a
-    start's own films are never shown.
+    Without a `judge` snapshots are taken but not measured, and the last one is kept. So is the last without signs of
+    collapse where later trainings start from this one (`is_start`): then what counts is what both networks have learned
+    together, and a start's own films are never shown.
     """
 
     def __init__(
@@ -207,12 +207,12 @@ class Run:
         films = films_of_seed(state.average, self.seed)
         snapshot = {"images": images} | (self.judge.measure(films) if self.judge else UNMEASURED)
         state.snapshots = [*state.snapshots, snapshot]
-        best = state.chosen.get("kid")
-        if self.is_start or best is None or snapshot["kid"] is None or snapshot["kid"] < best:
+        signs = signs_of_collapse(state.snapshots, self.total_images)
+        if self._is_best(snapshot["kid"], collapsed=bool(signs)):
             state.chosen = {"images": images, "kid": snapshot["kid"], "generator": _copy(state.average.state_dict())}
             if self.is_start:
                 state.chosen["discriminator"] = _copy(state.discriminator.state_dict())
-        for kind, words in signs_of_collapse(state.snapshots, self.total_images).items():
+        for kind, words in signs.items():
             if kind not in state.warnings:
                 logger.warning("%s: %s", self.folder, words)
             state.warnings = {kind: words} | state.warnings
@@ -222,6 +222,14 @@ class Run:
         self._write_snapshots()
         events.add_sheet(images, contact_sheet(films))
         return snapshot
+
+    def _is_best(self, kid: float | None, *, collapsed: bool) -> bool:
+        """Whether the newest snapshot is to be kept rather than the one that is."""
+        if not self.state.chosen:
+            return True
+        if self.is_start:
+            return not collapsed
+        return kid is None or self.state.chosen["kid"] is None or kid < self.state.chosen["kid"]
 
     def _write_snapshots(self) -> None:
         rows = [row | {"chosen": row["images"] == self.state.chosen["images"]} for row in self.state.snapshots]
