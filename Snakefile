@@ -5,8 +5,8 @@ import shlex
 import sys
 
 from cxrlib.artifacts import CHAPTERS
-from cxrlib.classifier.settings import REBALANCED_ARMS, synthetic_percent
-from cxrlib.data.settings import LABELS, ROLES
+from cxrlib.classifiers.settings import REBALANCED_ARMS, synthetic_percent
+from cxrlib.films.settings import LABELS, ROLES
 from cxrlib.study import REPOSITORY, load_study
 
 study = load_study(config["study"])
@@ -102,7 +102,7 @@ chapter_needs = {
 rule book:
     input:
         [str(results.chapter(chapter)) for chapter in CHAPTERS],
-        code("book/**/*", "_config.yml", "cxrlib/book.py", "cxrlib/guard/*.py", "cxrlib/provenance.py"),
+        code("book/**/*", "_config.yml", "cxrlib/publishing/book.py", "cxrlib/publishing/guard*.py", "cxrlib/publishing/provenance.py"),
         str(results.study_file),
     output:
         str(study.build_folder / "html" / "index.html"),
@@ -136,7 +136,7 @@ rule audit:
 rule film_tables:
     input:
         audited,
-        code("cxrlib/evaluation/*.py", "cxrlib/tables/*.py", "cxrlib/data/shortcuts.py", "cxrlib/data/appearance.py"),
+        code("cxrlib/evaluation/*.py", "cxrlib/tables/*.py", "cxrlib/films/shortcuts.py", "cxrlib/films/appearance.py"),
     output:
         str(results.films_record),
     log:
@@ -275,7 +275,7 @@ rule explanations:
         finished_classifiers(study.classifier.arms),
         audited,
         synthetic_sets("all"),
-        code("cxrlib/classifier/explanation.py", "cxrlib/tables/explanations.py"),
+        code("cxrlib/classifiers/explanation.py", "cxrlib/tables/explanations.py"),
     output:
         str(results.explanations_record),
     log:

@@ -38,17 +38,17 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torchvision import transforms
 
-from cxrlib.backbone import last_layer
-from cxrlib.classifier import arms
-from cxrlib.classifier.arms import TrainingFilms, compose_training_films
-from cxrlib.classifier.fitting import TrainingRun, fit, one_cycle_learning_rates, train_epoch
-from cxrlib.classifier.network import as_pixels, build_classifier, normalise, pixel_statistics, start_phase
-from cxrlib.classifier.prediction import predict_probabilities
-from cxrlib.classifier.settings import ClassifierSettings
-from cxrlib.classifier.stepping import Batch, make_stepper
-from cxrlib.data.images import ImageSet
-from cxrlib.data.phantom import phantom_film, phantom_manifest
-from cxrlib.data.settings import PhantomSource
+from cxrlib.classifiers import arms
+from cxrlib.classifiers.arms import TrainingFilms, compose_training_films
+from cxrlib.classifiers.fitting import TrainingRun, fit, one_cycle_learning_rates, train_epoch
+from cxrlib.classifiers.network import as_pixels, build_classifier, normalise, pixel_statistics, start_phase
+from cxrlib.classifiers.prediction import predict_probabilities
+from cxrlib.classifiers.settings import ClassifierSettings
+from cxrlib.classifiers.stepping import Batch, make_stepper
+from cxrlib.features import last_layer
+from cxrlib.films.images import ImageSet
+from cxrlib.films.phantom import phantom_film, phantom_manifest
+from cxrlib.films.settings import PhantomSource
 from cxrlib.reproducibility import provenance
 from cxrlib.study import REPOSITORY, load_study
 

@@ -40,11 +40,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from cxrlib.data.phantom import phantom_film, phantom_manifest
-from cxrlib.data.settings import PhantomSource
-from cxrlib.gan.diffaugment import augment
-from cxrlib.gan.settings import GanSettings
-from cxrlib.gan.stepping import Networks, Stepper, average_decay, new_networks
+from cxrlib.films.phantom import phantom_film, phantom_manifest
+from cxrlib.films.settings import PhantomSource
+from cxrlib.generators.diffaugment import augment
+from cxrlib.generators.settings import GanSettings
+from cxrlib.generators.stepping import Networks, Stepper, average_decay, new_networks
 from cxrlib.reproducibility import provenance, random_generator
 from cxrlib.study import REPOSITORY
 

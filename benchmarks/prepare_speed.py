@@ -29,11 +29,11 @@ import yaml
 from PIL import Image
 
 from cxrlib.artifacts import write_json, write_text
-from cxrlib.data.film_reading import FilmJob, ReaderProcess, available_cores, read_films
-from cxrlib.data.images import placed_array
-from cxrlib.data.phantom import phantom_film, phantom_manifest
-from cxrlib.data.preparation import prepare_role
-from cxrlib.data.settings import PhantomSource
+from cxrlib.films.film_reading import FilmJob, ReaderProcess, available_cores, read_films
+from cxrlib.films.images import placed_array
+from cxrlib.films.phantom import phantom_film, phantom_manifest
+from cxrlib.films.preparation import prepare_role
+from cxrlib.films.settings import PhantomSource
 from cxrlib.reproducibility import provenance
 from cxrlib.study import REPOSITORY, load_study
 

@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cxrlib.gan.drawing import draw_films, first_batch_size, make_films
-from cxrlib.gan.networks import Generator, make_generator
-from cxrlib.gan.settings import GanSettings
-from cxrlib.gan.stepping import block_dtype
+from cxrlib.generators.drawing import draw_films, first_batch_size, make_films
+from cxrlib.generators.networks import Generator, make_generator
+from cxrlib.generators.settings import GanSettings
+from cxrlib.generators.stepping import block_dtype
 from cxrlib.reproducibility import pick_device, provenance
 from cxrlib.study import REPOSITORY
 

@@ -36,9 +36,9 @@ GOAL_MS, GOAL_FRAMES = 150, 30
 KINDS = ("uint8", "uint16")
 CELL = """\
 import numpy as np
-from cxrlib.review.protocol import prepare_protocol
-from cxrlib.review.session import ReadingSession
-from cxrlib.review.viewer import ReadingWidget
+from cxrlib.reading.protocol import prepare_protocol
+from cxrlib.reading.session import ReadingSession
+from cxrlib.reading.viewer import ReadingWidget
 from cxrlib.study import load_study
 
 study = load_study({study!r})

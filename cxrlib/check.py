@@ -7,13 +7,13 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from cxrlib.artifacts import read_json
-from cxrlib.data.audit import check_before, prepare_study
-from cxrlib.data.covidx import compare_with_lists, labels_path
-from cxrlib.data.images import load_manifest
-from cxrlib.data.preparation import read_listing
-from cxrlib.data.settings import ROLES, CovidxSource, PhantomSource
-from cxrlib.data.shortcuts import fit_source_rule
 from cxrlib.errors import InputError
+from cxrlib.films.audit import check_before, prepare_study
+from cxrlib.films.covidx import compare_with_lists, labels_path
+from cxrlib.films.images import load_manifest
+from cxrlib.films.preparation import read_listing
+from cxrlib.films.settings import ROLES, CovidxSource, PhantomSource
+from cxrlib.films.shortcuts import fit_source_rule
 from cxrlib.study import Study
 from cxrlib.workflow import only_one_report
 

@@ -68,7 +68,7 @@ def show(study: StudyName) -> None:
     """Print the settings of a study, defaults included; then say what is wrong with its data, if anything."""
     import yaml
 
-    from cxrlib.data.preparation import check_sources
+    from cxrlib.films.preparation import check_sources
     from cxrlib.study import load_study
 
     loaded = load_study(study)
@@ -100,7 +100,7 @@ def import_dicom(
     ] = None,
 ) -> None:
     """Turn a DICOM export into a folder of films under pseudonyms. Interrupted, type the same again."""
-    from cxrlib.data.dicom import import_dicom as import_films
+    from cxrlib.intake.dicom import import_dicom as import_films
 
     imported = import_films(source, labels, out, key_file=key, progress=_progress)
     for line in imported.lines(out):
@@ -116,7 +116,7 @@ def prepare(
     force: Force = False,
 ) -> None:
     """Read, check and resize the films of one role."""
-    from cxrlib.data.preparation import prepare_role
+    from cxrlib.films.preparation import prepare_role
     from cxrlib.study import load_study
 
     loaded = load_study(study)
@@ -127,7 +127,7 @@ def prepare(
 @app.command()
 def audit(study: StudyName, force: Force = False) -> None:
     """Search the prepared films for patients and copies that more than one role has."""
-    from cxrlib.data.audit import audit_study
+    from cxrlib.films.audit import audit_study
     from cxrlib.study import load_study
 
     audit_study(load_study(study), force=force, progress=_progress("audit"))
@@ -151,7 +151,7 @@ def train_gan(
     force: Force = False,
 ) -> None:
     """Train the generator of one label and fold, or a variant of it for a comparison."""
-    from cxrlib.gan.training import train_generator
+    from cxrlib.generators.training import train_generator
     from cxrlib.study import load_study
 
     loaded = load_study(study)
@@ -164,7 +164,7 @@ def train_gan(
 @app.command()
 def synthesise(study: StudyName, label: Label, fold: Fold = "all", force: Force = False) -> None:
     """Make the synthetic films of one label and fold."""
-    from cxrlib.gan.synthesis import synthesise as make_films
+    from cxrlib.generators.synthesis import synthesise as make_films
     from cxrlib.study import load_study
 
     loaded = load_study(study)
@@ -182,7 +182,7 @@ def train_classifier(
     force: Force = False,
 ) -> None:
     """Train one classifier and predict validation and hospital films."""
-    from cxrlib.classifier.training import train_classifier as train
+    from cxrlib.classifiers.training import train_classifier as train
     from cxrlib.study import load_study
 
     loaded = load_study(study)
@@ -237,7 +237,7 @@ def chapter(
     """Run one notebook headless and keep the executed copy."""
     import yaml
 
-    from cxrlib.chapters import run_chapter
+    from cxrlib.chapters.run import run_chapter
     from cxrlib.study import load_study
 
     given = {}
@@ -256,10 +256,10 @@ def review(
     port: Annotated[int | None, typer.Option(help="By default 8866, or any free one.", min=1, max=65535)] = None,
 ) -> None:
     """Let radiologists read films in a browser; prints the address to open. Ctrl-C stops it."""
-    from cxrlib.review.events import people_have_answered
-    from cxrlib.review.protocol import prepare_protocol
-    from cxrlib.review.sample_size import in_words, sample_size_table
-    from cxrlib.review.server import serve_reading
+    from cxrlib.reading.events import people_have_answered
+    from cxrlib.reading.protocol import prepare_protocol
+    from cxrlib.reading.sample_size import in_words, sample_size_table
+    from cxrlib.reading.server import serve_reading
     from cxrlib.study import load_study
 
     loaded = load_study(study)
@@ -290,7 +290,7 @@ def readings(
 @app.command()
 def simulate_readings(study: StudyName, force: Force = False) -> None:
     """Let the study's simulated readers answer, for demonstration; without any, remove what they answered."""
-    from cxrlib.review.simulation import simulate_readings as simulate
+    from cxrlib.reading.simulation import simulate_readings as simulate
     from cxrlib.study import load_study
 
     simulate(load_study(study), force=force, progress=_progress("simulated readings"))
@@ -299,7 +299,7 @@ def simulate_readings(study: StudyName, force: Force = False) -> None:
 @app.command()
 def reject_films(study: StudyName, force: Force = False) -> None:
     """Decide, once and for all, which synthetic films readers rejected (synthesis.exclude_rejected: true)."""
-    from cxrlib.review.rejection import freeze_rejected
+    from cxrlib.reading.rejection import freeze_rejected
     from cxrlib.study import load_study
 
     freeze_rejected(load_study(study), force=force)
@@ -308,7 +308,7 @@ def reject_films(study: StudyName, force: Force = False) -> None:
 @app.command()
 def build_book(study: StudyName) -> None:
     """Build the Jupyter Book from the executed chapters."""
-    from cxrlib.book import build_book as build
+    from cxrlib.publishing.book import build_book as build
     from cxrlib.study import load_study
 
     _say(str(build(load_study(study), force=True)))
@@ -322,7 +322,7 @@ def publish(
     """Copy the built book to a folder, after looking through all of it for what may not be published."""
     from pathlib import Path
 
-    from cxrlib.publish import publish_book
+    from cxrlib.publishing.publish import publish_book
     from cxrlib.study import load_study
 
     _say(str(publish_book(load_study(study), Path(to) if to else None)))
@@ -337,7 +337,7 @@ def report(
 ) -> None:
     """Make whatever is missing of a study, up to the book. Further options go to Snakemake (e.g. --executor slurm)."""
     from cxrlib import workflow
-    from cxrlib.data.audit import check_before
+    from cxrlib.films.audit import check_before
     from cxrlib.study import load_study
 
     started = time.monotonic()

@@ -14,7 +14,7 @@ from IPython.display import Image
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from cxrlib import figures
-from cxrlib.chapters import HEADLESS
+from cxrlib.chapters.run import HEADLESS
 from cxrlib.errors import InputError
 from cxrlib.narration import origin, show
 from cxrlib.study import Study

@@ -11,7 +11,7 @@ from rich.table import Table
 from cxrlib import reading_tables
 from cxrlib.artifacts import write_csv
 from cxrlib.narration.reading_words import reading_sentences
-from cxrlib.review.agreement import PROGRAMS
+from cxrlib.reading.agreement import PROGRAMS
 from cxrlib.study import Study
 from cxrlib.tables.readings import StudyReadings, make_reading_tables
 

@@ -12,11 +12,11 @@ import yaml
 from pydantic import Field, PositiveInt, PrivateAttr, ValidationError, model_validator
 
 from cxrlib.artifacts import Results
-from cxrlib.classifier.settings import ClassifierSettings, dose_arm, has_network, is_crossfitted
-from cxrlib.data.settings import ROLES, DataSettings, Role
+from cxrlib.classifiers.settings import ClassifierSettings, dose_arm, has_network, is_crossfitted
 from cxrlib.errors import InputError
-from cxrlib.gan.settings import FEWEST_FILMS, FEWEST_HELD_OUT_FILMS, GanSettings, SynthesisSettings
-from cxrlib.review.settings import ReviewSettings
+from cxrlib.films.settings import ROLES, DataSettings, Role
+from cxrlib.generators.settings import FEWEST_FILMS, FEWEST_HELD_OUT_FILMS, GanSettings, SynthesisSettings
+from cxrlib.reading.settings import ReviewSettings
 from cxrlib.settings import Settings
 
 MAXIMUM_STUDY_BYTES = 100_000

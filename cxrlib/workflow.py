@@ -17,11 +17,11 @@ from pathlib import Path
 import yaml
 
 from cxrlib.artifacts import CHAPTERS, read_json, start_afresh, write_json, write_text
-from cxrlib.classifier.settings import has_network, synthetic_percent
-from cxrlib.data.settings import LABELS, ROLES
+from cxrlib.classifiers.settings import has_network, synthetic_percent
 from cxrlib.errors import InputError
+from cxrlib.films.settings import LABELS, ROLES
+from cxrlib.reading.events import remove_simulated
 from cxrlib.reproducibility import provenance
-from cxrlib.review.events import remove_simulated
 from cxrlib.study import REPOSITORY, Study
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from cxrlib.artifacts import read_json, write_record
-from cxrlib.data.settings import ROLES
+from cxrlib.films.settings import ROLES
 from cxrlib.study import Study
 
 

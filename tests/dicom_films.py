@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from cxrlib.artifacts import atomic_path
-from cxrlib.data.dicom_pixels import convert_file
+from cxrlib.intake.pixels import convert_file
 
 CR_CLASS = "1.2.840.10008.5.1.4.1.1.1"
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from audited import write_audit
 
-from cxrlib.data.images import load_manifest
-from cxrlib.data.preparation import prepare_role
-from cxrlib.data.settings import LABELS
-from cxrlib.review.protocol import reading_fold
+from cxrlib.films.images import load_manifest
+from cxrlib.films.preparation import prepare_role
+from cxrlib.films.settings import LABELS
+from cxrlib.reading.protocol import reading_fold
 from cxrlib.study import load_study
 
 

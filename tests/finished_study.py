@@ -11,9 +11,9 @@ import pandas as pd
 from audited import write_audit
 from generated_films import write_generated
 
-from cxrlib.classifier.training import train_classifier
-from cxrlib.data.preparation import prepare_role
-from cxrlib.data.settings import LABELS, ROLES
+from cxrlib.classifiers.training import train_classifier
+from cxrlib.films.preparation import prepare_role
+from cxrlib.films.settings import LABELS, ROLES
 from cxrlib.study import Study, load_study
 
 CLASSIFIER = {

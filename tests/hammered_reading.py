@@ -15,7 +15,7 @@ from pathlib import Path
 
 from small_reading import answers_to, small_protocol
 
-from cxrlib.review.session import AnsweredElsewhere, ReadingSession
+from cxrlib.reading.session import AnsweredElsewhere, ReadingSession
 
 KILLS = 100
 MOST_ANSWERS_IN_A_LIFE = 5

@@ -29,11 +29,11 @@ import numpy as np
 import pytest
 from drawn_reading import write_synthetic
 
-from cxrlib.data.audit import prepare_study
-from cxrlib.data.images import load_image_set
-from cxrlib.data.settings import LABELS
-from cxrlib.review.protocol import reading_fold
-from cxrlib.review.viewer import ReadingWidget, one_module
+from cxrlib.films.audit import prepare_study
+from cxrlib.films.images import load_image_set
+from cxrlib.films.settings import LABELS
+from cxrlib.reading.protocol import reading_fold
+from cxrlib.reading.viewer import ReadingWidget, one_module
 from cxrlib.study import REPOSITORY, Study, load_study
 
 SCREEN = {"width": 1280, "height": 720}
@@ -107,7 +107,7 @@ def write_notebook(folder: Path, study: Study, reader: str, name: str = "reading
     """A notebook with the reading in its second cell, and some more, which no key of the reading may touch."""
     cells = [
         "import os\nfrom pathlib import Path\nPath('kernel.pid').write_text(str(os.getpid()));",
-        "from cxrlib.review.viewer import open_reading\nfrom cxrlib.study import load_study\n"
+        "from cxrlib.reading.viewer import open_reading\nfrom cxrlib.study import load_study\n"
         f"open_reading(load_study({str(study.file)!r}), {reader!r})",
         "after = 1",
     ]

@@ -12,8 +12,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from cxrlib.artifacts import CHAPTERS, write_json, write_text
-from cxrlib.book import build_book
-from cxrlib.chapters import run_chapter
+from cxrlib.chapters.run import run_chapter
+from cxrlib.publishing.book import build_book
 from cxrlib.study import Study, load_study
 
 ANSWER = "Synthetic films changed recall on the hospital's films by 12.5 points (95 % interval 3.0 to 22.0)."

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxrlib.review.protocol import Protocol
-from cxrlib.review.worklist import FILM_COLUMNS, TASK_COLUMNS
+from cxrlib.reading.protocol import Protocol
+from cxrlib.reading.worklist import FILM_COLUMNS, TASK_COLUMNS
 
 NOBODY = 65534
 

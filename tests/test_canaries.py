@@ -8,15 +8,15 @@ from canaries import make_study, names_found, patterns_found
 from nbformat.v4 import new_code_cell
 
 from cxrlib.artifacts import CHAPTERS, write_text
-from cxrlib.book import build_book
-from cxrlib.chapters import notebook_path, run_chapter
-from cxrlib.classifier.training import train_classifier
-from cxrlib.data.settings import LABELS
+from cxrlib.chapters.run import notebook_path, run_chapter
+from cxrlib.classifiers.training import train_classifier
 from cxrlib.errors import InputError
-from cxrlib.gan.synthesis import synthesise
-from cxrlib.gan.training import train_generator
-from cxrlib.guard import check_publishable
-from cxrlib.publish import publish_book
+from cxrlib.films.settings import LABELS
+from cxrlib.generators.synthesis import synthesise
+from cxrlib.generators.training import train_generator
+from cxrlib.publishing.book import build_book
+from cxrlib.publishing.guard import check_publishable
+from cxrlib.publishing.publish import publish_book
 
 RULE_REMOVED = "from cxrlib.study import Study\n\nStudy.publishable = lambda self, role: True"
 # The chapters that show films and rows; the others only train, and a page without outputs stands for them.
@@ -89,8 +89,8 @@ def test_without_the_rule_the_guard_stops_the_book_and_keeps_the_old_one(leaking
 
 
 def test_without_rule_and_guard_the_same_search_finds_names_and_patterns(leaking, published, monkeypatch):
-    monkeypatch.setattr("cxrlib.book.check_results", lambda study: None)
-    monkeypatch.setattr("cxrlib.book.check_publishable", lambda html, study: None)
+    monkeypatch.setattr("cxrlib.publishing.book.check_results", lambda study: None)
+    monkeypatch.setattr("cxrlib.publishing.book.check_publishable", lambda html, study: None)
     html = build_book(leaking).parent
     names, pictures = names_found(html), patterns_found(html)
     assert "chapters/01_data.html" in names

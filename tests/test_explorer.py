@@ -7,7 +7,7 @@ from IPython.display import Image
 from PIL import Image as PillowImage
 from sklearn.metrics import confusion_matrix
 
-from cxrlib.chapters import HEADLESS
+from cxrlib.chapters.run import HEADLESS
 from cxrlib.errors import InputError
 from cxrlib.explorer import ThresholdSlider, ThresholdView, threshold_explorer
 from cxrlib.study import load_study

@@ -6,8 +6,8 @@ import pytest
 from test_figures import drawn_texts, overlaps, pixels, texts
 
 from cxrlib import figures
-from cxrlib.data.appearance import MEASURES
-from cxrlib.data.settings import LABELS, ROLES
+from cxrlib.films.appearance import MEASURES
+from cxrlib.films.settings import LABELS, ROLES
 
 
 def flow_table(films=15952):

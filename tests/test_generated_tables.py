@@ -8,12 +8,12 @@ from scipy.stats import binomtest
 
 from cxrlib import figures, narration, reading_tables
 from cxrlib.artifacts import read_json
-from cxrlib.data.audit import prepare_study
-from cxrlib.data.images import load_image_set, load_masks, load_synthetic
-from cxrlib.data.settings import LABELS
-from cxrlib.gan import anatomy, lungs
-from cxrlib.gan.anatomy import load_anatomy, measure_anatomy
-from cxrlib.gan.lungs import LungSegmenter
+from cxrlib.films.audit import prepare_study
+from cxrlib.films.images import load_image_set, load_masks, load_synthetic
+from cxrlib.films.settings import LABELS
+from cxrlib.generators import lung_measures, lungs
+from cxrlib.generators.lung_measures import load_anatomy, measure_anatomy
+from cxrlib.generators.lungs import LungSegmenter
 from cxrlib.study import load_study
 from cxrlib.tables.generated import anatomy_table, leak_table, memorisation_table
 
@@ -87,10 +87,10 @@ def known_lungs(study):
         return np.array([of_film.get(film.tobytes(), nothing) for film in films]).reshape(-1, lungs.SIDE, lungs.SIDE)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(anatomy, "FEWEST_PATIENTS", 4)
-        patch.setattr(anatomy, "FEWEST_MASKS", 4)
-        patch.setattr(anatomy, "train_segmenter", lambda *_: LungSegmenter())
-        patch.setattr(anatomy, "outline_lungs", outline)
+        patch.setattr(lung_measures, "FEWEST_PATIENTS", 4)
+        patch.setattr(lung_measures, "FEWEST_MASKS", 4)
+        patch.setattr(lung_measures, "train_segmenter", lambda *_: LungSegmenter())
+        patch.setattr(lung_measures, "outline_lungs", outline)
         yield anatomy_table(study)
 
 
@@ -129,7 +129,7 @@ def test_real_films_are_measured_once_and_anew_when_synthetic_films_change(study
 
 
 def test_without_masks_there_is_no_table_of_lungs_and_no_failure(study, known_lungs, monkeypatch):
-    monkeypatch.setattr(anatomy, "load_masks", lambda *_: None)
+    monkeypatch.setattr(lung_measures, "load_masks", lambda *_: None)
     table = anatomy_table(study)
     assert table.empty
     assert {"label", "fold", "measure"} <= set(table.columns)

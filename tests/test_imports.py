@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "cxrlib"
-STAGES = {"gan", "classifier", "review"}
-GROUND_FLOOR = {"errors", "settings", "artifacts", "reproducibility", "checkpoints", "study", "backbone"}
+STAGES = {"generators", "classifiers", "reading"}
+GROUND_FLOOR = {"errors", "settings", "artifacts", "reproducibility", "checkpoints", "study", "features"}
 ALLOWED = {
-    "data": GROUND_FLOOR | {"data"},
-    **{stage: GROUND_FLOOR | {"data", stage} for stage in STAGES},
+    "films": GROUND_FLOOR | {"films"},
+    "intake": GROUND_FLOOR | {"films", "intake"},
+    **{stage: GROUND_FLOOR | {"films", stage} for stage in STAGES},
     "evaluation": {"errors", "evaluation"},
     "figures": {"errors", "figures"},
     "errors": set(),
@@ -20,7 +21,7 @@ ALLOWED = {
     "artifacts": {"errors"},
     "reproducibility": set(),
     "checkpoints": {"errors", "artifacts"},
-    "backbone": {"errors", "reproducibility", "checkpoints", "artifacts"},
+    "features": {"errors", "reproducibility", "checkpoints", "artifacts"},
     "study": {"errors", "settings", "artifacts"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

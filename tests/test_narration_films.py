@@ -7,9 +7,9 @@ from audited import write_audit
 from PIL import Image
 
 from cxrlib import narration, reading_tables
-from cxrlib.data.images import load_image_set
-from cxrlib.data.preparation import prepare_role
-from cxrlib.data.settings import ROLES
+from cxrlib.films.images import load_image_set
+from cxrlib.films.preparation import prepare_role
+from cxrlib.films.settings import ROLES
 from cxrlib.narration import film_facts
 from cxrlib.study import load_study
 

@@ -9,11 +9,11 @@ from safetensors.torch import save_file
 
 from cxrlib import narration, reading_tables
 from cxrlib.artifacts import sha256_of, write_json
-from cxrlib.data.audit import prepare_study
-from cxrlib.data.images import load_image_set
-from cxrlib.data.settings import LABELS
-from cxrlib.gan.networks import make_generator
-from cxrlib.gan.settings import GanSettings
+from cxrlib.films.audit import prepare_study
+from cxrlib.films.images import load_image_set
+from cxrlib.films.settings import LABELS
+from cxrlib.generators.networks import make_generator
+from cxrlib.generators.settings import GanSettings
 from cxrlib.narration import collapse, comparison_facts, generator_facts, kept_snapshots
 from cxrlib.study import load_study
 

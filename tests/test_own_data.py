@@ -15,8 +15,8 @@ from dicom_films import film, save
 from PIL import Image
 
 from cxrlib.cli import app
-from cxrlib.data.phantom import phantom_film, phantom_manifest
-from cxrlib.data.settings import PhantomSource
+from cxrlib.films.phantom import phantom_film, phantom_manifest
+from cxrlib.films.settings import PhantomSource
 from cxrlib.study import REPOSITORY, load_study
 
 PAGE = REPOSITORY / "book" / "own-data.md"

@@ -18,8 +18,8 @@ from reading_browser import (
     write_notebook,
 )
 
-from cxrlib.review.events import current_answers, read_events
-from cxrlib.review.protocol import prepare_protocol
+from cxrlib.reading.events import current_answers, read_events
+from cxrlib.reading.protocol import prepare_protocol
 
 CELLS = f"[...{NOTEBOOK}.content.model.cells].map(cell => cell.type + cell.sharedModel.source)"
 # What these do to a notebook in command mode: cells above and below, to text, deleted, cut, undone, interrupted.

@@ -7,9 +7,9 @@ import pytest
 from reading_browser import SCREEN, BarePage, chromium, require_chromium
 
 from cxrlib.errors import InputError
-from cxrlib.review.protocol import Task
-from cxrlib.review.questions import QUESTIONS
-from cxrlib.review.viewer import ReadingWidget
+from cxrlib.reading.protocol import Task
+from cxrlib.reading.questions import QUESTIONS
+from cxrlib.reading.viewer import ReadingWidget
 
 SIDE = 64
 RANDOM = np.random.default_rng(5)

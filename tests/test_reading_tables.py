@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cxrlib import narration, reading_tables
-from cxrlib.classifier.settings import Arm, ClassifierSettings
+from cxrlib.classifiers.settings import Arm, ClassifierSettings
 from cxrlib.evaluation.metrics import METRICS
 from cxrlib.evaluation.paper import paper_conclusions, paper_table2
 from cxrlib.study import load_study

@@ -18,19 +18,19 @@ from small_reading import answers_to
 
 from cxrlib import narration, reading_tables
 from cxrlib.artifacts import read_json
-from cxrlib.classifier.arms import compose_training_films
-from cxrlib.classifier.training import _what_decides as what_decides
-from cxrlib.classifier.training import train_classifier
-from cxrlib.data.images import load_synthetic
-from cxrlib.data.preparation import prepare_role
+from cxrlib.classifiers.arms import compose_training_films
+from cxrlib.classifiers.training import _what_decides as what_decides
+from cxrlib.classifiers.training import train_classifier
 from cxrlib.errors import InputError
+from cxrlib.films.images import load_synthetic
+from cxrlib.films.preparation import prepare_role
 from cxrlib.narration.reading_words import chance_verdict, reading_sentences
+from cxrlib.reading.agreement import PEOPLE, PROGRAMS
+from cxrlib.reading.protocol import prepare_protocol
+from cxrlib.reading.rejection import freeze_rejected
+from cxrlib.reading.session import ReadingSession
+from cxrlib.reading.simulation import simulate_readings
 from cxrlib.readings import report_readings
-from cxrlib.review.agreement import PEOPLE, PROGRAMS
-from cxrlib.review.protocol import prepare_protocol
-from cxrlib.review.rejection import freeze_rejected
-from cxrlib.review.session import ReadingSession
-from cxrlib.review.simulation import simulate_readings
 from cxrlib.study import REPOSITORY, load_study
 from cxrlib.tables.films import synthetic_flow
 from cxrlib.tables.readings import COLUMNS, make_reading_tables

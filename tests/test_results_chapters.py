@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from finished_study import trained
 
-from cxrlib.chapters import WIDGET_VIEW, run_chapter
-from cxrlib.data.settings import CovidxSource
-from cxrlib.guard.pages import NOT_SHOWN
+from cxrlib.chapters.run import WIDGET_VIEW, run_chapter
+from cxrlib.films.settings import CovidxSource
+from cxrlib.publishing.guard_pages import NOT_SHOWN
 from cxrlib.readings import COLUMNS as READING_ANSWERS
 from cxrlib.study import load_study
 from cxrlib.tables import explain_study, make_film_tables, make_tables, measure_quality
@@ -28,7 +28,7 @@ def study(write_study_in):
     study = trained(write_study_in)
     make_film_tables(study)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cxrlib.gan.lungs.STEPS", 2)
+        patch.setattr("cxrlib.generators.lungs.STEPS", 2)
         measure_quality(study)
     make_tables(study)
     explain_study(study)

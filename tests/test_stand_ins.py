@@ -6,9 +6,9 @@ import pytest
 from audited import write_audit
 
 from cxrlib import figures, narration, reading_tables
-from cxrlib.data.images import load_image_set
-from cxrlib.data.preparation import prepare_role
-from cxrlib.data.settings import LABELS, ROLES
+from cxrlib.films.images import load_image_set
+from cxrlib.films.preparation import prepare_role
+from cxrlib.films.settings import LABELS, ROLES
 from cxrlib.study import load_study
 
 

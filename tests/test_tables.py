@@ -10,12 +10,12 @@ from generated_films import write_generated
 from sklearn import metrics as reference
 
 from cxrlib.artifacts import write_record
-from cxrlib.data.audit import prepare_study
-from cxrlib.data.images import load_image_set
-from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.errors import InputError
 from cxrlib.evaluation.metrics import METRICS
-from cxrlib.gan.training import GeneratorFilms
+from cxrlib.films.audit import prepare_study
+from cxrlib.films.images import load_image_set
+from cxrlib.films.settings import LABELS, ROLES
+from cxrlib.generators.training import GeneratorFilms
 from cxrlib.study import load_study
 from cxrlib.tables import gather_predictions, make_tables, measure_quality, statements_path, table1
 
@@ -208,7 +208,7 @@ def test_the_check_from_outside_agrees_and_notices_a_changed_figure(finished_stu
 
 
 def test_quality_finds_copies_of_hospital_films_nearer_than_public_ones(finished_study, monkeypatch):
-    monkeypatch.setattr("cxrlib.gan.lungs.STEPS", 2)
+    monkeypatch.setattr("cxrlib.generators.lungs.STEPS", 2)
     measure_quality(finished_study)
     table = pd.read_csv(finished_study.results.table("quality"))
     columns = ["label", "fold", "comparison", "measure", "estimate", "low", "high", "images_each"]

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from cxrlib import workflow
-from cxrlib.classifier.settings import Arm
+from cxrlib.classifiers.settings import Arm
 from cxrlib.errors import InputError
 from cxrlib.study import load_study
 

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.artifacts import read_json
-from cxrlib.data.containment import Refused, open_inside
-from cxrlib.data.decoding import UnreadableImage, decode, decode_mask
-from cxrlib.data.images import ImageSet, load_image_set, load_masks, resize_images
-from cxrlib.data.phantom import phantom_film
-from cxrlib.data.settings import LABELS, ROLES, PhantomSource
 from cxrlib.errors import InputError
 from cxrlib.figures import FilmRow
+from cxrlib.films.containment import Refused, open_inside
+from cxrlib.films.decoding import UnreadableImage, decode, decode_mask
+from cxrlib.films.images import ImageSet, load_image_set, load_masks, resize_images
+from cxrlib.films.phantom import phantom_film
+from cxrlib.films.settings import LABELS, ROLES, PhantomSource
 from cxrlib.narration.exhibits import draw_rows, film_row
 from cxrlib.narration.stand_ins import outlined_stand_ins
 from cxrlib.narration.words import origin, publishable

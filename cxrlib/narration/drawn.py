@@ -6,16 +6,16 @@ import torch
 from matplotlib.figure import Figure
 
 from cxrlib import figures
-from cxrlib.data.images import load_image_set
-from cxrlib.data.settings import LABELS
 from cxrlib.figures import FilmRow
-from cxrlib.gan.diffaugment import AUGMENTATIONS, augment
-from cxrlib.gan.drawing import interpolation, truncation_sweep
-from cxrlib.gan.networks import load_generator
-from cxrlib.guard import near_copies
+from cxrlib.films.images import load_image_set
+from cxrlib.films.settings import LABELS
+from cxrlib.generators.diffaugment import AUGMENTATIONS, augment
+from cxrlib.generators.drawing import interpolation, truncation_sweep
+from cxrlib.generators.networks import load_generator
 from cxrlib.narration.exhibits import row_of_synthetic
 from cxrlib.narration.stand_ins import NOT_SHOWN, STAND_IN, stand_ins
 from cxrlib.narration.words import origin, publishable, synthetic_origin
+from cxrlib.publishing.guard import near_copies
 from cxrlib.reproducibility import deterministic, random_generator, seed_for
 from cxrlib.study import Study
 

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image as PillowImage
 
-from cxrlib.classifier.settings import has_network
-from cxrlib.data.images import load_image_set, load_synthetic
-from cxrlib.data.settings import LABELS
+from cxrlib.classifiers.settings import has_network
 from cxrlib.figures import FilmRow
-from cxrlib.guard import near_copies
+from cxrlib.films.images import load_image_set, load_synthetic
+from cxrlib.films.settings import LABELS
 from cxrlib.narration.stand_ins import NOT_SHOWN, STAND_IN, stand_ins
 from cxrlib.narration.words import origin, publishable, synthetic_origin
+from cxrlib.publishing.guard import near_copies
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 
@@ -67,7 +67,7 @@ def augmented_row(study: Study, count: int = 8) -> FilmRow:
     """One public film as the classifier's augmentation shows it `count` times, the first time as it is."""
     import torch
 
-    from cxrlib.classifier.network import as_pixels, augment
+    from cxrlib.classifiers.network import as_pixels, augment
 
     title, source, settings = "training · one film, augmented", origin(study, "training"), study.classifier
     if publishable(study, "training"):

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from cxrlib.artifacts import read_json
-from cxrlib.data.appearance import MEASURES
-from cxrlib.data.settings import ROLES
 from cxrlib.evaluation.suppression import is_small
+from cxrlib.films.appearance import MEASURES
+from cxrlib.films.settings import ROLES
 from cxrlib.narration.words import percent
 from cxrlib.study import Study
 

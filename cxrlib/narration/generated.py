@@ -7,10 +7,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cxrlib.artifacts import read_json
-from cxrlib.data.images import load_image_set, load_synthetic
-from cxrlib.data.settings import LABELS
 from cxrlib.figures import FilmRow, NearnessPanel, lungs_beside_real, note
-from cxrlib.gan.anatomy import load_anatomy
+from cxrlib.films.images import load_image_set, load_synthetic
+from cxrlib.films.settings import LABELS
+from cxrlib.generators.lung_measures import load_anatomy
 from cxrlib.narration.exhibits import row_of_synthetic
 from cxrlib.narration.stand_ins import NOT_SHOWN
 from cxrlib.narration.words import origin, percent, publishable, synthetic_origin

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.data.settings import LABELS
+from cxrlib.films.settings import LABELS
 from cxrlib.narration.words import percent
 from cxrlib.study import Study
 

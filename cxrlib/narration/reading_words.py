@@ -7,7 +7,7 @@ import pandas as pd
 from cxrlib.evaluation.readers import CHANCE, MARGIN
 from cxrlib.evaluation.wording import joined
 from cxrlib.narration.words import percent
-from cxrlib.review.agreement import ALL, LABEL, ORIGIN, PROGRAMS, SIDES
+from cxrlib.reading.agreement import ALL, LABEL, ORIGIN, PROGRAMS, SIDES
 
 NO_READINGS = "no readings yet"
 NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")

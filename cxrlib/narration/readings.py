@@ -14,12 +14,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cxrlib import figures
-from cxrlib.data.images import load_synthetic
-from cxrlib.data.settings import LABELS
+from cxrlib.films.images import load_synthetic
+from cxrlib.films.settings import LABELS
 from cxrlib.narration.reading_words import NO_READINGS, reading_sentences
 from cxrlib.narration.words import origin, synthetic_origin
-from cxrlib.review.agreement import ANSWERS, COMMON, PEOPLE, PROGRAMS
-from cxrlib.review.protocol import reading_fold
+from cxrlib.reading.agreement import ANSWERS, COMMON, PEOPLE, PROGRAMS
+from cxrlib.reading.protocol import reading_fold
 from cxrlib.study import Study
 
 

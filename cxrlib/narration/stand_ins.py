@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from cxrlib.data.phantom import Film, phantom_film, phantom_manifest
-from cxrlib.data.settings import LABELS, PhantomSource
+from cxrlib.films.phantom import Film, phantom_film, phantom_manifest
+from cxrlib.films.settings import LABELS, PhantomSource
 from cxrlib.study import Study
 
 NOT_SHOWN = "may not be shown, simulated films in their place"

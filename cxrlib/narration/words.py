@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from cxrlib import figures
 from cxrlib.artifacts import atomic_path
-from cxrlib.data.settings import LABELS, ROLES
+from cxrlib.films.settings import LABELS, ROLES
 from cxrlib.study import Study
 
 

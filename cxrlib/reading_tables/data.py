@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from cxrlib.artifacts import read_json
-from cxrlib.data.listing import kind_of
-from cxrlib.data.settings import LABELS, ROLES
 from cxrlib.evaluation.paper import paper_table1
 from cxrlib.evaluation.suppression import suppress_small_cells
+from cxrlib.films.listing import kind_of
+from cxrlib.films.settings import LABELS, ROLES
 from cxrlib.narration.words import with_interval
 from cxrlib.study import Study
 

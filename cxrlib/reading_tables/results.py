@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.settings import LABELS
 from cxrlib.figures import METRIC_NAMES
+from cxrlib.films.settings import LABELS
 from cxrlib.narration import with_interval
 from cxrlib.study import Study
 

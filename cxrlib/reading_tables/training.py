@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.classifier.settings import DOSE_PREFIX, synthetic_percent
-from cxrlib.data.settings import LABELS
-from cxrlib.gan.settings import GanSettings
+from cxrlib.classifiers.settings import DOSE_PREFIX, synthetic_percent
+from cxrlib.films.settings import LABELS
+from cxrlib.generators.settings import GanSettings
 from cxrlib.settings import Settings
 
 ARM_QUESTIONS = {

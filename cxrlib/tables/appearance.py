@@ -5,18 +5,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.backbone import describe_weights, extract_features
-from cxrlib.data.appearance import (
+from cxrlib.evaluation.separation import separation
+from cxrlib.features import describe_weights, extract_features
+from cxrlib.films.appearance import (
     MEASURES,
     map_of_films,
     measure_films,
     principal_components,
     share_of_like_neighbours,
 )
-from cxrlib.data.images import load_image_set
-from cxrlib.data.settings import LABELS, ROLES
-from cxrlib.evaluation.separation import separation
-from cxrlib.gan.quality import features_network
+from cxrlib.films.images import load_image_set
+from cxrlib.films.settings import LABELS, ROLES
+from cxrlib.generators.quality import features_network
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 

@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.artifacts import is_finished, read_json, write_csv, write_record
-from cxrlib.data.images import ImageSet
 from cxrlib.errors import InputError
 from cxrlib.evaluation.uncertainty import wilson_interval
-from cxrlib.gan.copy_search import CopySearch
-from cxrlib.gan.drawing import draw_films
-from cxrlib.gan.memorisation import COPY_SETTINGS, find_copies
-from cxrlib.gan.networks import load_generator
-from cxrlib.gan.quality import film_extractor
-from cxrlib.gan.training import generator_films
+from cxrlib.films.images import ImageSet
+from cxrlib.generators.copy_search import CopySearch
+from cxrlib.generators.drawing import draw_films
+from cxrlib.generators.memorisation import COPY_SETTINGS, find_copies
+from cxrlib.generators.networks import load_generator
+from cxrlib.generators.quality import film_extractor
+from cxrlib.generators.training import generator_films
 from cxrlib.reproducibility import deterministic, seed_for
 from cxrlib.study import Study
 

@@ -11,11 +11,14 @@ import pandas as pd
 from torch import nn
 
 from cxrlib.artifacts import atomic_path, is_finished, read_json, write_csv, write_record
-from cxrlib.classifier.explanation import attention_maps, attention_stage, mass_inside
-from cxrlib.classifier.network import PixelStatistics
-from cxrlib.classifier.prediction import load_classifier, predict_probabilities, read_predictions
-from cxrlib.classifier.settings import has_network
-from cxrlib.data.images import (
+from cxrlib.classifiers.explanation import attention_maps, attention_stage, mass_inside
+from cxrlib.classifiers.network import PixelStatistics
+from cxrlib.classifiers.prediction import load_classifier, predict_probabilities, read_predictions
+from cxrlib.classifiers.settings import has_network
+from cxrlib.errors import InputError
+from cxrlib.evaluation.shares import mean_over_films
+from cxrlib.evaluation.suppression import is_small
+from cxrlib.films.images import (
     MASK_KINDS,
     ImageSet,
     films_identity,
@@ -23,12 +26,9 @@ from cxrlib.data.images import (
     load_masks,
     load_synthetic,
 )
-from cxrlib.data.settings import LABELS, ROLES
-from cxrlib.errors import InputError
-from cxrlib.evaluation.shares import mean_over_films
-from cxrlib.evaluation.suppression import is_small
-from cxrlib.guard import near_copies
+from cxrlib.films.settings import LABELS, ROLES
 from cxrlib.narration.stand_ins import stand_ins
+from cxrlib.publishing.guard import near_copies
 from cxrlib.reproducibility import deterministic, pick_device, seed_for
 from cxrlib.study import Study
 

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.artifacts import is_finished, read_json, write_csv, write_json, write_record
-from cxrlib.classifier.arms import SYNTHETIC_ARMS
-from cxrlib.data.covidx import labels_path, read_labels
-from cxrlib.data.images import films_identity, load_manifest, load_synthetic, rejected_ids
-from cxrlib.data.listing import kind_of
-from cxrlib.data.settings import LABELS, ROLES, CovidxSource, PhantomSource, Role
-from cxrlib.data.shortcuts import fit_source_rule
+from cxrlib.classifiers.arms import SYNTHETIC_ARMS
 from cxrlib.evaluation.suppression import suppress_small_cells
 from cxrlib.evaluation.uncertainty import RESAMPLES
+from cxrlib.films.covidx import labels_path, read_labels
+from cxrlib.films.images import films_identity, load_manifest, load_synthetic, rejected_ids
+from cxrlib.films.listing import kind_of
+from cxrlib.films.settings import LABELS, ROLES, CovidxSource, PhantomSource, Role
+from cxrlib.films.shortcuts import fit_source_rule
 from cxrlib.study import Study
 from cxrlib.tables.appearance import film_map, films_by_measure
 from cxrlib.tables.shortcuts import border_weights, shortcuts

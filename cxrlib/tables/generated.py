@@ -7,12 +7,12 @@ import pandas as pd
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from cxrlib.artifacts import read_json
-from cxrlib.data.images import load_image_set, load_synthetic
-from cxrlib.data.settings import LABELS
 from cxrlib.evaluation.shares import mean_over_films
 from cxrlib.evaluation.uncertainty import wilson_interval
-from cxrlib.gan.anatomy import load_anatomy, measure_anatomy
-from cxrlib.gan.leaks import LEAKS
+from cxrlib.films.images import load_image_set, load_synthetic
+from cxrlib.films.settings import LABELS
+from cxrlib.generators.leaks import LEAKS
+from cxrlib.generators.lung_measures import load_anatomy, measure_anatomy
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 

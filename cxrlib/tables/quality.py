@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.artifacts import is_finished, read_json, sha256_of, write_csv, write_record
-from cxrlib.backbone import identify_weights
-from cxrlib.data.images import ImageSet, films_identity, load_image_set, load_synthetic, masks_path
-from cxrlib.data.settings import LABELS
 from cxrlib.errors import InputError
-from cxrlib.gan.lungs import SEGMENTER_SETTINGS
-from cxrlib.gan.quality import (
+from cxrlib.features import identify_weights
+from cxrlib.films.images import ImageSet, films_identity, load_image_set, load_synthetic, masks_path
+from cxrlib.films.settings import LABELS
+from cxrlib.generators.lungs import SEGMENTER_SETTINGS
+from cxrlib.generators.quality import (
     NEIGHBOURS,
     describe_features,
     features_network,
@@ -22,7 +22,7 @@ from cxrlib.gan.quality import (
     kernel_distance,
     neighbour_measures,
 )
-from cxrlib.gan.training import generator_films
+from cxrlib.generators.training import generator_films
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 from cxrlib.tables.generated import anatomy_table, leak_table, memorisation_table

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.settings import LABELS
 from cxrlib.evaluation.agreement import agreement_of_readers, agreement_of_two
 from cxrlib.evaluation.readers import (
     area_interval,
@@ -27,9 +26,10 @@ from cxrlib.evaluation.readers import (
     step_area,
 )
 from cxrlib.evaluation.uncertainty import Interval
+from cxrlib.films.settings import LABELS
+from cxrlib.reading.agreement import ALL, LABEL, ORIGIN, SIDES
+from cxrlib.reading.questions import ARTEFACTS, FIVE_STEPS, ORIGIN_STEPS, ORIGINS
 from cxrlib.reproducibility import seed_for
-from cxrlib.review.agreement import ALL, LABEL, ORIGIN, SIDES
-from cxrlib.review.questions import ARTEFACTS, FIVE_STEPS, ORIGIN_STEPS, ORIGINS
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from cxrlib.artifacts import write_csv
+from cxrlib.reading.agreement import groups_of, readings, simulated_names
+from cxrlib.reading.events import read_events
+from cxrlib.reading.protocol import Protocol, prepare_protocol
 from cxrlib.reproducibility import seed_for
-from cxrlib.review.agreement import groups_of, readings, simulated_names
-from cxrlib.review.events import read_events
-from cxrlib.review.protocol import Protocol, prepare_protocol
 from cxrlib.study import Study
 from cxrlib.tables.reading_rows import TABLES, Group
 

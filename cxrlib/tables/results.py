@@ -8,11 +8,9 @@ from typing import Any
 import pandas as pd
 
 from cxrlib.artifacts import is_finished, read_json, sha256_of, write_csv, write_json, write_record
-from cxrlib.classifier.calibration import calibrated
-from cxrlib.classifier.prediction import read_predictions
-from cxrlib.classifier.settings import dose_arm, has_network, synthetic_percent
-from cxrlib.data.images import films_identity, load_manifest
-from cxrlib.data.settings import ROLES
+from cxrlib.classifiers.calibration import calibrated
+from cxrlib.classifiers.prediction import read_predictions
+from cxrlib.classifiers.settings import dose_arm, has_network, synthetic_percent
 from cxrlib.errors import InputError
 from cxrlib.evaluation import comparison, paper
 from cxrlib.evaluation.calibration import reliability_table
@@ -24,6 +22,8 @@ from cxrlib.evaluation.significance import significance
 from cxrlib.evaluation.statements import make_statements
 from cxrlib.evaluation.subgroups import subgroup_table
 from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES
+from cxrlib.films.images import films_identity, load_manifest
+from cxrlib.films.settings import ROLES
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 from cxrlib.tables.films import synthetic_flow

@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.data.images import ImageSet, load_image_set, load_masks
-from cxrlib.data.settings import ROLES
-from cxrlib.data.shortcuts import (
+from cxrlib.evaluation.resampled import answer_intervals
+from cxrlib.evaluation.separation import separation
+from cxrlib.films.images import ImageSet, load_image_set, load_masks
+from cxrlib.films.settings import ROLES
+from cxrlib.films.shortcuts import (
     GRID,
     border_cells,
     border_region,
@@ -17,8 +19,6 @@ from cxrlib.data.shortcuts import (
     lung_share_of,
     parts_of_patients,
 )
-from cxrlib.evaluation.resampled import answer_intervals
-from cxrlib.evaluation.separation import separation
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 

@@ -1,0 +1,275 @@
+"""The audit of a study's films: no patient in two roles, no film that more than one role has.
+
+A model that has seen a film, or another film of the patient, is not a fair judge of it. Patients who are in two roles
+end the study. Copies of films are dropped from the public side, so that the hospital's set stays whole.
+"""
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.artifacts import is_finished, read_json, write_csv, write_record
+from cxrlib.errors import InputError
+from cxrlib.films.duplicates import COPY_SETTINGS, find_near_duplicates
+from cxrlib.films.images import ImageSet, in_parallel, load_image_set
+from cxrlib.films.preparation import prepare_role, read_listing, source_problems
+from cxrlib.films.settings import LABELS, ROLES, PhantomSource
+
+if TYPE_CHECKING:
+    from cxrlib.study import Study
+
+DUPLICATE_COLUMNS = (
+    "role_a", "image_id_a", "file_a", "role_b", "image_id_b", "file_b", "kind", "correlation", "dropped",
+)  # fmt: skip
+EXAMPLES = 3
+# The films of which roles each role's films are compared with; the hospital's also with its own of other folds.
+COMPARED = {"validation": ("training",), "hospital": ("training", "validation", "hospital")}
+
+Progress = Callable[..., None]
+
+
+def prepare_study(study: "Study", *, force: bool = False, progress: Callable[[str], Progress] | None = None) -> dict:
+    """Prepare the three roles and audit them; returns the audit's record. `progress(what)` gives a role's callback."""
+    for role in ROLES:
+        prepare_role(study, role, force=force, progress=progress(f"films of {role}") if progress else None)
+    return audit_study(study, force=force, progress=progress("audit") if progress else None)
+
+
+def check_before(study: "Study") -> None:
+    """Raise one `InputError` with everything that shows before a pixel is read: unusable sources, shared patients.
+
+    Nothing is written.
+    """
+    problems = source_problems(study)
+    manifests = {}
+    for role in ROLES:
+        source = study.data.source(role)
+        if not isinstance(source, PhantomSource):
+            with contextlib.suppress(InputError):  # of those tell the problems of the sources
+                manifests[role] = read_listing(source).manifest
+    if not any("the same images as" in problem for problem in problems):
+        problems += patient_problems(study, shared_patients(manifests), "")
+    if problems:
+        raise InputError("\n".join(f"{study.file or study.name}: {problem}" for problem in problems))
+
+
+def audit_study(study: "Study", *, force: bool = False, progress: Progress | None = None) -> dict[str, Any]:
+    """Search the prepared films for patients and copies that more than one role has; returns the record.
+
+    Writes `data/duplicates.csv` (private; `DUPLICATE_COLUMNS`, one row per pair) and, last, the record
+    `data/audit.json`: `excluded` {role: [image_id]}, `excluded_sha256` {role: hash}, `used` {role: {images_used,
+    by_label, patients}} without the excluded films, and `pairs`, counts by roles and kind. Of two copies the more
+    public one is excluded (training before validation), never the hospital's. `progress(done, total)` counts films.
+
+    Raises `InputError` if a patient has films in two roles or folds, if the films were not prepared, or if too little
+    would be left.
+    """
+    started = time.perf_counter()
+    record = study.results.audit_record
+    films = {role: load_image_set(study, role, max(study.image_sizes), audited=False) for role in ROLES}
+    settings, inputs = _what_decides(study)
+    if is_finished(record, settings, inputs, force):
+        return read_json(record)
+    record.unlink(missing_ok=True)
+    _refuse_shared_patients(study, {role: films[role].manifest for role in ROLES})
+    pairs = find_copies(study, films, progress)
+    write_csv(study.results.duplicates, pairs)
+    excluded = {role: sorted(set(pairs.loc[pairs["dropped"] == role, "image_id_a"])) for role in ROLES}
+    used = {role: _used(study, role, films[role].manifest, excluded[role]) for role in ROLES}
+    write_record(
+        record, settings, inputs, time.perf_counter() - started, excluded=excluded, used=used,
+        excluded_sha256={role: _sha256_of_ids(ids) for role, ids in excluded.items()}, pairs=_pair_counts(pairs),
+    )  # fmt: skip
+    return read_json(record)
+
+
+def shared_patients(manifests: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Patients with films in two roles: one row each, columns `role_a, role_b, patient_id, films_a, films_b`."""
+    counts = {role: manifest["patient_id"].value_counts() for role, manifest in manifests.items()}
+    rows = [
+        (role_a, role_b, patient, int(counts[role_a][patient]), int(counts[role_b][patient]))
+        for role_a, role_b in combinations(manifests, 2)
+        for patient in sorted(set(counts[role_a].index) & set(counts[role_b].index))
+    ]
+    return pd.DataFrame(rows, columns=["role_a", "role_b", "patient_id", "films_a", "films_b"])
+
+
+def patient_problems(study: "Study", shared: pd.DataFrame, where: str) -> list[str]:
+    """One sentence per pair of roles that share patients; ids as examples only where both roles may be published."""
+    problems = []
+    for (role_a, role_b), rows in shared.groupby(["role_a", "role_b"], sort=False):
+        public = all(study.data.source(role).publishable for role in (role_a, role_b))
+        ids = ", ".join(rows["patient_id"].head(EXAMPLES))
+        examples = f", e.g. {ids}" if public else ""
+        problems.append(
+            f"data.{role_b}: {len(rows)} of its patients also have films in data.{role_a}{examples}{where}; a model is "
+            "tested on patients it never saw: take their films out of one role or, if these are different people "
+            "under the same id, give the ids of one role a prefix"
+        )
+    return problems
+
+
+def find_copies(study: "Study", films: dict[str, ImageSet], progress: Progress | None = None) -> pd.DataFrame:
+    """Pairs of films that are copies of each other: `DUPLICATE_COLUMNS`, the more public role first.
+
+    Between roles, and between folds of the hospital's different patients, where a copy would let a generator see a film
+    that it is tested on: those are reported and nothing is dropped, since only a person can tell whose film it is.
+    Simulated films among themselves are compared by their pixels alone: each has an anatomy drawn for itself, but that
+    has fewer features than a patient's, so that at small sizes phantoms would be taken for copies.
+    """
+    simulated = {role for role in ROLES if study.data.source(role).reader == "phantom"}
+    searched = [role for role, others in COMPARED.items() if not simulated.issuperset((role, *others))]
+    done = sum(map(len, films.values()))
+    total = done + sum(len(films[role]) for role in searched)
+    hashes, rows = _file_hashes(study, films, _part_of(progress, 0, total)), []
+    for role_b, roles_a in COMPARED.items():
+        may = _Comparable(films, hashes, simulated, roles_a, role_b)
+        for role_a, b, a in may.same_files():
+            rows.append(_pair(films, role_a, a, role_b, b, "same-file", 1.0))
+        if role_b not in searched:
+            continue
+        sets = [films[role].images for role in roles_a]
+        found = find_near_duplicates(sets, films[role_b].images, may.other_files, _part_of(progress, done, total))
+        done += len(films[role_b])
+        for role_a, copies in zip(roles_a, found, strict=True):
+            for copy in copies:
+                rows.append(_pair(films, role_a, copy.target, role_b, copy.query, "near-duplicate", copy.correlation))
+    return pd.DataFrame(rows, columns=list(DUPLICATE_COLUMNS))
+
+
+class _Comparable:
+    """Which films of the roles `roles_a` a film of `role_b` is compared with."""
+
+    def __init__(
+        self,
+        films: dict[str, ImageSet],
+        hashes: dict[str, np.ndarray],
+        simulated: set[str],
+        roles_a: tuple[str, ...],
+        role_b: str,
+    ) -> None:
+        self._hashes, self._simulated, self._roles_a, self._role_b = hashes, simulated, roles_a, role_b
+        self._who = {role: films[role].manifest[["patient_id", "fold"]].to_numpy(str) for role in (*roles_a, role_b)}
+
+    def same_files(self) -> Iterator[tuple[str, int, int]]:
+        """Role, row in `role_b`, row in the role: equal hashes."""
+        for number, role in enumerate(self._roles_a):
+            for row in np.flatnonzero(np.isin(self._hashes[self._role_b], self._hashes[role])):
+                for other in np.flatnonzero(self._compared(number, row) & self._same(number, row)):
+                    yield role, int(row), int(other)
+
+    def other_files(self, number: int, row: int) -> np.ndarray:
+        """bool (N,): the films to compare in the role of this number that are not the very same file."""
+        both_simulated = self._simulated.issuperset((self._roles_a[number], self._role_b))
+        return self._compared(number, row) & ~self._same(number, row) & (not both_simulated)
+
+    def _same(self, number: int, row: int) -> np.ndarray:
+        return self._hashes[self._roles_a[number]] == self._hashes[self._role_b][row]
+
+    def _compared(self, number: int, row: int) -> np.ndarray:
+        """All films of other roles; within the hospital later ones of other patients in other folds."""
+        role = self._roles_a[number]
+        who = self._who[role]
+        if role != self._role_b:
+            return np.ones(len(who), bool)
+        return (who != self._who[role][row]).all(axis=1) & (np.arange(len(who)) > row)
+
+
+def _part_of(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """A callback for a part of the work, which comes after `before` of `total` films."""
+    return progress and (lambda done, _: progress(before + done, total))
+
+
+def _pair(
+    films: dict[str, ImageSet], role_a: str, a: int, role_b: str, b: int, kind: str, correlation: float
+) -> dict[str, Any]:
+    first, second = films[role_a].manifest.iloc[a], films[role_b].manifest.iloc[b]
+    return {
+        "role_a": role_a, "image_id_a": first["image_id"], "file_a": first["file"],
+        "role_b": role_b, "image_id_b": second["image_id"], "file_b": second["file"],
+        "kind": kind, "correlation": round(correlation, 4), "dropped": role_a if role_a != role_b else "",
+    }  # fmt: skip
+
+
+def _file_hashes(study: "Study", films: dict[str, ImageSet], progress: Progress | None) -> dict[str, np.ndarray]:
+    """SHA-256 of each film's file, by role; of its pixels where it is simulated."""
+    total, done, hashes = sum(map(len, films.values())), 0, {}
+    for role in ROLES:
+        found = []
+        for digest in in_parallel(_hasher(study, role, films[role]), range(len(films[role]))):
+            found.append(digest)
+            done += 1
+            if progress:
+                progress(done, total)
+        hashes[role] = np.array(found, dtype=str)
+    return hashes
+
+
+def _hasher(study: "Study", role: str, films: ImageSet) -> Callable[[int], str]:
+    source = study.data.source(role)
+    if isinstance(source, PhantomSource):
+        return lambda row: hashlib.sha256(films.images[row].tobytes()).hexdigest()
+    files = films.manifest["file"].tolist()
+
+    def digest(row: int) -> str:
+        path = source.folder / files[row]
+        try:
+            with open(path, "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise InputError(f"{path}: can't be read any more: {error.strerror}; prepare data.{role} again") from None
+
+    return digest
+
+
+def _what_decides(study: "Study") -> tuple[dict[str, Any], dict[str, Any]]:
+    size = max(study.image_sizes)
+    inputs = {}
+    for role in ROLES:
+        prepared = read_json(study.results.data_record(role))
+        inputs[role] = {
+            "manifest_sha256": prepared["manifest_sha256"],
+            "images_sha256": prepared["images_sha256"][str(size)],
+            **prepared["inputs"],
+        }
+    return {"image_size": size, "copies": COPY_SETTINGS}, inputs
+
+
+def _refuse_shared_patients(study: "Study", manifests: dict[str, pd.DataFrame]) -> None:
+    shared = shared_patients(manifests)
+    path = study.results.shared_patients
+    path.unlink(missing_ok=True)
+    if len(shared):
+        write_csv(path, shared)
+        problems = patient_problems(study, shared, f" (all are listed in {path})")
+        raise InputError("\n".join(f"{study.file or study.name}: {problem}" for problem in problems))
+
+
+def _used(study: "Study", role: str, manifest: pd.DataFrame, excluded: list[str]) -> dict[str, Any]:
+    """Counts of the films that stay; raises `InputError` if a label has none left."""
+    left = manifest[~manifest["image_id"].isin(excluded)]
+    by_label = {label: int((left["label"] == label).sum()) for label in LABELS}
+    gone = [label for label, count in by_label.items() if count == 0]
+    if gone:
+        raise InputError(
+            f"{study.file or study.name}: data.{role}: without the {len(excluded)} copies of films of other roles "
+            f"(listed in {study.results.duplicates}) no {gone[0]} film is left; use other films for this role"
+        )
+    return {"images_used": len(left), "by_label": by_label, "patients": int(left["patient_id"].nunique())}
+
+
+def _pair_counts(pairs: pd.DataFrame) -> list[dict[str, Any]]:
+    """How many pairs of films each two roles share, by kind."""
+    counted = pairs.groupby(["role_a", "role_b", "kind"], sort=False).size()
+    return [{"role_a": a, "role_b": b, "kind": kind, "pairs": int(n)} for (a, b, kind), n in counted.items()]
+
+
+def _sha256_of_ids(ids: list[str]) -> str:
+    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()

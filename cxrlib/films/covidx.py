@@ -1,0 +1,213 @@
+"""Reader of a COVIDx V8B tree (Wang et al. 2020): the official label files beside the folders `train` and `test`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from cxrlib.errors import InputError
+from cxrlib.films.containment import Refused, decode_text, open_inside, read_table_bytes
+from cxrlib.films.decoding import UnreadableImage, check_ends
+from cxrlib.films.images import in_parallel
+from cxrlib.films.listing import Listing, files_under, is_folder, make_listing
+from cxrlib.films.settings import LABELS, CovidxSource
+
+# Reasons that speak of a file's length; all others mean that it can't be read.
+WRONG_SIZE = ("empty file", "cut short")
+NAMED_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class CovidxComparison:
+    """One split of a COVIDx tree beside its official list.
+
+    `table` is the list (patient_id, file, label, source). `missing` are files of the list that are not there;
+    `unreadable` and `wrong_size` {file: reason} are there but no whole image files, as far as header and end mark tell;
+    `unexpected` lie in the split's folder without being in the list. Names of files are relative to the split's folder.
+    """
+
+    folder: Path
+    split: str
+    table: pd.DataFrame
+    missing: tuple[str, ...]
+    unreadable: dict[str, str]
+    wrong_size: dict[str, str]
+    unexpected: tuple[str, ...]
+
+    @property
+    def present(self) -> pd.DataFrame:
+        """Rows of the list whose files are there, whether readable or not."""
+        return self.table[~self.table["file"].isin(self.missing)]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every listed image is there and whole; files beside the list do no harm."""
+        return not (self.missing or self.unreadable or self.wrong_size)
+
+    def counts(self) -> dict[str, int]:
+        """How many images of the list, and of it: present, missing, unreadable, of wrong size; and unexpected files."""
+        return {
+            "listed": len(self.table),
+            "present": len(self.present),
+            "missing": len(self.missing),
+            "unreadable": len(self.unreadable),
+            "wrong_size": len(self.wrong_size),
+            "unexpected": len(self.unexpected),
+        }
+
+    def summary(self) -> str:
+        """A few lines for a reader: what the list says, what is there, and the first files of each kind of problem."""
+        counts, present = self.counts(), self.present
+        by_label = ", ".join(
+            f"{(present['label'] == label).sum():,} of {(self.table['label'] == label).sum():,} {label}"
+            for label in reversed(LABELS)
+        )
+        lines = [
+            f"{self.folder / self.split}: {counts['present']:,} of {counts['listed']:,} images present ({by_label})",
+            f"  the list: {_described(self.table)}",
+        ]
+        problems = {
+            "missing": dict.fromkeys(self.missing, ""),
+            "unreadable": self.unreadable,
+            "wrong size": self.wrong_size,
+            "unexpected": dict.fromkeys(self.unexpected, ""),
+        }
+        return "\n".join(lines + [f"  {kind}: {_listed(files)}" for kind, files in problems.items()])
+
+
+def compare_with_lists(source: CovidxSource) -> CovidxComparison:
+    """Compare one split of a COVIDx tree with its official list; headers and ends of files are read, no pixel is.
+
+    Raises `InputError` for a missing folder or label file, never for what the comparison finds.
+    """
+    root = _root(source)
+    table = read_labels(labels_path(root, source.split))
+    missing, unreadable, wrong_size = [], {}, {}
+    files = [f"{source.split}/{file}" for file in table["file"]]
+    for file, reason in zip(table["file"], in_parallel(lambda file: _problem(root, file), files), strict=True):
+        if reason == "missing":
+            missing.append(file)
+        elif reason:
+            (wrong_size if reason.startswith(WRONG_SIZE) else unreadable)[file] = reason
+    unexpected = _unexpected(root, source.split, set(table["file"]))
+    return CovidxComparison(root, source.split, table, tuple(missing), unreadable, wrong_size, unexpected)
+
+
+def patient_counts(table: pd.DataFrame) -> dict[str, Any]:
+    """Patients of a list: `by_label` {label: patients}, `distinct`, and `both_labels`, who have images of each.
+
+    The 14,978 "unique patients" of Schaudt et al. 2021 are the sum over labels; 10 of them are counted twice.
+    """
+    labels_of_patient = table.groupby("patient_id")["label"].nunique()
+    by_label = {label: int(table.loc[table["label"] == label, "patient_id"].nunique()) for label in LABELS}
+    return {
+        "by_label": by_label,
+        "distinct": len(labels_of_patient),
+        "both_labels": int((labels_of_patient > 1).sum()),
+    }
+
+
+def read_labels(path: Path) -> pd.DataFrame:
+    """An official label file as columns patient_id, file, label, source.
+
+    Lines hold `patient file label source`, separated by spaces, and are read from the right: 943 patient ids of V8B
+    contain a space (`COVID 1 COVID(1).png positive sirm`). Raises `InputError` naming file and line.
+    """
+    rows = []
+    text = decode_text(read_table_bytes(path.parent, path.name), str(path))
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        fields = line.strip().rsplit(" ", 3)
+        if len(fields) != 4 or fields[2] not in LABELS or not all(field.strip() for field in fields):
+            raise InputError(
+                f"{path}: line {number}: found `{line.strip()[:200]}`, expected `patient file label source` with the "
+                f"label {' or '.join(LABELS)}"
+            )
+        rows.append(fields)
+    table = pd.DataFrame(rows, columns=["patient_id", "file", "label", "source"], dtype=str)
+    twice = table["file"][table["file"].duplicated()]
+    if len(twice):
+        raise InputError(f"{path}: `{twice.iloc[0]}` is listed twice ({len(twice)} such files); list each image once")
+    return table
+
+
+def labels_path(folder: Path, split: Literal["train", "test"]) -> Path:
+    return folder / f"{split}_COVIDx8B.txt"
+
+
+def read_covidx(source: CovidxSource) -> Listing:
+    """List one split of COVIDx V8B; no pixel is decoded.
+
+    Raises `InputError` for a missing folder or label file and, unless `allow_missing`, for images that the label file
+    names but the folder lacks or holds empty; with it, they are counted among the unreadable files.
+    """
+    root = _root(source)
+    labels_file = labels_path(root, source.split)
+    table = read_labels(labels_file)
+    unexpected = [f"{source.split}/{file}" for file in _unexpected(root, source.split, set(table["file"]))]
+    table["file"] = source.split + "/" + table["file"]
+    listing = make_listing(table.assign(image_id=table["file"]), root, labels_file, unexpected)
+    if not source.allow_missing:
+        _refuse_partial(listing, root / source.split)
+    return listing
+
+
+def _refuse_partial(listing: Listing, folder: Path) -> None:
+    """Files that are missing, or were made but never filled, speak of an unfinished download."""
+    names = {
+        kind: [problem["file"] for problem in listing.unreadable if problem["reason"].startswith(kind)]
+        for kind in ("missing", "empty file")
+    }
+    of_all = f" of the {listing.expected:,} images in {listing.labels_file.name}"
+    problems = [
+        f"{len(files):,}{of_all} are {kind.removesuffix(' file')}, the first is {files[0]}"
+        for kind, files in names.items()
+        if files
+    ]
+    if problems:
+        raise InputError(
+            f"{folder}: {'; '.join(problems)}; add them, or set `allow_missing: true` to go on without them"
+        )
+
+
+def _root(source: CovidxSource) -> Path:
+    root = Path(source.folder)
+    if not is_folder(root):
+        raise InputError(f"{root}: no such folder; expected a COVIDx V8B tree with train/, test/ and label files")
+    return root
+
+
+def _unexpected(root: Path, split: str, listed: set[str]) -> tuple[str, ...]:
+    return tuple(file for file in files_under(root / split) if file not in listed)
+
+
+def _problem(root: Path, file: str) -> str:
+    """Why a file is no whole image, as far as its header and end tell; empty if it seems to be one."""
+    try:
+        with open_inside(root, file) as opened:
+            check_ends(opened)
+    except (Refused, UnreadableImage) as error:
+        return str(error)
+    return ""
+
+
+def _described(table: pd.DataFrame) -> str:
+    patients = patient_counts(table)
+    images = ", ".join(f"{(table['label'] == label).sum():,} {label}" for label in reversed(LABELS))
+    text = f"{len(table):,} images ({images}) of {patients['distinct']:,} patients"
+    if patients["both_labels"]:
+        total = sum(patients["by_label"].values())
+        text += f", {patients['both_labels']:,} of them with both labels"
+        text += f" (counted under each label, as Schaudt et al. 2021 do, {total:,})"
+    return text
+
+
+def _listed(files: dict[str, str]) -> str:
+    """`84: a.png, b.png, c.png and 81 more`, with reasons where there are any."""
+    if not files:
+        return "none"
+    named = [f"{file} ({reason})" if reason else file for file, reason in list(files.items())[:NAMED_EXAMPLES]]
+    more = f" and {len(files) - len(named):,} more" if len(files) > len(named) else ""
+    return f"{len(files):,}: {', '.join(named)}{more}"

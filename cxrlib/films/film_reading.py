@@ -1,0 +1,256 @@
+"""Reading many films: decode, resize and write them, in this process or in one per core.
+
+Threads would not do: small films take about as long inside the interpreter's lock as outside it. The other processes
+are started as `python -m cxrlib.films.film_reading`, which loads nothing but numpy and PIL; each writes its films
+straight to their places in the arrays, so that no pixel passes through this process.
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from cxrlib.errors import InputError
+from cxrlib.films.containment import Refused, open_inside
+from cxrlib.films.decoding import UnreadableImage, decode, decode_mask
+
+FILMS_PER_ORDER = 64
+ORDER_SECONDS = 0.05
+# Starting processes takes up to half a second, so they are started only for more work than this.
+WORTH_STARTING_SECONDS = 1.0
+TRIAL_SECONDS = 0.05
+
+Row = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class FilmJob:
+    """Films below `root`, and the open-ended arrays that take them.
+
+    `arrays` are (kind, size, path, offset): kind "images" or "lungs", size in pixels, and the byte in the file at which
+    film 0 begins. Film i of the job is uint8 (size, size) at offset + i * size².
+    """
+
+    root: str
+    arrays: tuple[tuple[str, int, str, int], ...]
+
+
+def read_films(
+    job: FilmJob, rows: Sequence[Row], *, processes: int = 0, progress: Callable[[int, int], None] | None = None
+) -> list[Row]:
+    """Put every film into its place; for each row (file, lung mask or "") why film and mask were left out, or "".
+
+    A film that is left out leaves its place in the arrays undefined; a mask that is left out is all 0. With
+    `processes` 0 there is one per core if the work is worth it, with 1 everything happens here. Raises `InputError` if
+    another process dies, and `OSError` if the disk is full.
+    """
+    orders = _Orders(rows)
+    with closing(FilmReader(job)) as reader, ExitStack() as stack:
+        helpers: _Helpers | None = None
+        while order := orders.take():
+            orders.answer(order, reader.read(order.start, order.rows))
+            if helpers is None and processes != 1 and orders.worth_helpers():
+                helpers = stack.enter_context(closing(_Helpers(job, orders, (processes or available_cores()) - 1)))
+            if helpers and helpers.failed():
+                break
+            done = orders.done
+            if progress and (done < len(rows) or not helpers):
+                progress(done, len(rows))
+        if helpers:
+            helpers.finish()
+    if progress and helpers:
+        progress(len(rows), len(rows))
+    return orders.in_order()
+
+
+@dataclass(frozen=True)
+class _Order:
+    start: int
+    rows: Sequence[Row]
+
+
+class _Orders:
+    """Deals rows out, in portions that take about `ORDER_SECONDS`, and gathers the answers."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows, self._next, self._lock = rows, 0, threading.Lock()
+        self._started, self._portion = time.perf_counter(), 1
+        self._answers: dict[int, list[Row]] = {}
+        self.done = 0
+
+    def take(self) -> _Order | None:
+        with self._lock:
+            start, self._next = self._next, min(self._next + self._portion, len(self._rows))
+            return _Order(start, self._rows[start : self._next]) if start < self._next else None
+
+    def answer(self, order: _Order, reasons: Sequence[Sequence[str]]) -> None:
+        with self._lock:
+            self._answers[order.start] = [(film, mask) for film, mask in reasons]
+            self.done += len(reasons)
+            # With several processes a portion takes that many times longer, which still is little.
+            seconds_per_film = (time.perf_counter() - self._started) / self.done
+            self._portion = max(1, min(FILMS_PER_ORDER, round(ORDER_SECONDS / max(seconds_per_film, 1e-6))))
+
+    def worth_helpers(self) -> bool:
+        """Whether so much is left that other processes would have it done sooner, their start included."""
+        seconds = time.perf_counter() - self._started
+        return seconds > TRIAL_SECONDS and seconds / self.done * (len(self._rows) - self.done) > WORTH_STARTING_SECONDS
+
+    def stop(self) -> None:
+        with self._lock:
+            self._next = len(self._rows)
+
+    def in_order(self) -> list[Row]:
+        return [reason for start in sorted(self._answers) for reason in self._answers[start]]
+
+
+class FilmReader:
+    """Reads films into the arrays of a job, which must exist."""
+
+    def __init__(self, job: FilmJob) -> None:
+        self._root = Path(job.root)
+        self._files = ExitStack()
+        self._arrays: dict[tuple[str, int], tuple[BinaryIO, int]] = {
+            (kind, size): (self._files.enter_context(io.FileIO(path, "r+b")), offset)
+            for kind, size, path, offset in job.arrays
+        }
+        self._sizes = {kind: [size for other, size in self._arrays if other == kind] for kind, _ in self._arrays}
+
+    def close(self) -> None:
+        self._files.close()
+
+    def read(self, start: int, rows: Sequence[Row]) -> list[tuple[str, str]]:
+        """Read films `start`, `start` + 1, …; returns why each film and mask was left out, or ""."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return [self._read_row(start + number, *row) for number, row in enumerate(rows)]
+
+    def _read_row(self, index: int, file: str, mask_file: str) -> tuple[str, str]:
+        film_reason = self._put(index, "images", file, decode)
+        mask_reason = ""
+        if "lungs" in self._sizes:
+            mask_reason = self._put(index, "lungs", mask_file, decode_mask) if mask_file else ""
+            if mask_reason or not mask_file:
+                self._write(index, "lungs", [np.zeros((size, size), np.uint8) for size in self._sizes["lungs"]])
+        return film_reason, mask_reason
+
+    def _put(self, index: int, kind: str, file: str, decoder: Callable) -> str:
+        try:
+            with open_inside(self._root, file) as opened:
+                images = decoder(opened, self._sizes[kind])
+        except (Refused, UnreadableImage) as error:
+            return str(error)
+        self._write(index, kind, images)
+        return ""
+
+    def _write(self, index: int, kind: str, images: Sequence[np.ndarray]) -> None:
+        for size, image in zip(self._sizes[kind], images, strict=True):
+            file, offset = self._arrays[kind, size]
+            file.seek(offset + index * size * size)
+            rest = memoryview(np.ascontiguousarray(image)).cast("B")
+            while rest:
+                rest = rest[file.write(rest) :]
+
+
+def available_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Helpers:
+    """Other processes that take orders too; a thread waits for each."""
+
+    def __init__(self, job: FilmJob, orders: _Orders, processes: int) -> None:
+        self._orders = orders
+        self._pool = ThreadPoolExecutor(max(1, processes))
+        self._futures = [self._pool.submit(self._work, job) for _ in range(processes)]
+
+    def _work(self, job: FilmJob) -> None:
+        with closing(ReaderProcess(job)) as worker:
+            while order := self._orders.take():
+                self._orders.answer(order, worker.read(order.start, order.rows))
+
+    def failed(self) -> bool:
+        return any(future.done() and future.exception() for future in self._futures)
+
+    def finish(self) -> None:
+        """Wait for what was taken; raises what went wrong."""
+        for future in self._futures:
+            future.result()
+
+    def close(self) -> None:
+        self._orders.stop()
+        self._pool.shutdown()
+
+
+class ReaderProcess:
+    """Another process with a `FilmReader`; orders and answers are lines of JSON."""
+
+    def __init__(self, job: FilmJob) -> None:
+        code = Path(__file__).resolve().parents[2]
+        paths = [str(code), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "cxrlib.films.film_reading"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        )
+        self._send({"root": job.root, "arrays": job.arrays})
+
+    def read(self, start: int, rows: Sequence[Row]) -> list[list[str]]:
+        self._send({"start": start, "rows": rows})
+        answer = self._process.stdout.readline()
+        if not answer:
+            code = self._process.wait()
+            raise InputError(
+                f"a process that reads films died (exit code {code}) on {rows[0][0]} or one of the {len(rows) - 1} "
+                "films after it: memory ran out, or a file is made to break decoders; look at them"
+            )
+        answer = json.loads(answer)
+        if "error" in answer:
+            raise OSError(*answer["error"])
+        return answer["reasons"]
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def _send(self, value: object) -> None:
+        # A process that died is noticed where its answer is read.
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(value).encode() + b"\n")
+            self._process.stdin.flush()
+
+
+def _serve(orders: BinaryIO, answers: BinaryIO) -> None:
+    """What another process does: one answer per order, until the orders end."""
+    job = json.loads(orders.readline())
+    reader = FilmReader(FilmJob(job["root"], tuple(tuple(array) for array in job["arrays"])))
+    for line in orders:
+        order = json.loads(line)
+        try:
+            answer = {"reasons": reader.read(order["start"], order["rows"])}
+        except OSError as error:
+            answer = {"error": [error.errno, error.strerror]}
+        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    try:
+        _serve(sys.stdin.buffer, sys.stdout.buffer)
+    except KeyboardInterrupt:
+        sys.exit(1)

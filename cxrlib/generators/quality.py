@@ -1,0 +1,162 @@
+"""How near two sets of films are, by features.
+
+Features are taken by `film_features`, with the study's own network. Distances between sets: kernel distance, Fréchet
+distance; what part of one set lies among the films of the other: precision, recall, density, coverage.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from cxrlib.errors import InputError
+from cxrlib.features import describe_weights, extract_features, feature_extractor
+
+if TYPE_CHECKING:
+    from cxrlib.study import Study
+
+CHUNK_ROWS = 1024
+NEIGHBOURS = 5
+# With random weights any network is a random map of the film; this one tells scanners apart far better than slim ones.
+RANDOM_FEATURES_NETWORK = "resnet18"
+
+
+def features_network(study: "Study") -> str:
+    """Name of the network whose features the study's films are measured by."""
+    return study.classifier.network if study.classifier.weights != "none" else RANDOM_FEATURES_NETWORK
+
+
+def film_features(study: "Study", films: np.ndarray) -> np.ndarray:
+    """Features of films, uint8 (N, S, S) to float32 (N, D): the penultimate layer of the study's network, before it is
+    trained."""
+    return extract_features(films, network=features_network(study), weights=study.classifier.weights, seed=study.seed)
+
+
+def film_extractor(study: "Study") -> Callable[[np.ndarray], np.ndarray]:
+    """`film_features` as a function of the films, for callers that come again and again: the network is built once."""
+    network, weights = features_network(study), study.classifier.weights
+    return feature_extractor(study.gan.resolution, network=network, weights=weights, seed=study.seed)
+
+
+def describe_features(study: "Study") -> str:
+    """Network, weights, layer and size of the films, in words for a reader."""
+    weights = describe_weights(study.classifier.weights)
+    return f"{features_network(study)}, {weights}, penultimate layer, {study.gan.resolution} px"
+
+
+def kernel_distance(
+    features_a: np.ndarray, features_b: np.ndarray, *, subsets: int, subset_size: int, seed: int
+) -> tuple[float, float, float]:
+    """Kernel inception distance between features (N, D) and (M, D): the estimate, and its 95 % interval over subsets.
+
+    The squared maximum mean discrepancy with the kernel (xᵀy/D + 1)³, unbiased, averaged over `subsets` random subsets
+    of `subset_size` rows of each (Bińkowski et al. 2018); the interval goes from the 2.5th to the 97.5th percentile of
+    the subsets. Near 0, and as often below as above, where both come from one distribution. Equal seeds give equal
+    results. Raises `InputError` if a set has fewer than `subset_size` rows or a value is not finite.
+    """
+    from torchmetrics.image.kid import poly_mmd
+
+    a, b = _checked(features_a, features_b, "kernel distance", max(subset_size, 2), "subset_size")
+    random = np.random.default_rng(seed)
+    distances = np.empty(subsets)
+    for index in range(subsets):
+        rows_a = torch.from_numpy(random.choice(len(a), subset_size, replace=False))
+        rows_b = torch.from_numpy(random.choice(len(b), subset_size, replace=False))
+        distances[index] = float(poly_mmd(a[rows_a], b[rows_b]))
+    low, high = np.percentile(distances, (2.5, 97.5))
+    return float(distances.mean()), float(low), float(high)
+
+
+def frechet_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
+    """Fréchet distance between normal distributions fitted to features (N, D) and (M, D); 0 where they are equal.
+
+    |m_a − m_b|² + tr(C_a + C_b − 2 (C_a C_b)^½), with unbiased covariances (Heusel et al. 2017, equation 6). Biased
+    upwards, the more so the fewer the films: covariances of few films can't be told from those of another draw. Only
+    distances between equal numbers of films can be compared, and the one between two halves of the same films is the
+    least that can be expected. Raises `InputError` if a set has fewer than 2 rows or a value is not finite.
+    """
+    a, b = _checked(features_a, features_b, "Fréchet distance", 2)
+    roots, traces = [], torch.zeros(())
+    for features in (a, b):
+        centred = (features - features.mean(0)) / (len(features) - 1) ** 0.5
+        traces = traces + centred.square().sum()
+        # C = RᵀR; the factor is no larger than the films or the features, whichever are fewer.
+        roots.append(torch.linalg.qr(centred, mode="r").R)
+    # No root of a matrix: eigenvalues of R_aᵀR_a R_bᵀR_b are the squares of the singular values of R_a R_bᵀ.
+    overlap = torch.linalg.svdvals(roots[0] @ roots[1].T).sum()
+    return max(0.0, float((a.mean(0) - b.mean(0)).square().sum() + traces - 2 * overlap))
+
+
+def neighbour_measures(real: np.ndarray, synthetic: np.ndarray, neighbours: int = NEIGHBOURS) -> dict[str, float]:
+    """What part of the synthetic films look real, and what part of the real ones are reached: four numbers.
+
+    Around every film of a set lies a ball that just reaches its `neighbours`-th nearest film of the same set. From
+    features (N, D) and (M, D):
+
+    - `precision`: share of synthetic films inside at least one ball of a real film (Kynkäänniemi et al. 2019);
+    - `recall`: share of real films inside at least one ball of a synthetic film (same source);
+    - `density`: balls of real films around a synthetic film, on average, in units of `neighbours`; about 1 where both
+      sets come from one distribution, and less misled by a single outlying real film (Naeem et al. 2020);
+    - `coverage`: share of real films with a synthetic film inside their ball (same source).
+
+    All but the density lie in [0, 1]. Balls grow as films get fewer, so only equal numbers compare. Memory grows with
+    N + M, not with N × M. Raises `InputError` if a set has no more than `neighbours` rows or a value is not finite.
+    """
+    if neighbours < 1:
+        raise ValueError(f"found neighbours = {neighbours}, expected 1 or more")
+    a, b = _checked(real, synthetic, "precision and recall", neighbours + 1, "neighbours + 1")
+    # Lengths are taken from the common middle: far from it, differences of large squares lose the small distances.
+    middle = torch.cat([a, b]).mean(0)
+    a, b = a - middle, b - middle
+    # Rounding may put a copy a hair outside a ball of no radius.
+    slack = 1e-12 * float(torch.cat([a, b]).square().sum(1).max())
+    real_radii, synthetic_radii = (_squared_radii(features, neighbours) + slack for features in (a, b))
+    reached, covered = torch.zeros(len(a), dtype=torch.bool), torch.zeros(len(a), dtype=torch.bool)
+    balls = torch.empty(len(b), dtype=torch.int64)
+    for start, squared in _squared_distances(b, a):
+        stop = start + len(squared)
+        in_real_ball = squared <= real_radii
+        balls[start:stop] = in_real_ball.sum(1)
+        covered |= in_real_ball.any(0)
+        reached |= (squared <= synthetic_radii[start:stop, None]).any(0)
+    return {
+        "precision": float((balls > 0).double().mean()),
+        "recall": float(reached.double().mean()),
+        "density": float(balls.double().mean()) / neighbours,
+        "coverage": float(covered.double().mean()),
+    }
+
+
+def _squared_radii(features: torch.Tensor, neighbours: int) -> torch.Tensor:
+    """Squared distance of each row to its `neighbours`-th nearest other row."""
+    # The nearest row of all is the row itself.
+    parts = [squared.kthvalue(neighbours + 1, dim=1).values for _, squared in _squared_distances(features, features)]
+    return torch.cat(parts)
+
+
+def _squared_distances(rows: torch.Tensor, others: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
+    """Squared distances of chunks of rows to all others: (first row, (n, M)), never below 0."""
+    lengths = others.square().sum(1)
+    for start in range(0, len(rows), CHUNK_ROWS):
+        chunk = rows[start : start + CHUNK_ROWS]
+        squared = chunk.square().sum(1, keepdim=True) + lengths - 2 * chunk @ others.T
+        yield start, squared.clamp_(min=0)
+
+
+def _checked(
+    features_a: np.ndarray, features_b: np.ndarray, measure: str, fewest: int, why: str = ""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both sets in float64, since squares and cubes lose small differences in float32; `InputError` if not usable."""
+    for name, features in (("first", features_a), ("second", features_b)):
+        if features.ndim != 2 or len(features) < fewest:
+            raise InputError(
+                f"{measure}: the {name} set has features of shape {features.shape}; "
+                f"expected at least {f'{why} = ' if why else ''}{fewest} rows of features"
+            )
+        if not np.isfinite(features).all():
+            raise InputError(f"{measure}: features of the {name} set are not all finite")
+    a, b = (torch.from_numpy(np.asarray(features, np.float64)) for features in (features_a, features_b))
+    if a.shape[1] != b.shape[1]:
+        raise InputError(f"{measure}: {a.shape[1]} features in the first set, {b.shape[1]} in the second")
+    return a, b

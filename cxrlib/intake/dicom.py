@@ -1,0 +1,310 @@
+"""From a hospital's DICOM export to a folder that the `folder` reader reads, with nothing in it that names a patient.
+
+The folder holds `images/<image id>.png`, `labels.csv`, `import.csv` (what became of every file) and
+`borders/borders-001.png` … Beside the key, and never in the folder, lie the journal, by which an interrupted import
+goes on, and `files.csv`, in which the hospital can look up the file behind a pseudonym.
+"""
+
+import contextlib
+import csv
+import fcntl
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from cxrlib.artifacts import atomic_path
+from cxrlib.errors import InputError
+from cxrlib.films.listing import CONTACT_SHEETS, IMPORT_TABLE
+from cxrlib.intake.borders import FILMS_PER_SHEET, draw_sheet
+from cxrlib.intake.header import CRASHED, SLOW, Header, read_header
+from cxrlib.intake.journal import Journal
+from cxrlib.intake.labels import ROWS_NAMED, FilmLabels, read_film_labels
+from cxrlib.intake.pixels import BLACK_PERCENTILE, LONG_SIDE_PX, WHITE_PERCENTILE, convert_file
+from cxrlib.intake.pseudonyms import Pseudonyms, default_key_file, load_pseudonyms, make_private_folder
+from cxrlib.intake.source import walk
+from cxrlib.intake.workers import Lost, run_isolated
+
+logger = logging.getLogger(__name__)
+
+# Given what is counted, a function of (done, total).
+Progress = Callable[[str], Callable[[int, int], None]]
+
+SECONDS_PER_FILE = 60
+UTF8 = {"encoding": "utf-8", "errors": "surrogateescape"}  # file names that are no text stay as they are
+IMAGES, LABELS_FILE = "images", "labels.csv"
+LABEL_COLUMNS = ("file", "patient_id", "label", "view", "sex", "age", "year")
+IMPORT_COLUMNS = ("file_id", "image_id", "outcome", "reason")
+# Whatever changes how a film looks or what a header means belongs here: a journal of other settings starts afresh.
+SETTINGS = f"dicom 1, {LONG_SIDE_PX} px, percentiles {BLACK_PERCENTILE} and {WHITE_PERCENTILE}"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import found and made. `files` = `used` + the sum of `skipped` (reason: files)."""
+
+    files: int
+    used: int
+    skipped: dict[str, int]
+    patients: int
+    by_label: dict[str, int]
+    view_unknown: int
+    sheets: int
+    unmatched_label_rows: list[int]
+    private_folder: Path
+    key_file: Path
+
+    def lines(self, out: Path) -> Iterator[str]:
+        """What a person should read after an import, nothing of which names a patient or a file of the source."""
+        skipped = sum(self.skipped.values())
+        yield f"{self.files:,} {'file' if self.files == 1 else 'files'} = {self.used:,} used + {skipped:,} skipped"
+        yield from (f"  {count:>9,}  {reason}" for reason, count in self.skipped.items())
+        labels = ", ".join(f"{count:,} {label}" for label, count in sorted(self.by_label.items()))
+        yield f"{self.used:,} films of {self.patients:,} patients" + (f": {labels}" if labels else "")
+        if self.view_unknown:
+            yield f"{self.view_unknown:,} films do not say whether they are AP or PA; lateral ones may be among them"
+        if self.unmatched_label_rows:
+            named = ", ".join(map(str, self.unmatched_label_rows[:ROWS_NAMED]))
+            more = len(self.unmatched_label_rows) - ROWS_NAMED
+            yield (
+                f"{len(self.unmatched_label_rows):,} rows of the labels match no film: {named}"
+                + (f" and {more:,} more" if more > 0 else "")
+                + "; have ids lost leading zeros in a spreadsheet?"
+            )
+        yield f"{out}: {LABELS_FILE}, {IMPORT_TABLE}, {IMAGES}/"
+        if self.sheets:
+            yield (
+                f"LOOK at {out / CONTACT_SHEETS}: {self.sheets} sheets of all films' borders. "
+                "No program can promise that no name is printed in the pixels."
+            )
+        yield f"Keep to yourselves: {self.key_file} (the key) and {self.private_folder / 'files.csv'} (who is who)"
+
+
+@dataclass(frozen=True)
+class _Import:
+    source: Path
+    out: Path
+    private: Path
+    pseudonyms: Pseudonyms
+    journal: Journal
+    seconds_per_file: int
+    progress: Progress | None = field(default=None)
+
+
+def import_dicom(
+    source: Path,
+    labels: Path,
+    out: Path,
+    *,
+    key_file: Path | None = None,
+    seconds_per_file: int = SECONDS_PER_FILE,
+    progress: Progress | None = None,
+) -> Imported:
+    """Turn the DICOM files under `source` into the folder `out`; interrupted, it goes on when it is called again.
+
+    `labels` is the hospital's table (see `read_film_labels`). The key is made on first use. `labels.csv` is written
+    last: a folder that has it is finished. `progress("headers")`, then `progress("films")`, are told (done, total).
+
+    Raises `InputError` for folders within each other, a folder `out` that holds anything else, an unfit key, a table
+    of labels that can't be used or disagrees with itself, a full disk, and a second import into the same folder.
+    """
+    source, out = Path(source), Path(out)
+    _check_places(source, out)
+    key_file = Path(key_file or default_key_file())
+    pseudonyms = load_pseudonyms(key_file, outside=(source, out))
+    table = read_film_labels(Path(labels), pseudonyms)
+    place = key_file.expanduser().resolve()
+    name = hashlib.sha256(f"{source.resolve()}\0{out.resolve()}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    private = place.with_name(f"{place.name}.imports") / name
+    with _alone(private), contextlib.closing(Journal(private / "journal.sqlite", SETTINGS)) as journal:
+        work = _Import(source, out, private, pseudonyms, journal, seconds_per_file, progress)
+        _check_out(work)
+        _read_headers(work)
+        journal.note_labels((path, table.label_of(keys)) for path, keys in journal.films())
+        _draw_films(work)
+        _clear_films(work)
+        sheets = _draw_sheets(work)
+        _write_tables(work)
+        return _summary(work, table, sheets, place)
+
+
+def _check_places(source: Path, out: Path) -> None:
+    if not source.is_dir():
+        raise InputError(f"{source}: no such folder; expected the folder of a DICOM export")
+    inside, outside = out.resolve(), source.resolve()
+    if inside.is_relative_to(outside) or outside.is_relative_to(inside):
+        raise InputError(f"{out}: lies within {source} or around it; choose a folder apart from the export")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: not a folder; choose another name with --out")
+
+
+def _check_out(work: _Import) -> None:
+    """Refuse to write among files of others; forget what was made if the folder was removed."""
+    began = work.journal.fact("began")
+    if began and not work.out.exists():
+        work.journal.forget_files()
+    if not began and work.out.exists() and any(work.out.iterdir()):
+        raise InputError(
+            f"{work.out}: holds files that no import of this source with this key made; choose an empty folder, "
+            "or remove it to import afresh"
+        )
+    work.journal.remember("began", "yes")
+    try:
+        # Films of patients: whom else to let in is the hospital's decision.
+        work.out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Unfinished until it is written again.
+        (work.out / LABELS_FILE).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{work.out}: can't be written: {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
+def _alone(private: Path) -> Iterator[None]:
+    """Hold the import's lock; the kernel gives it back however this process ends."""
+    try:
+        make_private_folder(private)
+        lock = os.fdopen(os.open(private / "lock", os.O_RDWR | os.O_CREAT, 0o600), "w")
+    except OSError as error:
+        raise InputError(f"{private}: can't be written: {error.strerror or error}; name another --key") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{private}: this import is running already; wait for it to end") from None
+        yield
+
+
+def _read_headers(work: _Import) -> None:
+    journal = work.journal
+    journal.see(walk(work.source), lambda path: work.pseudonyms.of("file", os.fsdecode(path)))
+    read = partial(read_header, source=work.source, pseudonyms=work.pseudonyms)
+    total = sum(1 for _ in journal.without_header())
+    report = work.progress("headers") if work.progress else None
+    for done, (path, header) in enumerate(run_isolated(read, journal.without_header(), work.seconds_per_file), 1):
+        if isinstance(header, Lost):
+            header = Header(SLOW if header.slow else CRASHED, header.detail)
+        journal.note_header(path, header)
+        if report:
+            report(done, total)
+
+
+def _draw_films(work: _Import) -> None:
+    """Write every image once; where a file fails, the next file of the same image is tried."""
+    journal, images = work.journal, work.out / IMAGES
+    for leftover in images.glob(".*.png"):
+        leftover.unlink()
+    for path, image_id in journal.drawn():
+        if not _picture(work, image_id).is_file():
+            journal.note_pixels(path, None)
+    draw = partial(convert_file, source=work.source)
+    done, total = 0, sum(1 for _ in journal.undecoded())
+    report = work.progress("films") if work.progress else None
+    while total:
+        items: Iterable = ((path, _picture(work, image_id)) for path, image_id in journal.undecoded())
+        for (path, _), result in run_isolated(draw, items, work.seconds_per_file):
+            if isinstance(result, Lost):
+                result = (SLOW if result.slow else CRASHED, result.detail)
+            journal.note_pixels(path, *result)
+            done += 1
+            if report:
+                report(done, total)
+        failed = sum(1 for _ in journal.undecoded())
+        if not failed:
+            return
+        total += failed
+
+
+def _picture(work: _Import, image_id: str) -> Path:
+    return work.out / IMAGES / f"{image_id}.png"
+
+
+def _clear_films(work: _Import) -> None:
+    """Remove pictures that are no part of the data set any more, and what a killed worker left."""
+    images = work.out / IMAGES
+    images.mkdir(exist_ok=True)
+    used = {row["image_id"] for row in work.journal.used()}
+    for picture in images.iterdir():
+        if picture.stem not in used:
+            picture.unlink()
+
+
+def _draw_sheets(work: _Import) -> int:
+    """Write the contact sheets, unless those of exactly these films are there."""
+    borders = work.out / CONTACT_SHEETS
+    ids = "".join(row["image_id"] for row in work.journal.used())
+    digest = hashlib.sha256(f"{SETTINGS}\0{ids}".encode()).hexdigest()
+    number = -(-work.journal.count("image_id") // FILMS_PER_SHEET)
+    names = [f"borders-{sheet:03d}.png" for sheet in range(1, number + 1)]
+    present = sorted(path.name for path in borders.iterdir()) if borders.is_dir() else []
+    if work.journal.fact("sheets") == digest and present == sorted(names):
+        return number
+    work.journal.remember("sheets", "")
+    for name in present:
+        (borders / name).unlink()
+    for (place, _), result in run_isolated(draw_sheet, _sheets(work, borders), 10 * work.seconds_per_file):
+        if isinstance(result, Lost):
+            raise InputError(f"{place}: the contact sheet can't be drawn: {result.detail}; run the import again")
+    work.journal.remember("sheets", digest)
+    return number
+
+
+def _sheets(work: _Import, borders: Path) -> Iterator[tuple[Path, list[tuple[str, Path]]]]:
+    films, number = [], 1
+    for row in work.journal.used():
+        films.append((row["image_id"], _picture(work, row["image_id"])))
+        if len(films) == FILMS_PER_SHEET:
+            yield borders / f"borders-{number:03d}.png", films
+            films, number = [], number + 1
+    if films:
+        yield borders / f"borders-{number:03d}.png", films
+
+
+def _write_tables(work: _Import) -> None:
+    """The private table of files first, the labels last."""
+    journal = work.journal
+    files = work.private / "files.csv"
+    _write_rows(
+        files,
+        (*IMPORT_COLUMNS, "detail", "file"),
+        ((*_outcome(row), row["detail"], os.fsdecode(row["path"])) for row in journal.outcomes()),
+        mode=0o600,
+    )
+    _write_rows(work.out / IMPORT_TABLE, IMPORT_COLUMNS, (_outcome(row) for row in journal.outcomes()))
+    labelled = (
+        (f"{IMAGES}/{row['image_id']}.png", *(row[name] for name in LABEL_COLUMNS[1:])) for row in journal.used()
+    )
+    _write_rows(work.out / LABELS_FILE, LABEL_COLUMNS, labelled)
+
+
+def _outcome(row) -> tuple[str, str, str, str]:
+    return row["file_id"], row["image_id"], "skipped" if row["reason"] else "used", row["reason"]
+
+
+def _write_rows(path: Path, columns: Iterable[str], rows: Iterable[Iterable[str]], mode: int = 0o644) -> None:
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", **UTF8) as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)
+    path.chmod(mode)
+
+
+def _summary(work: _Import, table: FilmLabels, sheets: int, key_file: Path) -> Imported:
+    by_label, view_unknown = {}, 0
+    for row in work.journal.used():
+        by_label[row["label"]] = by_label.get(row["label"], 0) + 1
+        view_unknown += row["view"] == ""
+    return Imported(
+        files=work.journal.count("*"),
+        used=sum(by_label.values()),
+        skipped=work.journal.reasons(),
+        patients=work.journal.count("patient_id"),
+        by_label=by_label,
+        view_unknown=view_unknown,
+        sheets=sheets,
+        unmatched_label_rows=table.unmatched_rows(),
+        private_folder=work.private,
+        key_file=key_file,
+    )

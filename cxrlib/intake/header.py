@@ -1,0 +1,233 @@
+"""What a DICOM header says: is it a frontal chest film, of whom, and the few facts that may be passed on."""
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cxrlib.intake.pseudonyms import PADDING, Pseudonyms
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# Every reason that `import.csv` can name. It is passed on, so none quotes anything that a file says.
+NOT_DICOM = "not a DICOM file"
+EMPTY = "empty file (0 bytes)"
+UNOPENED = "can't be opened"
+LINK_OUT = "a link that leads out of the source"
+LINK_TO_FOLDER = "a link to a folder, not followed"
+NOT_A_FILE = "not an ordinary file"
+INDEX = "DICOMDIR, an index of other files"
+DAMAGED = "damaged"
+CRASHED = "damaged: the decoder crashed"
+SLOW = "damaged: the decoder took too long"
+NO_PIXELS = "no pixels"
+NO_ID = "no patient id or no image id"
+OTHER_MODALITY = "another modality than CR or DX"
+FOR_PROCESSING = "raw detector data, not for presentation"
+OTHER_PART = "another body part than the chest"
+OTHER_VIEW = "not a frontal view"
+MULTI_FRAME = "several frames"
+COLOUR = "a colour image"
+BURNED_IN = "set aside: declares text or a face in its pixels"
+TOO_LARGE = "too many pixels"
+UNKNOWN_SYNTAX = "a compression that can't be read"
+NO_CONTRAST = "one grey value only"
+UNLABELLED = "no label"
+DUPLICATE = "a copy of another file (same image id)"
+
+MODALITIES = ("CR", "DX", "DR")
+CHEST_WORDS = {"CHEST", "THORAX", "TORAX", "LUNG", "LUNGS"}
+CHEST_CODES = {"816094009", "51185008", "T-D3000", "39607008", "T-28000"}  # thorax and lung, SNOMED CT and RT
+FRONTAL_CODES = {"399348003": "AP", "R-10206": "AP", "272479007": "PA", "R-40888": "PA", "R-10214": "PA"}
+UNCLEAR_CODES = {"399033003", "260421001"}  # "frontal": AP or PA is not said
+FRONTAL_VIEWS = {"AP": "AP", "PA": "PA", "A.P.": "AP", "P.A.": "PA"}
+OTHER_VIEWS = {"LL", "RL", "LAT", "LATERAL", "LLAT", "RLAT", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO"}
+LATERAL_WORDS = re.compile(r"\b(lat|lateral|laterale|seitlich|seitl|profil|profile|latero)\b", re.IGNORECASE)
+FRONTAL_WORDS = re.compile(r"\b(ap|pa|dv|vd|frontal)\b", re.IGNORECASE)
+OLDEST_AGE_YEARS = 90
+MAXIMUM_SIDE_PX = 20_000
+MAXIMUM_PIXELS = 100_000_000
+
+# Nothing else is even parsed. What is passed on is made from ViewPosition and its kin, PatientSex, PatientAge (or
+# PatientBirthDate) and the year of StudyDate; the ids only as pseudonyms.
+TAGS = [
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "AccessionNumber", "PatientID", "Modality", "StudyDate",
+    "PatientSex", "PatientAge", "PatientBirthDate", "BodyPartExamined", "AnatomicRegionSequence", "ViewPosition",
+    "ViewCodeSequence", "PatientOrientation", "SeriesDescription", "ProtocolName", "PresentationIntentType",
+    "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BurnedInAnnotation",
+    "RecognizableVisualFeatures",
+]  # fmt: skip
+FOR_PROCESSING_CLASS = "1.2.840.10008.5.1.4.1.1.1.1.1"
+BARE_STARTS = (b"\x08\0", b"\0\x08", b"\x02\0")  # the first groups of a file without DICOM's preamble
+INDEX_CLASS = "1.2.840.10008.1.3.10"
+
+
+class Skipped(Exception):
+    """A file that is left out: `reason` is one of the texts above; `detail` stays with the key."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.detail = reason, " ".join(detail.split())[:300]
+
+
+@dataclass(frozen=True)
+class Header:
+    """A file's header with pseudonyms for ids. `view` is AP, PA or empty; `sex` F, M or empty; `age` and `year` are
+    digits or empty. With a `reason` the file is left out. `keys` are pseudonyms by which a label may be found."""
+
+    reason: str = ""
+    detail: str = ""
+    image_id: str = ""
+    patient_id: str = ""
+    view: str = ""
+    sex: str = ""
+    age: str = ""
+    year: str = ""
+    keys: dict[str, str] = field(default_factory=dict)
+
+
+def read_header(path: bytes, source: Path, pseudonyms: Pseudonyms) -> Header:
+    """Read the header of the file `path` (as bytes, relative to `source`); whatever is wrong becomes its reason."""
+    try:
+        dataset = open_dataset(source / os.fsdecode(path), TAGS, stop_before_pixels=True)
+        # Values are parsed when they are asked for, and a damaged one may raise anything.
+        try:
+            return _describe(dataset, os.fsdecode(path), pseudonyms)
+        except Skipped:
+            raise
+        except Exception as error:
+            raise Skipped(DAMAGED, f"{type(error).__name__}: {error}") from None
+    except Skipped as skipped:
+        return Header(skipped.reason, skipped.detail)
+
+
+def open_dataset(path: Path, tags: list[str], stop_before_pixels: bool) -> "Dataset":
+    """A DICOM file's elements of the given names, also of a file without the preamble; raises `Skipped`."""
+    import pydicom
+
+    try:
+        with open(path, "rb") as file:
+            start = file.read(132)
+        if not start:
+            raise Skipped(EMPTY)
+        bare = start[128:132] != b"DICM"
+        if bare and start[:2] not in BARE_STARTS:
+            raise Skipped(NOT_DICOM)
+        return pydicom.dcmread(path, force=bare, stop_before_pixels=stop_before_pixels, specific_tags=list(tags))
+    except Skipped:
+        raise
+    except OSError as error:
+        raise Skipped(UNOPENED if error.errno else DAMAGED, str(error.strerror or error)) from None
+    except Exception as error:  # pydicom raises nearly every type on damaged files
+        raise Skipped(DAMAGED, f"{type(error).__name__}: {error}") from None
+
+
+def _describe(dataset: "Dataset", file: str, pseudonyms: Pseudonyms) -> Header:
+    _check_kind(dataset)
+    view = _view(dataset)
+    image, patient = _text(dataset, "SOPInstanceUID"), _text(dataset, "PatientID")
+    if not image or not patient:
+        raise Skipped(NO_ID)
+    ids = {
+        "patient_id": patient,
+        "accession_number": _text(dataset, "AccessionNumber"),
+        "study_uid": _text(dataset, "StudyInstanceUID"),
+        "image_uid": image,
+        "file": file,
+    }
+    keys = {kind: pseudonyms.of(kind, text) for kind, text in ids.items() if text}
+    sex = _text(dataset, "PatientSex").upper()
+    return Header(
+        image_id=keys["image_uid"],
+        patient_id=keys["patient_id"],
+        view=view,
+        sex=sex if sex in ("F", "M") else "",
+        age=_age(dataset),
+        year=_year(_text(dataset, "StudyDate")),
+        keys=keys,
+    )
+
+
+def _check_kind(dataset: "Dataset") -> None:
+    """Raise `Skipped` for whatever is not one grey chest film made to be looked at."""
+    classes = {str(dataset.file_meta.get("MediaStorageSOPClassUID", "")), _text(dataset, "SOPClassUID")}
+    modality, part = _text(dataset, "Modality").upper(), _text(dataset, "BodyPartExamined").upper()
+    intent = _text(dataset, "PresentationIntentType").upper()
+    annotated = {_text(dataset, name).upper() for name in ("BurnedInAnnotation", "RecognizableVisualFeatures")}
+    region = _codes(dataset, "AnatomicRegionSequence")
+    colours = _text(dataset, "PhotometricInterpretation").upper()
+    rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
+    if INDEX_CLASS in classes:
+        raise Skipped(INDEX)
+    if modality not in MODALITIES:
+        raise Skipped(OTHER_MODALITY, modality)
+    if rows == 0 or columns == 0:
+        raise Skipped(NO_PIXELS)
+    if FOR_PROCESSING_CLASS in classes or intent == "FOR PROCESSING":
+        raise Skipped(FOR_PROCESSING)
+    if (part and not CHEST_WORDS & set(re.findall("[A-Z]+", part))) or (
+        not part and region and not region & CHEST_CODES
+    ):
+        raise Skipped(OTHER_PART, part or " ".join(sorted(region)))
+    if int(dataset.get("NumberOfFrames") or 1) != 1:
+        raise Skipped(MULTI_FRAME)
+    if int(dataset.get("SamplesPerPixel") or 1) != 1 or colours not in ("MONOCHROME1", "MONOCHROME2"):
+        raise Skipped(COLOUR, colours)
+    if max(rows, columns) > MAXIMUM_SIDE_PX or rows * columns > MAXIMUM_PIXELS:
+        raise Skipped(TOO_LARGE, f"{columns} x {rows}")
+    if "YES" in annotated:
+        raise Skipped(BURNED_IN)
+
+
+def _view(dataset: "Dataset") -> str:
+    """AP, PA, or empty if the header does not say; raises `Skipped` for lateral and oblique views.
+
+    In this order: the position, its code, the direction of the rows (from front to back in a lateral film), and last
+    the words that describe the series.
+    """
+    position = _text(dataset, "ViewPosition").upper()
+    if position in FRONTAL_VIEWS:
+        return FRONTAL_VIEWS[position]
+    if position in OTHER_VIEWS:
+        raise Skipped(OTHER_VIEW, position)
+    codes = _codes(dataset, "ViewCodeSequence")
+    for code in codes & FRONTAL_CODES.keys():
+        return FRONTAL_CODES[code]
+    if codes and not codes & UNCLEAR_CODES:
+        raise Skipped(OTHER_VIEW, " ".join(sorted(codes)))
+    orientation = dataset.get("PatientOrientation") or []
+    if len(orientation) == 2 and str(orientation[0])[:1].upper() in ("A", "P"):
+        raise Skipped(OTHER_VIEW, "rows run from front to back")
+    words = f"{_text(dataset, 'SeriesDescription')} {_text(dataset, 'ProtocolName')}".replace("_", " ")
+    if not codes and LATERAL_WORDS.search(words) and not FRONTAL_WORDS.search(words):
+        raise Skipped(OTHER_VIEW, words)
+    return ""
+
+
+def _age(dataset: "Dataset") -> str:
+    """Whole years at the time of the study, at most 90; from PatientAge, else from the birth date."""
+    match = re.fullmatch(r"(\d{3})([DWMY])", _text(dataset, "PatientAge").upper())
+    if match:
+        number, unit = int(match[1]), match[2]
+        years = {"D": number // 365, "W": number // 52, "M": number // 12, "Y": number}[unit]
+    else:
+        born, then = _text(dataset, "PatientBirthDate"), _text(dataset, "StudyDate")
+        if not re.fullmatch(r"\d{8}", born) or not re.fullmatch(r"\d{8}", then) or born > then:
+            return ""
+        years = int(then[:4]) - int(born[:4]) - (then[4:] < born[4:])
+    return str(min(years, OLDEST_AGE_YEARS))
+
+
+def _year(date: str) -> str:
+    return date[:4] if re.fullmatch(r"(19|20)\d{6}", date) else ""
+
+
+def _codes(dataset: "Dataset", name: str) -> set[str]:
+    return {_text(item, "CodeValue") for item in dataset.get(name) or []} - {""}
+
+
+def _text(dataset: "Dataset", name: str) -> str:
+    value = dataset.get(name)
+    return "" if value is None else str(value).strip(PADDING)

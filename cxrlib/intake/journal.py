@@ -1,0 +1,201 @@
+"""The import's memory on disk: what is known of every file, safe against being killed at any moment.
+
+It lies beside the key, never in the folder that is passed on, since it knows the source's file names. An SQLite
+database holds any number of files in little memory and never shows half of a change.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from cxrlib.errors import InputError
+from cxrlib.intake.header import DUPLICATE, UNLABELLED, Header
+from cxrlib.intake.pseudonyms import make_private_folder
+
+KEY_KINDS = ("file", "image_uid", "study_uid", "accession_number", "patient_id")
+FACTS = ("image_id", "patient_id", "view", "sex", "age", "year")
+ROWS_AT_A_TIME = 1000
+
+# header_reason and pixel_reason are null until the step is done, then empty or the reason why the file is left out.
+# sighting is the number of the run that last saw the file.
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE IF NOT EXISTS files (
+    path BLOB PRIMARY KEY, file_id TEXT, bytes INTEGER, modified_ns INTEGER, sighting INTEGER,
+    header_reason TEXT, pixel_reason TEXT, detail TEXT DEFAULT '', label TEXT DEFAULT '',
+    {", ".join(f"{name} TEXT DEFAULT ''" for name in FACTS)},
+    {", ".join(f"key_{kind} TEXT DEFAULT ''" for kind in KEY_KINDS)}
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS images ON files (image_id, path);
+"""
+# What became of each file: a copy is one whose image was made from another file.
+OUTCOMES = f"""
+SELECT file_id, path, label, {", ".join(FACTS)}, detail, CASE
+    WHEN header_reason != '' THEN header_reason
+    WHEN label = '' THEN '{UNLABELLED}'
+    WHEN pixel_reason IS NULL THEN '{DUPLICATE}'
+    ELSE pixel_reason END AS reason
+FROM files
+"""
+
+
+class Sighting(NamedTuple):
+    """A file as the walk through the source found it; with a `reason` it is not opened."""
+
+    path: bytes
+    bytes: int
+    modified_ns: int
+    reason: str
+
+
+class Journal:
+    """One import's files; every change is on disk before the next one begins."""
+
+    def __init__(self, file: Path, settings: str) -> None:
+        """Open or make the journal; one that was made with other settings starts afresh."""
+        make_private_folder(file.parent)
+        try:
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+            self._database = sqlite3.connect(file, isolation_level=None)
+            self._database.row_factory = sqlite3.Row
+            # In this mode a killed process loses nothing; a power cut may lose the last changes, which are then redone.
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = NORMAL")
+            self._database.executescript(SCHEMA)
+            if self.fact("settings") != settings:
+                self._database.execute("DELETE FROM files")
+                self.remember("settings", settings)
+        except (sqlite3.Error, OSError) as error:
+            raise InputError(f"{file}: can't be used: {error}; remove it to import afresh") from None
+
+    def close(self) -> None:
+        self._database.close()
+
+    def fact(self, name: str) -> str:
+        row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else ""
+
+    def remember(self, name: str, value: str) -> None:
+        self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def forget_files(self) -> None:
+        self._database.execute("DELETE FROM files")
+
+    def see(self, sightings: Iterable[Sighting], file_id) -> None:
+        """Note what lies in the source now: a changed file starts afresh, one that has gone is forgotten."""
+        run = int(self.fact("run") or 0) + 1
+        self._database.execute("BEGIN")
+        for path, size, modified, reason in sightings:
+            same = self._database.execute(
+                "UPDATE files SET sighting = ? WHERE path = ? AND bytes = ? AND modified_ns = ? "
+                "AND (header_reason IS ? OR ? = '')",
+                (run, path, size, modified, reason, reason),
+            ).rowcount
+            if not same:
+                self._database.execute(
+                    "INSERT OR REPLACE INTO files (path, file_id, bytes, modified_ns, sighting, header_reason) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    (path, file_id(path), size, modified, run, reason or None),
+                )
+        self._database.execute("DELETE FROM files WHERE sighting != ?", (run,))
+        self._database.execute("COMMIT")
+        self.remember("run", str(run))
+
+    def without_header(self) -> Iterator[bytes]:
+        """Files whose header was not read yet."""
+        return self._paths("header_reason IS NULL")
+
+    def note_header(self, path: bytes, header: Header) -> None:
+        names = [*FACTS, *(f"key_{kind}" for kind in KEY_KINDS)]
+        values = [getattr(header, name) for name in FACTS] + [header.keys.get(kind, "") for kind in KEY_KINDS]
+        self._database.execute(
+            f"UPDATE files SET header_reason = ?, detail = ?, {', '.join(f'{name} = ?' for name in names)} "
+            "WHERE path = ?",
+            (header.reason, header.detail, *values, path),
+        )
+
+    def films(self) -> Iterator[tuple[bytes, dict[str, str]]]:
+        """Files whose header is fine, each with the pseudonyms by which its label may be found."""
+        for path in self._paths("header_reason = ''"):
+            row = self._database.execute("SELECT * FROM files WHERE path = ?", (path,)).fetchone()
+            yield path, {kind: row[f"key_{kind}"] for kind in KEY_KINDS if row[f"key_{kind}"]}
+
+    def note_labels(self, labels: Iterable[tuple[bytes, str]]) -> None:
+        self._database.execute("BEGIN")
+        for path, label in labels:
+            self._database.execute("UPDATE files SET label = ? WHERE path = ?", (label, path))
+        self._database.execute("COMMIT")
+
+    def undecoded(self) -> Iterator[tuple[bytes, str]]:
+        """(path, image_id) of the first untried file of each image that has none yet; ask again until there is none."""
+        last = ""
+        while True:
+            rows = self._database.execute(
+                "SELECT MIN(path), image_id FROM files WHERE header_reason = '' AND label != '' AND image_id > ? "
+                "AND pixel_reason IS NULL AND NOT EXISTS (SELECT 1 FROM files AS other WHERE other.image_id = "
+                "files.image_id AND other.pixel_reason = '' AND other.label != '') "
+                "GROUP BY image_id ORDER BY image_id LIMIT ?",
+                (last, ROWS_AT_A_TIME),
+            ).fetchall()
+            if not rows:
+                return
+            yield from ((bytes(row[0]), row[1]) for row in rows)
+            last = rows[-1][1]
+
+    def note_pixels(self, path: bytes, reason: str | None, detail: str = "") -> None:
+        """`reason` is empty for a film that was written; None means that it is to be tried again.
+
+        An image has one file: if it was made from another one before, that one is a copy now.
+        """
+        self._database.execute("BEGIN")
+        if reason == "":
+            self._database.execute(
+                "UPDATE files SET pixel_reason = NULL WHERE pixel_reason = '' AND image_id = "
+                "(SELECT image_id FROM files WHERE path = ?)",
+                (path,),
+            )
+        self._database.execute("UPDATE files SET pixel_reason = ?, detail = ? WHERE path = ?", (reason, detail, path))
+        self._database.execute("COMMIT")
+
+    def drawn(self) -> Iterator[tuple[bytes, str]]:
+        """(path, image_id) of files whose picture was written, labelled or not."""
+        for path in self._paths("pixel_reason = ''"):
+            yield path, self._database.execute("SELECT image_id FROM files WHERE path = ?", (path,)).fetchone()[0]
+
+    def used(self) -> Iterator[sqlite3.Row]:
+        """The films of the data set, by image id."""
+        return iter(self._database.execute(f"SELECT * FROM ({OUTCOMES}) WHERE reason = '' ORDER BY image_id"))
+
+    def outcomes(self) -> Iterator[sqlite3.Row]:
+        """Every file, by its pseudonym, so that their order tells nothing."""
+        return iter(self._database.execute(f"{OUTCOMES} ORDER BY file_id"))
+
+    def reasons(self) -> dict[str, int]:
+        """How many files were left out, for each reason, the commonest first."""
+        return dict(
+            tuple(row)
+            for row in self._database.execute(
+                f"SELECT reason, COUNT(*) FROM ({OUTCOMES}) WHERE reason != '' GROUP BY reason ORDER BY 2 DESC, 1"
+            )
+        )
+
+    def count(self, what: str = "*") -> int:
+        """Files; or distinct values of a column among the films used."""
+        if what == "*":
+            return self._database.execute("SELECT COUNT(*) FROM files").fetchone()[0]
+        query = f"SELECT COUNT(DISTINCT {what}) FROM ({OUTCOMES}) WHERE reason = ''"
+        return self._database.execute(query).fetchone()[0]
+
+    def _paths(self, condition: str) -> Iterator[bytes]:
+        """Paths in order, some at a time, so that rows may change while they are gone through."""
+        last = b""
+        while True:
+            rows = self._database.execute(
+                f"SELECT path FROM files WHERE {condition} AND path > ? ORDER BY path LIMIT ?", (last, ROWS_AT_A_TIME)
+            ).fetchall()
+            if not rows:
+                return
+            yield from (bytes(row[0]) for row in rows)
+            last = bytes(rows[-1][0])

@@ -1,0 +1,162 @@
+"""Assemble the executed chapters and the pages around them, build the book, and let the guard look at it."""
+
+import base64
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cxrlib.artifacts import CHAPTERS, fingerprint, read_json, sha256_of, write_json, write_text
+from cxrlib.errors import InputError
+from cxrlib.publishing.guard import check_publishable, check_results
+from cxrlib.publishing.guard_pages import code_cells, pictures_shown
+from cxrlib.publishing.provenance import provenance_sentences
+from cxrlib.study import REPOSITORY, Study
+
+logger = logging.getLogger(__name__)
+
+COVER = "fig-differences"
+LOG_LINES = 40
+
+
+def build_book(study: Study, *, force: bool = False) -> Path:
+    """Build `_build/<study>/html` from the executed chapters and return its `index.html`.
+
+    The new book is built aside, checked by `check_publishable`, and only then takes the old one's place. A book made
+    from the same pages is returned at once, unless `force`. Raises `InputError` if a chapter is missing, if the build
+    warns of anything, or if something must not be published.
+    """
+    source, html = study.build_folder / "source", study.build_folder / "html"
+    record, log = study.build_folder / "book.json", study.build_folder / "build.log"
+    started = time.monotonic()
+    assemble(study, source)
+    wanted = _fingerprint(source, study.private_roles)
+    if not force and (html / "index.html").exists() and record.exists() and read_json(record)["made_from"] == wanted:
+        os.utime(html / "index.html")
+        return html / "index.html"
+    check_results(study)
+    aside = study.build_folder / "aside"
+    shutil.rmtree(aside, ignore_errors=True)
+    _run_jupyter_book(source, aside, log)
+    check_publishable(aside / "_build" / "html", study)
+    record.unlink(missing_ok=True)
+    _swap(aside / "_build" / "html", html)
+    shutil.rmtree(aside)
+    write_json(record, {"made_from": wanted, "seconds": round(time.monotonic() - started, 3)})
+    return html / "index.html"
+
+
+def assemble(study: Study, folder: Path) -> None:
+    """Write everything that the book is built from: pages, executed chapters, cover picture, `_config.yml`."""
+    missing = [name for name in CHAPTERS if not study.results.chapter(name).exists()]
+    if missing:
+        raise InputError(
+            f"{study.results.chapter(missing[0]).parent}: chapters not executed yet: {', '.join(missing)}; "
+            f"run `make report STUDY={study.name}`"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    pages = _own_or_repository(study, "book")
+    shutil.copytree(pages, folder, ignore=shutil.ignore_patterns("__pycache__", "_build", ".*"))
+    (folder / "chapters").mkdir()
+    for name in CHAPTERS:
+        shutil.copy(study.results.chapter(name), folder / "chapters")
+    config = yaml.safe_load(_own_or_repository(study, "_config.yml").read_text(encoding="utf-8"))
+    config["title"] = study.title
+    config["parse"]["myst_substitutions"] = _sentences(study, folder)
+    write_text(folder / "_config.yml", yaml.safe_dump(config, allow_unicode=True, sort_keys=False))
+
+
+def _own_or_repository(study: Study, name: str) -> Path:
+    own = study.root / name
+    return own if own.exists() else REPOSITORY / name
+
+
+def _sentences(study: Study, folder: Path) -> dict[str, str]:
+    """What pages name in double braces: all of it comes from the study's settings and results."""
+    statements = study.results.table("statements").with_suffix(".json")
+    answer = read_json(statements).get("answer")
+    if not answer:
+        raise InputError(f"{statements}: no sentence `answer`; make the tables again with --force")
+    return {
+        "title": study.title,
+        "study_file": f"`studies/{study.name}.yaml`",
+        "films_note": _films_note(study),
+        "answer": answer,
+        "cover": _cover(study, folder),
+        **provenance_sentences(study),
+    }
+
+
+def _films_note(study: Study) -> str:
+    if study.simulated:
+        kind, heading = "warning", "The films in this book are simulated"
+    else:
+        kind, heading = "note", "The films in this book"
+    summary = study.summary or f"What was studied is described in `studies/{study.name}.yaml`."
+    return f":::{{admonition}} {heading}\n:class: {kind} films-note\n{summary}\n:::"
+
+
+def _cover(study: Study, folder: Path) -> str:
+    """The picture of the first page: how the arms differ, else the last chapter's first picture."""
+    notebooks = [code_cells(folder / "chapters" / f"{name}.ipynb") for name in reversed(CHAPTERS)]
+    cells = [cell for notebook in notebooks for cell in notebook if any(pictures_shown(cell))]
+    if not cells:
+        raise InputError(
+            f"{study.results.chapter(CHAPTERS[-1]).parent}: no chapter has a picture; was it run with the plotting "
+            "backend of a notebook? Run the chapters again with --force"
+        )
+    cell = next((cell for cell in cells if _figure(cell, "figure").get("name") == COVER), cells[0])
+    kind, data = next(pictures_shown(cell))
+    name = "cover" + {"image/png": ".png", "image/jpeg": ".jpg", "image/svg+xml": ".svg"}[kind]
+    raw = "".join(data)
+    (folder / name).write_bytes(raw.encode() if kind == "image/svg+xml" else base64.b64decode(raw))
+    caption = " ".join(_figure(cell, "figure").get("caption", "").split())
+    alt = " ".join(_figure(cell, "image").get("alt", "A figure of the results").split())
+    return f"::::{{div}} cover\n```{{image}} {name}\n:alt: {alt}\n```\n\n{caption}\n::::"
+
+
+def _figure(cell: dict[str, Any], part: str) -> dict[str, str]:
+    return cell["metadata"].get("mystnb", {}).get(part, {})
+
+
+def _fingerprint(source: Path, private_roles: tuple[str, ...]) -> str:
+    """Changes with the pages, and with what the guard has to look for in them."""
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    settings = {"python": sys.version, "private": private_roles}
+    return fingerprint(settings, {str(path.relative_to(source)): sha256_of(path) for path in files})
+
+
+def _run_jupyter_book(source: Path, output: Path, log: Path) -> None:
+    command = [
+        sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(source),
+        "--path-output", str(output), "--config", str(source / "_config.yml"), "--toc", str(source / "_toc.yml"),
+        "-W", "-n", "--keep-going", "--all",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONUTF8": "1", "NO_COLOR": "1"}
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", env=environment,
+        check=False,
+    )  # fmt: skip
+    text = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+    write_text(log, text)
+    warnings = [line for line in text.splitlines() if re.search(r"\b(WARNING|ERROR|CRITICAL):", line)]
+    if done.returncode or warnings:
+        tail = "\n  ".join(warnings or text.splitlines()[-LOG_LINES:])
+        raise InputError(f"{log}: the book was not built:\n  {tail}")
+
+
+def _swap(new: Path, current: Path) -> None:
+    """Put `new` in the place of `current`; a reader finds the old book or the new one, never half of one."""
+    old = current.with_name("old")
+    shutil.rmtree(old, ignore_errors=True)
+    if current.exists():
+        current.replace(old)
+    new.replace(current)
+    shutil.rmtree(old, ignore_errors=True)

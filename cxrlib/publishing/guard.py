@@ -1,0 +1,193 @@
+"""The guard: nothing is published that a study file forbids.
+
+A role with `publishable: false` may give the book counts and statistics, but no pixel, id, file name or row of a
+patient. The rooms that make figures and tables keep to this; the guard does not trust them. It looks at every byte that
+would be published: at texts however they are wrapped (`contents`), for the ids and file names of private roles
+(`names`), and at every picture for private films (`pixels`). Synthetic films may be shown, since figures fall back to
+them; one that is as near to a private film as a copy would be is taken for the copy, and refused.
+
+Where no role is private, neither names nor films are looked for.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cxrlib.artifacts import read_json
+from cxrlib.errors import InputError
+from cxrlib.films.manifest import read_manifest_csv
+from cxrlib.films.settings import ROLES, PhantomSource
+from cxrlib.publishing.guard_contents import pieces_of
+from cxrlib.publishing.guard_names import Names, names_of
+from cxrlib.publishing.guard_pages import folder_names, foreign_loads, notebook_problems
+from cxrlib.publishing.guard_pixels import FilmIndex
+from cxrlib.study import REPOSITORY, Study
+
+__all__ = ["check_publishable", "check_results", "near_copies", "private_findings"]
+
+MOST_LISTED = 40
+CHECK_PIXELS = 128
+SHEET_COLUMNS, SHEET_STEP, SHEET_GAP = 8, 160, 6
+PAGES = ("book/*.md", "book/*.bib", "book/_static/*.css", "notebooks/*.ipynb", "_config.yml")
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What of one role must not be seen: its names, and its films (None where there is no array of them)."""
+
+    role: str
+    names: Names
+    films: FilmIndex | None
+
+
+def check_publishable(html: Path, study: Study | None = None, *, private: tuple[Path, ...] = ()) -> None:
+    """Refuse a built book that gives away or lacks something; raises `InputError` that lists every problem.
+
+    Problems are: notebooks with widget state, a path in the home folder, in the study's or its data's folders or in one
+    of `private`, anything that a page loads from another host, chapters that show fewer pictures than their cells made,
+    and, with a study, ids, file names and films of its private roles (named by page, role and number, never by
+    themselves).
+    """
+    folders = (Path.home(), *private, *(_folders_of(study) if study else ()))
+    problems = [*folder_names(html, folders), *foreign_loads(html), *notebook_problems(html)]
+    if study is not None:
+        problems += private_findings(study, html)
+    _refuse(html, problems)
+
+
+def check_results(study: Study) -> None:
+    """Raise `InputError` if the study's chapters, figures or tables hold names or films of a private role."""
+    problems = [problem for folder in study.results.published for problem in private_findings(study, folder)]
+    _refuse(study.results.root, problems)
+
+
+def private_findings(study: Study, folder: Path) -> list[str]:
+    """One line per file and role with ids, file names or films of a private role; links out of `folder` as well."""
+    secrets = _secrets(study)
+    if not secrets or not folder.exists():
+        return []
+    problems: list[str] = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink()):
+        where = str(path.relative_to(folder))
+        if path.is_symlink():
+            problems.append(f"{where}: a link; only files of its own are published")
+            continue
+        problems += _findings(path, where, secrets)
+    return problems
+
+
+def near_copies(study: Study, films: np.ndarray) -> np.ndarray:
+    """bool (n,): which of the synthetic films, uint8 (n, S, S), the guard would take for a private film."""
+    found = np.zeros(len(films), dtype=bool)
+    for secret in _secrets(study) if len(films) else []:
+        sheet = _sheet(films)
+        while secret.films is not None and (matches := secret.films.search(sheet)):
+            for match in matches:
+                column, row = (
+                    int((match.left + match.side / 2) // SHEET_STEP),
+                    int((match.top + match.side / 2) // SHEET_STEP),
+                )
+                found[min(row * SHEET_COLUMNS + column, len(films) - 1)] = True
+                sheet[row * SHEET_STEP : (row + 1) * SHEET_STEP, column * SHEET_STEP : (column + 1) * SHEET_STEP] = 255
+    return found
+
+
+def _sheet(films: np.ndarray) -> np.ndarray:
+    """Films in lines on white, as figures show them."""
+    lines = -(-len(films) // SHEET_COLUMNS)
+    sheet = np.full((lines * SHEET_STEP, SHEET_COLUMNS * SHEET_STEP), 255, dtype=np.uint8)
+    for index, film in enumerate(films):
+        row, column = divmod(index, SHEET_COLUMNS)
+        top, left = row * SHEET_STEP + SHEET_GAP, column * SHEET_STEP + SHEET_GAP
+        side = SHEET_STEP - 2 * SHEET_GAP
+        shown = Image.fromarray(film).resize((side, side), Image.Resampling.BICUBIC)
+        sheet[top : top + side, left : left + side] = np.asarray(shown)
+    return sheet
+
+
+def _findings(path: Path, where: str, secrets: Sequence[Secrets]) -> Iterator[str]:
+    named: dict[str, set[str]] = {}
+    shown: dict[str, set[int]] = {}
+    for piece in pieces_of(path, where):
+        for secret in secrets:
+            if piece.text:
+                named.setdefault(secret.role, set()).update(secret.names.found_in(piece.text, binary=piece.binary))
+            if piece.picture is not None and secret.films is not None:
+                shown.setdefault(secret.role, set()).update(match.film for match in secret.films.search(piece.picture))
+    for role, names in named.items():
+        if names:
+            yield f"{where}: {_number(len(names), 'id or file name', 'ids or file names')} of the {role} role"
+    for role, films in shown.items():
+        if films:
+            yield f"{where}: shows {_number(len(films), 'film', 'films')} of the {role} role, or as good as"
+
+
+def _secrets(study: Study) -> list[Secrets]:
+    return [_role_secrets(study, role) for role in study.private_roles]
+
+
+def _role_secrets(study: Study, role: str) -> Secrets:
+    """Raises `InputError` where the role's films are not prepared, since nothing can be compared with them then."""
+    record = study.results.data_record(role)
+    if not record.exists():
+        raise InputError(
+            f"{study.results.data(role)}: the {role} films are private but not prepared, so that nothing can be "
+            f"checked against them; run `cxr check {study.name}`"
+        )
+    public = [name for name in ROLES if study.publishable(name) and study.results.data_record(name).exists()]
+    shared = {found for name in public for found in _role_names(study, name)}
+    names = Names(_role_names(study, role), shared=shared, vocabulary=_own_pages(study))
+    sizes = [size for size in study.image_sizes if study.results.images(role, size).exists()]
+    chosen = min(sizes, key=lambda size: abs(size - CHECK_PIXELS), default=None)
+    return Secrets(role, names, None if chosen is None else _film_index(study.results.images(role, chosen)))
+
+
+@lru_cache(maxsize=4)
+def _film_index_of(path: Path, changed: int) -> FilmIndex:
+    return FilmIndex(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _film_index(path: Path) -> FilmIndex:
+    """The films of an array, all that were prepared: also those that the audit left out."""
+    return _film_index_of(path, path.stat().st_mtime_ns)
+
+
+def _role_names(study: Study, role: str) -> set[str]:
+    """Ids and file names of a role: of its films, of what could not be read, and of its masks."""
+    manifest = read_manifest_csv(study.results.manifest(role))
+    files = [*manifest["file"], *manifest["lung_mask"], *manifest["image_id"]]
+    record = read_json(study.results.data_record(role))
+    files += [entry["file"] for entry in record.get("unreadable", []) if isinstance(entry, dict)]
+    found = set(map(str, manifest["patient_id"]))
+    for file in filter(None, map(str, files)):
+        found |= names_of(file)
+    return found
+
+
+def _own_pages(study: Study) -> str:
+    """The text of the pages and notebooks as they are committed: a name that stands there gives nobody away."""
+    homes = dict.fromkeys((REPOSITORY, study.root))
+    files: Iterable[Path] = (path for home in homes for pattern in PAGES for path in home.glob(pattern))
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in files]
+    return "\n".join([study.name, study.title, study.summary, *texts])
+
+
+def _folders_of(study: Study) -> tuple[Path, ...]:
+    """Folders of this machine that no page may name: the study's, the library's, and those of its data."""
+    sources = [study.data.source(role) for role in ROLES]
+    data = [source.folder.absolute() for source in sources if not isinstance(source, PhantomSource)]
+    return (study.root, REPOSITORY, *data)
+
+
+def _number(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
+def _refuse(folder: Path, problems: Sequence[str]) -> None:
+    if problems:
+        more = [f"and {len(problems) - MOST_LISTED} more"] if len(problems) > MOST_LISTED else []
+        raise InputError(f"{folder}: not published:\n  " + "\n  ".join([*problems[:MOST_LISTED], *more]))

@@ -1,0 +1,111 @@
+"""What was answered: one tidy row per reader and task, the truth beside it, from the events of a reading.
+
+Practice is left out, an answer taken back counts as not given, and of several answers of one reader to one task the
+first counts. What is not of this protocol (another hash, an unknown task, an answer that is no choice) is left out and
+said in the log. People and programs are never put into one table.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from cxrlib.reading.events import SIMULATED, current_answers, is_simulated
+from cxrlib.reading.protocol import Protocol
+from cxrlib.reading.questions import ORIGIN_STEPS
+from cxrlib.study import Study
+
+logger = logging.getLogger(__name__)
+
+PEOPLE, PROGRAMS = "readers", "simulated readers"
+# In tables of results: all readers of a group together, and what was asked.
+ALL = "all"
+ORIGIN, SIDES, LABEL = "real or synthetic", "which of two is synthetic", "label"
+# Who answered what, and when.
+COMMON = (
+    "reader", "simulated", "block", "task_id", "case_id", "repeat", "kind", "label", "seconds", "time", "session",
+)  # fmt: skip
+ANSWERS = (
+    "film_id", "origin", "diagnosis", "confidence", "step", "read_origin", "realism", "usable", "artefacts", "comment",
+    "right_answer", "answer",
+)  # fmt: skip
+
+
+def simulated_names(study: Study) -> tuple[str, ...]:
+    """The names of the study's simulated readers."""
+    return tuple(f"{SIMULATED}{number}" for number in range(1, study.review.simulated_readers + 1))
+
+
+def readings(events: Sequence[dict[str, Any]], protocol: Protocol) -> pd.DataFrame:
+    """One row per reader and task, in the order in which they were given; `events` as from `read_events`.
+
+    Columns of every block: reader, simulated, block, task_id, case_id (the task in which the film was first shown),
+    repeat, kind (block C: what the pair is), label, seconds, time, session. Block A: film_id, origin, diagnosis,
+    confidence (1–5), step (1 surely synthetic … 6 surely real), read_origin ("real" or "synthetic"), realism (1–5),
+    usable ("yes" or "no"), artefacts (list of tag, x, y), comment. Blocks B and C: right_answer (empty where there is
+    none), answer. What does not concern a block is missing there.
+    """
+    tasks = {row["task_id"]: row for row in protocol.task_list.to_dict("records")}
+    rows = [_row(event, tasks, protocol) for event in current_answers(events)]
+    foreign = sum(row is None for row in rows)
+    if foreign:
+        logger.warning("%s: %d answers are not of this protocol and were left out", protocol.folder, foreign)
+    return pd.DataFrame([row for row in rows if row], columns=[*COMMON, *ANSWERS])
+
+
+def _row(event: Mapping[str, Any], tasks: Mapping[str, Mapping[str, str]], protocol: Protocol) -> dict[str, Any] | None:
+    """The row of an answer; empty for practice, None for what is not of this protocol."""
+    task = tasks.get(str(event.get("task_id")))
+    if task is None or event.get("protocol_sha256") != protocol.sha256:
+        return None
+    if task["practice"] == "yes":
+        return {}
+    row = {
+        "reader": event["reader"],
+        "simulated": is_simulated(event["reader"]),
+        "block": task["block"],
+        "task_id": task["task_id"],
+        "case_id": task["repeat_of"] or task["task_id"],
+        "repeat": bool(task["repeat_of"]),
+        "kind": task["kind"],
+        "label": task["label"],
+        "time": event.get("time"),
+        "session": event.get("session"),
+    }
+    try:
+        seconds = float(event.get("seconds") or "nan")
+        given = event["answers"]
+        answered = _single(given, task, protocol) if task["block"] == "A" else _pair(given, task)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return row | {"seconds": seconds} | answered
+
+
+def _single(given: Mapping[str, Any], task: Mapping[str, str], protocol: Protocol) -> dict[str, Any]:
+    step = ORIGIN_STEPS.index(given["origin"]) + 1
+    return {
+        "film_id": task["left_film"],
+        "origin": protocol.truth[task["left_film"]]["origin"],
+        "diagnosis": given["diagnosis"],
+        "confidence": int(given["confidence"]),
+        "step": step,
+        "read_origin": "synthetic" if step <= len(ORIGIN_STEPS) // 2 else "real",
+        "realism": int(given["realism"]),
+        "usable": given["usable"],
+        "artefacts": [dict(tag) for tag in given.get("artefacts") or []],
+        "comment": given.get("comment") or "",
+    }
+
+
+def _pair(given: Mapping[str, Any], task: Mapping[str, str]) -> dict[str, Any]:
+    name = "synthetic_side" if task["block"] == "B" else "same_patient"
+    confidence = int(given["confidence"]) if task["block"] == "B" else None
+    return {"right_answer": task["right_answer"], "answer": given[name], "confidence": confidence}
+
+
+def groups_of(answers: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of people and those of programs, each where there are any; never both in one table."""
+    simulated = answers["simulated"].astype(bool)
+    parts = {PEOPLE: answers[~simulated], PROGRAMS: answers[simulated]}
+    return {name: part.reset_index(drop=True) for name, part in parts.items() if len(part)}

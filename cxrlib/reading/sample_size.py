@@ -1,0 +1,112 @@
+"""What a reading of a certain size can show, worked out before the first answer.
+
+Two questions: would a reader who can tell synthetic films from real ones be told from one who guesses? And would
+readers who can't be shown to be as good as guessing, which takes more than "no difference was found"? Both tests are
+exact, on binomial counts.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.stats import binom
+
+if TYPE_CHECKING:
+    from cxrlib.reading.protocol import Protocol
+
+LEVEL = 0.05
+MARGIN = 0.10
+WANTED_POWER = 0.80
+ACCURACIES = (0.6, 0.7, 0.8)
+# An assumption: how alike readers judge the same film. 0 is not at all, 1 would make several readers one.
+LIKENESS = 0.2
+BLOCKS = {"A": "single films", "B": "pairs"}
+
+
+def chance_power(answers: int, accuracy: float) -> float:
+    """Probability that readers with this true accuracy are told from guessing, by the two-sided exact binomial test of
+    one half at 5 %, with so many independent answers."""
+    most_wrong = _largest_below(binom.cdf(np.arange(answers + 1), answers, 0.5), LEVEL / 2)
+    low = binom.cdf(most_wrong, answers, accuracy)
+    return float(low + binom.sf(answers - most_wrong - 1, answers, accuracy)) if most_wrong >= 0 else 0.0
+
+
+def equivalence_power(answers: int, accuracy: float = 0.5, margin: float = MARGIN) -> float:
+    """Probability that readers with this true accuracy are shown to be within ±`margin` of guessing, by two one-sided
+    exact binomial tests at 5 % each, with so many independent answers (Schuirmann 1987)."""
+    counts = np.arange(answers + 1)
+    above = binom.sf(counts - 1, answers, 0.5 - margin) <= LEVEL
+    below = binom.cdf(counts, answers, 0.5 + margin) <= LEVEL
+    return float(binom.pmf(counts[above & below], answers, accuracy).sum())
+
+
+def told_from_chance(answers: int, power: float = WANTED_POWER) -> float:
+    """The smallest true accuracy above one half that is told from guessing with this power; nan if none is."""
+    if chance_power(answers, 1.0) < power:
+        return float("nan")
+    return float(brentq(lambda accuracy: chance_power(answers, accuracy) - power, 0.5, 1.0, xtol=1e-6))
+
+
+def counted_answers(films: int, readers: int, likeness: float = LIKENESS) -> int:
+    """How many independent answers those of several readers to the same films are worth (design effect of Kish 1965,
+    with `likeness` the intraclass correlation), rounded down."""
+    # A hair more than the quotient, which floating point may put just below a whole number.
+    return int(films * readers / (1 + (readers - 1) * likeness) + 1e-9)
+
+
+def sample_size_table(protocol: "Protocol", planned_readers: int) -> pd.DataFrame:
+    """What the blocks A and B can show, for one reader and for all, at best (readers err independently of each other)
+    and more likely (they err on the same films, `LIKENESS`). Practice and repeats are not counted.
+
+    Columns: block, readers, readers err, films, answers, counted as, three powers to tell an accuracy from chance, the
+    accuracy told from chance with power 80 %, and the power to show equivalence with guessing (all fractions).
+    """
+    tasks = protocol.task_list
+    rows = []
+    for block, name in BLOCKS.items():
+        scored = (tasks["block"] == block) & (tasks["practice"] == "no") & (tasks["repeat_of"] == "")
+        films = int(scored.sum())
+        if films == 0:
+            continue
+        rows.append(_row(name, 1, "", films, films))
+        if planned_readers > 1:
+            rows.append(_row(name, planned_readers, "independently", films, films * planned_readers))
+            counted = counted_answers(films, planned_readers)
+            rows.append(_row(name, planned_readers, "on the same films", films, counted))
+    return pd.DataFrame(rows)
+
+
+def in_words(table: pd.DataFrame) -> list[str]:
+    """A sentence for each block of a table as from `sample_size_table`, on its most cautious row."""
+    sentences = []
+    for name, rows in table.groupby("block", sort=False):
+        row = rows.iloc[-1]
+        told, shown = row.iloc[-2], row.iloc[-1]
+        readers = "1 reader" if row["readers"] == 1 else f"{row['readers']} readers"
+        least = "no accuracy" if pd.isna(told) else f"an accuracy of {100 * told:.0f} % or more"
+        sentences.append(
+            f"{row['films or pairs']} {name}, {readers}: {least} will be told from guessing with a power of "
+            f"{100 * WANTED_POWER:.0f} %; readers who guess will be shown to be within ±{100 * MARGIN:.0f} points "
+            f"of it with a power of {100 * shown:.0f} %."
+        )
+    return sentences
+
+
+def _row(block: str, readers: int, err: str, films: int, counted: int) -> dict[str, object]:
+    return {
+        "block": block,
+        "readers": readers,
+        "readers err": err or "–",
+        "films or pairs": films,
+        "answers": films * readers,
+        "counted as": counted,
+        **{f"power if {accuracy:.0%} are right": chance_power(counted, accuracy) for accuracy in ACCURACIES},
+        f"told from chance with power {WANTED_POWER:.0%}": told_from_chance(counted),
+        f"power to show equivalence (±{100 * MARGIN:.0f} points)": equivalence_power(counted),
+    }
+
+
+def _largest_below(rising: np.ndarray, limit: float) -> int:
+    """Index of the last value that is at most `limit`; -1 if none is."""
+    return int(np.searchsorted(rising, limit, side="right")) - 1

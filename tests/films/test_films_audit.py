@@ -1,0 +1,209 @@
+"""The audit: no patient in two roles, copies left out everywhere, other exclusions mean other results."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageOps
+
+from cxrlib.errors import InputError
+from cxrlib.films.audit import DUPLICATE_COLUMNS, audit_study, prepare_study
+from cxrlib.films.duplicates import COPY_CORRELATION
+from cxrlib.films.images import films_identity, load_image_set, load_manifest, load_masks
+from cxrlib.films.manifest import read_manifest_csv
+from cxrlib.films.phantom import phantom_film, phantom_manifest
+from cxrlib.films.preparation import prepare_role
+from cxrlib.films.settings import PhantomSource
+from cxrlib.study import load_study
+
+
+def make_folder(folder, films, seed):
+    """A folder of films {file: (patient, label)} of random pixels, each with a lung mask; its source in a study."""
+    random = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    lines = ["file,patient_id,label,lung_mask"]
+    for file, (patient, label) in films.items():
+        Image.fromarray(random.integers(0, 255, (48, 40), dtype=np.uint8)).save(folder / file)
+        Image.fromarray(random.random((48, 40)) < 0.5).save(folder / f"mask-{file}")
+        lines.append(f"{file},{patient},{label},mask-{file}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return {"reader": "folder", "folder": str(folder)}
+
+
+def films_of(prefix, count):
+    return {f"{prefix}{n}.png": (f"{prefix}-p{n}", "positive" if n % 2 else "negative") for n in range(count)}
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Three folders of distinct films and patients."""
+    return {
+        "training": make_folder(tmp_path / "public", films_of("t", 10), 1),
+        "validation": make_folder(tmp_path / "val", films_of("v", 6), 2),
+        "hospital": make_folder(tmp_path / "clinic", films_of("h", 24), 3),
+    }
+
+
+@pytest.fixture
+def study(data, write_tiny_study):
+    return load_study(write_tiny_study(data=data))
+
+
+def copy(study, file, role, other_file, other_role):
+    """Put one role's file in the place of another role's."""
+    source = study.data.source(role).folder / file
+    shutil.copyfile(source, study.data.source(other_role).folder / other_file)
+
+
+def test_without_copies_nothing_is_left_out(study):
+    audit = prepare_study(study)
+    assert audit["excluded"] == {"training": [], "validation": [], "hospital": []}
+    assert audit["pairs"] == []
+    assert audit["used"]["hospital"] == {
+        "images_used": 24, "by_label": {"negative": 12, "positive": 12}, "patients": 24,
+    }  # fmt: skip
+    assert pd.read_csv(study.results.duplicates).columns.tolist() == list(DUPLICATE_COLUMNS)
+    assert load_image_set(study, "hospital", 32).manifest.equals(read_manifest_csv(study.results.manifest("hospital")))
+
+
+def test_the_public_copy_is_dropped_everywhere_and_the_hospital_stays_whole(study):
+    copy(study, "h3.png", "hospital", "t1.png", "training")
+    copy(study, "h4.png", "hospital", "v2.png", "validation")
+    copy(study, "v5.png", "validation", "t7.png", "training")
+    audit = prepare_study(study)
+    assert audit["excluded"] == {"training": ["t1.png", "t7.png"], "validation": ["v2.png"], "hospital": []}
+    pairs = pd.read_csv(study.results.duplicates).set_index("image_id_a")
+    assert (pairs["kind"] == "same-file").all()
+    assert pairs.loc["t1.png", ["role_b", "image_id_b", "dropped"]].tolist() == ["hospital", "h3.png", "training"]
+    assert pairs.loc["v2.png", ["role_b", "image_id_b", "dropped"]].tolist() == ["hospital", "h4.png", "validation"]
+    every = load_image_set(study, "training", 32, audited=False)
+    masks = load_masks(study, "training", 32, "lungs", audited=False)
+    kept = load_image_set(study, "training", 32)
+    rows = np.flatnonzero(~every.manifest["image_id"].isin(["t1.png", "t7.png"]))
+    assert len(every) == 10
+    np.testing.assert_array_equal(kept.images, every.images[rows])
+    np.testing.assert_array_equal(load_masks(study, "training", 32, "lungs"), masks[rows])
+    assert kept.manifest["image_id"].tolist() == every.manifest["image_id"].iloc[rows].tolist()
+    assert load_manifest(study, "training").equals(kept.manifest)
+    assert audit["used"]["training"]["images_used"] == len(kept) == 8
+    assert audit["used"]["training"]["patients"] == 8
+    assert len(load_image_set(study, "hospital", 32)) == 24
+
+
+def test_another_exclusion_is_another_identity(study):
+    prepare_study(study)
+    before = films_identity(study, "training", 32)
+    record = json.loads(study.results.audit_record.read_text())
+    with (study.data.training.folder / "t1.png").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(InputError, match="--force"):
+        prepare_study(study)
+    copy(study, "h3.png", "hospital", "t1.png", "training")
+    audit = prepare_study(study, force=True)
+    after = films_identity(study, "training", 32)
+    assert before["excluded_sha256"] != after["excluded_sha256"]
+    assert audit["excluded_sha256"]["hospital"] == record["excluded_sha256"]["hospital"]
+
+
+def test_a_second_audit_changes_nothing_and_an_interrupted_one_is_not_finished(study, monkeypatch):
+    first = prepare_study(study)
+    written = study.results.audit_record.stat().st_mtime_ns
+    assert audit_study(study) == first
+    assert study.results.audit_record.stat().st_mtime_ns == written
+    with monkeypatch.context() as broken:
+        broken.setattr("cxrlib.films.audit.find_copies", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            audit_study(study, force=True)
+    with pytest.raises(InputError, match="run `cxr check tiny` first"):
+        load_image_set(study, "training", 32)
+    again = audit_study(study)
+    assert again["excluded_sha256"] == first["excluded_sha256"]
+
+
+def test_films_prepared_anew_have_to_be_audited_anew(study):
+    prepare_study(study)
+    labels = study.data.training.folder / "labels.csv"
+    labels.write_text("\n".join(labels.read_text().splitlines()[:-1]) + "\n")
+    prepare_role(study, "training", force=True)
+    with pytest.raises(InputError, match="prepared anew since the audit; run `cxr check tiny --force`"):
+        load_manifest(study, "training")
+    assert len(load_manifest(study, "hospital")) == 24
+
+
+@pytest.mark.parametrize("publishable", [False, True])
+def test_a_patient_in_two_roles_is_refused_and_all_are_listed(tmp_path, write_tiny_study, data, publishable):
+    shared = {f"x{n}.png": (f"h-p{n}", "positive") for n in range(1, 6, 2)}
+    data["validation"] = make_folder(tmp_path / "other", films_of("v", 6) | shared, 5)
+    for source in data.values():
+        source["publishable"] = publishable
+    study = load_study(write_tiny_study(data=data))
+    with pytest.raises(
+        InputError, match=r"data\.hospital: 3 of its patients also have films in data\.validation"
+    ) as said:
+        prepare_study(study)
+    assert ("h-p1, h-p3, h-p5" in str(said.value)) == publishable
+    assert str(study.results.shared_patients) in str(said.value)
+    listed = pd.read_csv(study.results.shared_patients)
+    assert listed["patient_id"].tolist() == ["h-p1", "h-p3", "h-p5"]
+    assert not study.results.audit_record.exists()
+
+
+def test_copies_that_leave_a_label_empty_are_refused(study):
+    for number in (1, 3, 5):
+        copy(study, f"h{number}.png", "hospital", f"v{number}.png", "validation")
+    with pytest.raises(InputError, match=r"data\.validation: without the 3 copies .* no positive film is left"):
+        prepare_study(study)
+    assert not study.results.audit_record.exists()
+    assert len(pd.read_csv(study.results.duplicates)) == 3
+
+
+def test_simulated_films_are_compared_by_their_pixels(tiny_study_file):
+    study = load_study(tiny_study_file)
+    audit = prepare_study(study)
+    assert audit["excluded"] == {"training": [], "validation": [], "hospital": []}
+    steps = []
+    audit_study(study, force=True, progress=lambda done, total: steps.append((done, total)))
+    assert steps[-1][0] == steps[-1][1]
+    films = np.load(study.results.images("training", 32))
+    films[4] = np.load(study.results.images("hospital", 32))[2]
+    np.save(study.results.images("training", 32), films)
+    audit = audit_study(study, force=True)
+    assert audit["excluded"]["training"] == [read_manifest_csv(study.results.manifest("training"))["image_id"][4]]
+
+
+def test_near_duplicates_between_roles_are_dropped_and_those_between_folds_are_reported(tmp_path, write_tiny_study):
+    """Films of a phantom, saved as files: the training copy is cropped and recompressed, the hospital's is mirrored."""
+    source = PhantomSource(reader="phantom", scanner="hospital", negative_patients=16, positive_patients=16)
+    rows = phantom_manifest(source, "hospital", 4).drop_duplicates("patient_id").to_dict("records")
+    films = [Image.fromarray(phantom_film(source, 4, row, 128).image) for row in rows[:28]]
+    parts = {"training": films[:4], "validation": films[4:8], "hospital": films[8:]}
+    parts["training"] = [*parts["training"], parts["hospital"][2].crop((6, 6, 122, 124))]
+    parts["hospital"] = [*parts["hospital"], ImageOps.mirror(parts["hospital"][0])]
+    data = {"folds": 2}
+    for role, pictures in parts.items():
+        folder = tmp_path / role
+        folder.mkdir()
+        lines = ["file,patient_id,label"]
+        for number, picture in enumerate(pictures):
+            picture.save(folder / f"{number}.jpg", quality=60)
+            lines.append(f"{number}.jpg,{role}{number},{'positive' if number % 2 else 'negative'}")
+        (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+        data[role] = {"reader": "folder", "folder": str(folder)}
+    study = load_study(write_tiny_study(data=data, classifier={"image_size": 128}))
+    seen = []
+    audit = prepare_study(study, progress=lambda what: lambda done, total: seen.append((what, done, total)))
+    steps = [(done, total) for what, done, total in seen if what == "audit"]
+    assert steps == sorted(steps)
+    assert steps[-1][0] == steps[-1][1] == (5 + 4 + 21) + (4 + 21), "each film's file, then each queried film"
+    assert audit["excluded"] == {"training": ["4.jpg"], "validation": [], "hospital": []}
+    pairs = pd.read_csv(study.results.duplicates, keep_default_na=False)
+    assert (pairs["kind"] == "near-duplicate").all()
+    across = pairs[pairs["role_a"] == "training"]
+    assert across[["image_id_a", "image_id_b", "dropped"]].to_numpy().tolist() == [["4.jpg", "2.jpg", "training"]]
+    assert COPY_CORRELATION <= across["correlation"].iloc[0] < 1
+    folds = load_manifest(study, "hospital").set_index("image_id")["fold"]
+    within = pairs[pairs["role_a"] == "hospital"][["image_id_a", "image_id_b", "dropped"]].to_numpy().tolist()
+    leaking = folds["0.jpg"] != folds["20.jpg"]
+    assert within == ([["20.jpg", "0.jpg", ""]] if leaking else []), "within a fold nothing leaks"

@@ -1,0 +1,357 @@
+"""Importing a DICOM export: which files are films, whose label they get, and that nothing is lost or done twice."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import openpyxl
+import pytest
+from dicom_films import convert_or_crash, film, ramp, save
+from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
+from typer.testing import CliRunner
+
+from cxrlib.cli import app
+from cxrlib.errors import InputError
+from cxrlib.films.folder import read_folder
+from cxrlib.films.settings import FolderSource
+from cxrlib.intake import dicom
+from cxrlib.intake.dicom import import_dicom
+
+
+class Hospital:
+    """A source, a table of labels, a key and a place for the output, under one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.source, self.out, self.labels = folder / "export", folder / "films", folder / "labels.csv"
+        self.key = folder / "private" / "secret.key"
+        self.source.mkdir(parents=True)
+        self.write_labels("patient_id,label", "P1,positive")
+
+    def write_labels(self, *lines: str) -> None:
+        self.labels.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def add(self, name: str, dataset: Dataset | None = None, **attributes) -> Path:
+        return save(dataset or film(ramp(), bits=12, **attributes), self.source / name)
+
+    def run(self, **options) -> dicom.Imported:
+        return import_dicom(self.source, self.labels, self.out, key_file=self.key, **options)
+
+    def table(self, name: str) -> list[dict[str, str]]:
+        with open(self.out / name, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def private_table(self) -> dict[str, dict[str, str]]:
+        """What became of each file, by its name in the source."""
+        (place,) = self.key.parent.glob("secret.key.imports/*/files.csv")
+        with open(place, newline="", encoding="utf-8", errors="surrogateescape") as file:
+            return {row["file"]: row for row in csv.DictReader(file)}
+
+    def content(self) -> dict[str, bytes]:
+        return {str(path.relative_to(self.out)): path.read_bytes() for path in self.out.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def hospital(tmp_path):
+    return Hospital(tmp_path)
+
+
+def coloured() -> Dataset:
+    dataset = film(ramp(highest=200, dtype=np.uint8))
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "RGB", 0
+    dataset.PixelData = dataset.PixelData * 3
+    return dataset
+
+
+def without_pixels() -> Dataset:
+    dataset = film(ramp())
+    del dataset.PixelData
+    return dataset
+
+
+def coded(name: str, code: str, **attributes) -> Dataset:
+    dataset = film(ramp(), **attributes)
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, "SCT", "a view"
+    setattr(dataset, name, [item])
+    return dataset
+
+
+LEFT_OUT = {
+    "ct": (film(ramp(), Modality="CT"), "another modality than CR or DX"),
+    "screen": (film(ramp(), Modality="OT", SOPClassUID=SecondaryCaptureImageStorage), "another modality than CR or DX"),
+    "hand": (film(ramp(), BodyPartExamined="HAND"), "another body part than the chest"),
+    "coded-skull": (
+        coded("AnatomicRegionSequence", "89546000", BodyPartExamined=None),
+        "another body part than the chest",
+    ),
+    "lateral": (film(ramp(), ViewPosition="LL"), "not a frontal view"),
+    "coded-lateral": (coded("ViewCodeSequence", "399067008", ViewPosition=None), "not a frontal view"),
+    "turned": (film(ramp(), ViewPosition="", PatientOrientation=["A", "F"]), "not a frontal view"),
+    "named": (film(ramp(), ViewPosition="", SeriesDescription="Thorax_seitlich"), "not a frontal view"),
+    "frames": (film(ramp(), NumberOfFrames="2"), "several frames"),
+    "colour": (coloured(), "a colour image"),
+    "empty-of-pixels": (without_pixels(), "no pixels"),
+    "report": (film(ramp(), Rows=None, Columns=None), "no pixels"),
+    "raw": (film(ramp(), PresentationIntentType="FOR PROCESSING"), "raw detector data, not for presentation"),
+    "nobody": (film(ramp(), PatientID=""), "no patient id or no image id"),
+    "printed": (film(ramp(), BurnedInAnnotation="YES"), "set aside: declares text or a face in its pixels"),
+    "face": (film(ramp(), RecognizableVisualFeatures="YES"), "set aside: declares text or a face in its pixels"),
+    "huge": (film(ramp(), Rows=30_000), "too many pixels"),
+    "flat": (film(np.full((20, 20), 7, np.uint16)), "one grey value only"),
+    "all-padding": (film(ramp(), PixelPaddingValue=0, PixelPaddingRangeLimit=4095), "one grey value only"),
+    "short": (film(ramp(), Rows=90), "damaged"),
+    "deep": (film(ramp(), BitsStored=20), "damaged"),
+    "stranger": (film(ramp(), PatientID="P99"), "no label"),
+}  # fmt: skip
+
+
+def test_every_file_is_used_or_left_out_with_its_reason(hospital):
+    for name, (dataset, _) in LEFT_OUT.items():
+        hospital.add(f"deep/er/{name}", dataset)
+    hospital.add("IM0001.dcm", ViewPosition="AP")
+    hospital.add("no suffix", Modality="DX", ViewPosition="")
+    (hospital.source / "notes.txt").write_text("to do")
+    (hospital.source / "nothing").touch()
+    expected = {f"deep/er/{name}": reason for name, (_, reason) in LEFT_OUT.items()}
+    expected |= {"notes.txt": "not a DICOM file", "nothing": "empty file (0 bytes)"}
+    imported = hospital.run()
+    found = hospital.private_table()
+    assert {name: row["reason"] for name, row in found.items() if row["reason"]} == expected
+    assert {name for name, row in found.items() if row["outcome"] == "used"} == {"IM0001.dcm", "no suffix"}
+    assert (imported.files, imported.used, imported.view_unknown) == (len(expected) + 2, 2, 1)
+    assert sum(imported.skipped.values()) == len(expected)
+    rows = hospital.table("import.csv")
+    assert len(rows) == imported.files
+    assert sum(row["outcome"] == "used" for row in rows) == 2
+    assert sorted(row["reason"] for row in rows if row["outcome"] == "skipped") == sorted(expected.values())
+
+
+def test_the_output_is_a_folder_that_the_reader_reads(hospital):
+    hospital.write_labels("patient_id,label", "P1,positive", "P2,negative")
+    hospital.add("a", PatientID="P1", ViewPosition="AP", PatientAge="104Y", PatientSex="M")
+    hospital.add("b", PatientID="P1", PatientAge="", PatientBirthDate="19600318", PatientSex="O")
+    hospital.add("c", PatientID="p2 ", PatientAge="011M", StudyDate="")
+    hospital.run()
+    listing = read_folder(FolderSource(reader="folder", folder=hospital.out))
+    assert (listing.unexpected, listing.unreadable) == ((), []), "the contact sheets are expected"
+    films = listing.manifest
+    assert sorted(zip(films["label"], films["view"], films["sex"], films["age"], strict=True)) == [
+        ("negative", "PA", "F", 0.0), ("positive", "AP", "M", 90.0), ("positive", "PA", "", 59.0),
+    ]  # fmt: skip
+    assert films.groupby("label")["patient_id"].nunique().tolist() == [1, 1]
+    assert sorted(row["year"] for row in hospital.table("labels.csv")) == ["", "2020", "2020"]
+    assert {path.name for path in hospital.out.iterdir()} == {"images", "borders", "labels.csv", "import.csv"}
+
+
+def test_a_copy_steps_in_for_a_damaged_file(hospital):
+    uid = generate_uid()
+    hospital.add("1-damaged", film(ramp(), SOPInstanceUID=uid, Rows=90))
+    hospital.add("2-good", SOPInstanceUID=uid)
+    hospital.add("3-copy", SOPInstanceUID=uid)
+    imported = hospital.run()
+    assert (imported.files, imported.used) == (3, 1)
+    assert {name: row["reason"] for name, row in hospital.private_table().items()} == {
+        "1-damaged": "damaged", "2-good": "", "3-copy": "a copy of another file (same image id)",
+    }  # fmt: skip
+    assert len({row["image_id"] for row in hospital.table("import.csv")}) == 1
+
+
+def test_links_are_followed_inside_the_source_only(hospital, tmp_path):
+    outside = save(film(ramp(), bits=12), tmp_path / "elsewhere" / "secret.dcm")
+    inside = hospital.add("sub/film")
+    (hospital.source / "out").symlink_to(outside)
+    (hospital.source / "out-folder").symlink_to(outside.parent)
+    (hospital.source / "again").symlink_to(inside)
+    (hospital.source / "loop").symlink_to(hospital.source)
+    (hospital.source / "nowhere").symlink_to(hospital.source / "gone")
+    (hospital.source / "self").symlink_to(hospital.source / "self")
+    os.mkfifo(hospital.source / "pipe")
+    assert hospital.run().used == 1
+    assert {name: row["reason"] for name, row in hospital.private_table().items()} == {
+        "again": "", "sub/film": "a copy of another file (same image id)", "out": "a link that leads out of the source",
+        "out-folder": "a link that leads out of the source", "loop": "a link to a folder, not followed",
+        "nowhere": "can't be opened", "self": "can't be opened", "pipe": "not an ordinary file",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("Patient ID;Label;Größe", " p1 ;POSITIVE;groß"),
+        ("accession_number\tlabel", "acc1\tpositive"),
+        ("StudyInstanceUID,label", "1.2.3,positive"),
+        ("SOPInstanceUID,label,comment", "1.2.4,positive,x"),
+        ("file,label", "sub/IM 1,positive"),
+        ("patient_id,accession_number,label", "P1,,positive\nP1,ACC2,negative"),
+    ],
+)
+def test_labels_are_found_by_any_id(hospital, header, row):
+    hospital.add("sub/IM 1", StudyInstanceUID="1.2.3", SOPInstanceUID="1.2.4")
+    hospital.labels.write_bytes(f"{header}\r\n{row}\r\n".encode("cp1252"))
+    assert hospital.run().by_label == {"positive": 1}
+
+
+def test_labels_may_be_an_excel_table(hospital):
+    book = openpyxl.Workbook()
+    for row in (["Accession Number", "label"], [1234567, "positive"], ["x-1", "negative"], [None, None]):
+        book.active.append(row)
+    hospital.labels = hospital.labels.with_suffix(".xlsx")
+    book.save(hospital.labels)
+    hospital.add("a", AccessionNumber="1234567")
+    hospital.add("b", AccessionNumber="X-1", PatientID="P2")
+    assert hospital.run().by_label == {"positive": 1, "negative": 1}
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["patient_id,label", "P1,sick"], "row 2: label: found `sick`, expected negative or positive"),
+        (["patient,label", "P1,positive"], "found the columns patient, label; expected one `label` and at least"),
+        (["patient_id,PatientID,label", "P1,P1,positive"], "patient_id comes twice"),
+        (["patient_id,accession_number,label", ",,positive"], "row 2: every id is empty"),
+        (["patient_id,label", "P1,positive", "p1,negative"], "rows 2 (positive) and 3 (negative) have the same ids"),
+        (["patient_id,label"], "no row under the header"),
+        ([], "holds no text"),
+        (["patient_id,accession_number,label", "P1,,positive", ",ACC1,negative"],
+         "rows 2 (positive) and 3 (negative) match the same film"),
+    ],
+)  # fmt: skip
+def test_unusable_labels_are_refused(hospital, lines, said):
+    hospital.add("a")
+    hospital.write_labels(*lines)
+    with pytest.raises(InputError) as refused:
+        hospital.run()
+    assert said in str(refused.value)
+    assert not (hospital.out / "labels.csv").exists()
+
+
+def test_rows_without_a_film_are_counted(hospital):
+    hospital.write_labels("patient_id,label", "P1,positive", "007,negative", "008,negative")
+    hospital.add("a")
+    imported = hospital.run()
+    assert imported.unmatched_label_rows == [3, 4]
+    assert any("2 rows of the labels match no film: 3, 4" in line for line in imported.lines(hospital.out))
+
+
+def test_a_decoder_that_crashes_or_hangs_costs_its_own_file_only(hospital, monkeypatch):
+    for name in ("a", "crash", "hang", "torn", "z"):
+        hospital.add(name)
+    monkeypatch.setattr(dicom, "convert_file", convert_or_crash)
+    imported = hospital.run(seconds_per_file=5)
+    assert imported.used == 2
+    assert {name: row["reason"] for name, row in hospital.private_table().items()} == {
+        "a": "", "z": "", "crash": "damaged: the decoder crashed", "torn": "damaged: the decoder crashed",
+        "hang": "damaged: the decoder took too long",
+    }  # fmt: skip
+    assert len(list((hospital.out / "images").iterdir())) == 2
+
+
+def test_a_second_run_decodes_nothing_and_changes_nothing(hospital, monkeypatch):
+    for number in range(3):
+        hospital.add(f"{number}")
+    hospital.add("bad", film(ramp(), Rows=90))
+    hospital.run()
+    before, times = hospital.content(), {p: p.stat().st_mtime_ns for p in (hospital.out / "images").iterdir()}
+
+    def decode_nothing(function, items, *_):
+        assert not list(items)
+        return []
+
+    monkeypatch.setattr(dicom, "run_isolated", decode_nothing)
+    hospital.run()
+    assert hospital.content() == before
+    assert {p: p.stat().st_mtime_ns for p in (hospital.out / "images").iterdir()} == times
+
+
+def test_changes_of_source_and_labels_are_taken_up(hospital):
+    hospital.write_labels("patient_id,label", "P1,positive", "P2,negative")
+    hospital.add("a"), hospital.add("b", PatientID="P2"), hospital.add("c", PatientID="P3")
+    assert hospital.run().used == 2
+    (hospital.source / "a").unlink()
+    hospital.write_labels("patient_id,label", "P2,positive", "P3,negative")
+    assert hospital.run().by_label == {"positive": 1, "negative": 1}
+    names = {row["file"] for row in hospital.table("labels.csv")}
+    assert {f"images/{path.name}" for path in (hospital.out / "images").iterdir()} == names
+    (hospital.out / "images" / Path(names.pop()).name).unlink()
+    hospital.run()
+    assert len(list((hospital.out / "images").iterdir())) == 2
+
+
+def test_places_within_each_other_and_folders_of_others_are_refused(hospital, tmp_path):
+    hospital.add("a")
+    for out, said in (
+        (hospital.source / "films", "choose a folder apart from the export"),
+        (tmp_path, "choose a folder apart from the export"),
+        (hospital.labels, "not a folder"),
+    ):
+        with pytest.raises(InputError, match=said):
+            import_dicom(hospital.source, hospital.labels, out, key_file=hospital.key)
+    with pytest.raises(InputError, match="no such folder"):
+        import_dicom(tmp_path / "no", hospital.labels, hospital.out, key_file=hospital.key)
+    hospital.out.mkdir()
+    (hospital.out / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="choose an empty folder"):
+        hospital.run()
+    assert [path.name for path in hospital.out.iterdir()] == ["thesis.txt"]
+
+
+def test_an_import_without_a_film_says_why_and_fails(hospital):
+    hospital.add("a", Modality="CT")
+    options = ["--labels", hospital.labels, "--out", hospital.out, "--key", hospital.key]
+    done = CliRunner().invoke(app, ["import-dicom", *map(str, [hospital.source, *options])])
+    assert "1 file = 0 used + 1 skipped" in done.stdout
+    assert "another modality than CR or DX" in done.stdout
+    assert isinstance(done.exception, InputError)
+    assert "no film was used" in str(done.exception)
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_result(tmp_path):
+    hospital, reference = Hospital(tmp_path / "a"), Hospital(tmp_path / "b")
+    generator = np.random.default_rng(0)
+    for number in range(24):
+        pixels = generator.integers(0, 4096, (900, 1100), dtype=np.uint16)
+        dataset = film(pixels, bits=12, **({"Rows": 901} if number % 6 == 5 else {}))
+        hospital.add(f"{number:02d}", dataset), reference.add(f"{number:02d}", dataset)
+    reference.key = hospital.key
+    command = [sys.executable, "-m", "cxrlib.cli", "import-dicom", str(hospital.source), "--labels",
+               str(hospital.labels), "--out", str(hospital.out), "--key", str(hospital.key)]  # fmt: skip
+    finished: dict[Path, int] = {}
+    for images in (0, 4, 12):
+        kill_after(command, hospital, images)
+        assert not (hospital.out / "labels.csv").exists()
+        for path in pictures(hospital):
+            Image.open(path).load()
+        again = [path for path, modified in finished.items() if path.stat().st_mtime_ns != modified]
+        assert len(again) <= os.cpu_count(), "at most what was in the workers' hands is done again"
+        finished = {path: path.stat().st_mtime_ns for path in pictures(hospital)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "24 files = 20 used + 4 skipped" in done.stdout
+    assert reference.run().used == 20
+    files = hospital.content(), reference.content()
+    assert files[0] == files[1]
+    unchanged = sum(path.stat().st_mtime_ns == modified for path, modified in finished.items())
+    assert unchanged >= len(finished) - os.cpu_count()
+
+
+def pictures(hospital: Hospital) -> list[Path]:
+    return sorted((hospital.out / "images").glob("[0-9a-f]*.png"))
+
+
+def kill_after(command: list[str], hospital: Hospital, images: int) -> None:
+    """Start the command and kill it with all its workers as soon as there are so many pictures."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while len(pictures(hospital)) < images or not hospital.key.exists():
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

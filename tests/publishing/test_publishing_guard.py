@@ -1,0 +1,329 @@
+"""The guard: each hiding place of an id or a film is found; alike films and common words are not taken for them."""
+
+import base64
+import gzip
+import io
+import json
+import zipfile
+from html import escape
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, PngImagePlugin
+
+from cxrlib.artifacts import write_csv, write_json
+from cxrlib.errors import InputError
+from cxrlib.figures import FilmRow, film_sheet
+from cxrlib.films.decoding import decode
+from cxrlib.films.phantom import phantom_film, phantom_manifest
+from cxrlib.films.settings import PhantomSource
+from cxrlib.narration.exhibits import row_of_synthetic
+from cxrlib.publishing.guard import check_publishable, check_results, near_copies, private_findings
+from cxrlib.publishing.guard_names import Names
+from cxrlib.publishing.guard_pixels import FilmIndex
+from cxrlib.study import load_study
+
+SIZE = 64
+PATIENT, FILE = "Huber-Öztürk 4711", "ward7/röntgen_4711_a.png"
+
+
+def patterns(count, seed=0, size=SIZE):
+    """Films of nobody: blurred noise, uint8 (count, size, size), each its own."""
+    random = np.random.default_rng(seed)
+    grids = random.integers(0, 256, (count, 12, 12)).astype(np.uint8)
+    return np.stack(
+        [np.asarray(Image.fromarray(grid).resize((size, size), Image.Resampling.BICUBIC)) for grid in grids]
+    )
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, write_study_in):
+    """A study whose hospital is private, with films and ids as a preparation leaves them."""
+    root = tmp_path_factory.mktemp("guard")
+    data = {"hospital": {"reader": "folder", "folder": str(root / "films")}}
+    made = load_study(write_study_in(root, data=data, gan={"resolution": SIZE}, classifier={"image_size": SIZE}))
+    rows = [(FILE, FILE, PATIENT), ("1.png", "1.png", "7"), ("x/AB3.png", "x/AB3.png", "recall")]
+    manifest = pd.DataFrame(rows, columns=["image_id", "file", "patient_id"])
+    empty = dict.fromkeys(("source", "view", "sex", "lung_mask", "fold"), "")
+    manifest = manifest.assign(label=["negative", "positive", "negative"], age=np.nan, finding="", **empty)
+    columns = (
+        "image_id",
+        "file",
+        "patient_id",
+        "label",
+        "source",
+        "finding",
+        "view",
+        "sex",
+        "age",
+        "lung_mask",
+        "fold",
+    )
+    write_csv(made.results.manifest("hospital"), manifest[list(columns)])
+    write_json(made.results.data_record("hospital"), {"unreadable": [{"file": "lost_88121.dcm", "reason": "damaged"}]})
+    np.save(made.results.images("hospital", SIZE), patterns(3))
+    return made
+
+
+@pytest.fixture
+def book(tmp_path):
+    """A small clean book: pages with numbers, words and a picture, among them ids as short as a count."""
+    html = tmp_path / "html"
+    (html / "_images").mkdir(parents=True)
+    table = "<table><tr><th>role</th><th>films</th></tr><tr><td>hospital</td><td>7</td></tr><tr><td>1</td></tr></table>"
+    (html / "index.html").write_text(f"<p>recall 7 of 1</p>{table}<img alt='1' src='_images/a.png'>", encoding="utf-8")
+    Image.fromarray(patterns(1, seed=5)[0]).save(html / "_images" / "a.png")
+    return html
+
+
+def png(text=None, pixels=None):
+    buffer, notes = io.BytesIO(), PngImagePlugin.PngInfo()
+    if text is not None:
+        notes.add_text("Comment", text, zip=True)
+    Image.fromarray(np.zeros((8, 8), np.uint8) if pixels is None else pixels).save(buffer, "png", pnginfo=notes)
+    return buffer.getvalue()
+
+
+def jpeg(pixels, exif=None):
+    buffer, notes = io.BytesIO(), Image.Exif()
+    if exif:
+        notes[0x010E] = exif
+    Image.fromarray(pixels).save(buffer, "jpeg", quality=75, exif=notes)
+    return buffer.getvalue()
+
+
+def zipped(name, data):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def notebook(value):
+    output = {"output_type": "display_data", "metadata": {}, "data": value}
+    return json.dumps(
+        {"cells": [{"cell_type": "code", "metadata": {}, "source": "", "outputs": [output]}], "metadata": {}}
+    )
+
+
+HIDING_PLACES = {
+    "prose": ("a.html", f"<p>the film of {PATIENT}, ward 7</p>"),
+    "another case": ("a.html", f"<p>{PATIENT.upper()}</p>"),
+    "attribute": ("a.html", f'<img src="b.png" alt="{PATIENT}">'),
+    "escaped for HTML": ("a.html", "<p>Huber-&Ouml;zt&#252;rk&nbsp;4711</p>"),
+    "escaped for an address": ("a.html", f'<a href="show?who={quote(PATIENT)}">film</a>'),
+    "escaped for JSON": ("a.json", json.dumps({"who": PATIENT})),
+    "with a typographer's dash": ("a.html", "<p>Huber–Öztürk 4711</p>"),
+    "broken by a tag": ("a.html", "<p>Huber-<b>Özt</b>ürk 4711</p>"),
+    "a file's name without its folder": ("a.html", "<td>röntgen_4711_a.png</td>"),
+    "a file's stem": ("a.txt", "see röntgen_4711_a for more"),
+    "an unreadable file": ("a.html", "<td>lost_88121.dcm</td>"),
+    "search index": ("searchindex.js", 'Search.setIndex({terms:{"röntgen_4711_a":[1]}})'),
+    "source of a page": ("_sources/a.md", PATIENT),
+    "drawing": ("a.svg", f"<svg><text>{PATIENT}</text></svg>"),
+    "drawing's description": ("a.svg", f"<svg><desc>{escape(PATIENT)}</desc></svg>"),
+    "notebook": ("a.ipynb", notebook({"text/plain": [f"'{PATIENT}'"]})),
+    "picture's notes": ("a.png", png(PATIENT)),
+    "picture's EXIF": ("a.jpg", jpeg(np.zeros((16, 16), np.uint8), "lost_88121.dcm")),
+    "behind a picture's end": ("a.png", png() + b"lost_88121.dcm"),
+    "notes of a picture in a notebook": ("a.ipynb", notebook({"image/png": base64.b64encode(png(PATIENT)).decode()})),
+    "data address": ("a.html", f'<a href="data:text/plain;base64,{base64.b64encode(PATIENT.encode()).decode()}">'),
+    "compressed file": ("a.js.gz", gzip.compress(PATIENT.encode())),
+    "file in an archive": ("a.zip", zipped("a.csv", PATIENT)),
+    "name in an archive": ("a.zip", zipped(FILE, "")),
+    "name of a file": ("röntgen_4711_a.html", ""),
+    "wide characters": ("a.bin", b"\x01\x00" + "lost_88121.dcm".encode("utf-16-le")),
+    "short id under a header": ("a.html", "<table><tr><th>patient id</th></tr><tr><td>7</td></tr></table>"),
+    "short id in a key": ("a.json", '{"patient_id": "7"}'),
+    "short id in a column": ("a.csv", "label,patient_id\nnegative,7\n"),
+    "short id in an attribute": ("a.html", '<img data-patient="7">'),
+    "short id with a letter in a cell": ("a.html", "<table><tr><td>AB3</td></tr></table>"),
+    "common word as an id": ("a.json", '{"patient_id": "recall"}'),
+}  # fmt: skip
+
+
+def put(folder, name, content):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def test_a_clean_book_passes(study, book):
+    assert private_findings(study, book) == []
+    check_publishable(book, study)
+
+
+@pytest.mark.parametrize("place", HIDING_PLACES)
+def test_a_name_is_found_wherever_it_hides_and_is_not_repeated(study, book, place):
+    name, content = HIDING_PLACES[place]
+    put(book, name, content)
+    with pytest.raises(InputError, match=r"of the hospital role") as caught:
+        check_publishable(book, study)
+    said = str(caught.value).replace(name, "")
+    for secret in (PATIENT, "4711", "lost_88121", "AB3"):
+        assert secret not in said
+
+
+def test_nothing_is_looked_for_where_everything_may_be_shown(study, book):
+    source = study.data.hospital.model_copy(update={"publishable": True})
+    shown = study.model_copy(update={"data": study.data.model_copy(update={"hospital": source})})
+    put(book, "a.html", PATIENT)
+    assert private_findings(shown, book) == []
+
+
+def test_a_name_that_a_public_role_has_too_says_nothing():
+    names = Names({"case-0001", "case-0002"}, shared={"case-0001"})
+    assert names.found_in("case-0001") == set()
+    assert names.found_in("case-0002") == {"case-0002"}
+
+
+@pytest.mark.parametrize("text", ["0.12345678", "123456789", "x12345678y", "1,12345678"])
+def test_a_number_in_another_number_is_no_id(text):
+    assert Names({"12345678"}).found_in(text) == set()
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x1f\x8bnot gzip", b"PK\x03\x04nor this", b"\x89PNG\r\n\x1a\n, cut", b"\x93NUMPY"]
+)
+def test_what_can_t_be_looked_into_is_refused(study, book, content):
+    if content.startswith(b"\x89PNG"):
+        content = png(pixels=patterns(1)[0])[:300]
+    put(book, "odd.bin", content)
+    with pytest.raises(InputError, match="leave it out"):
+        check_publishable(book, study)
+
+
+def test_films_that_are_not_prepared_stop_the_check(write_tiny_study, tmp_path, book):
+    data = {"hospital": {"reader": "folder", "folder": str(tmp_path / "none")}}
+    with pytest.raises(InputError, match="private but not prepared"):
+        check_publishable(book, load_study(write_tiny_study(data=data)))
+
+
+def test_figures_tables_and_chapters_are_looked_at_too(study):
+    check_results(study)
+    put(study.results.root, "tables/rows.csv", f"patient_id\n{PATIENT}\n")
+    put(study.results.root, "figures/film.png", png(pixels=patterns(3)[1]))
+    with pytest.raises(InputError) as caught:
+        check_results(study)
+    for name in ("rows.csv", "film.png"):
+        assert name in str(caught.value)
+        next(study.results.root.rglob(name)).unlink()
+
+
+def sheet(films, kind="png"):
+    buffer = io.BytesIO()
+    film_sheet([FilmRow("films", films, "real")]).savefig(buffer, format="png")
+    return np.asarray(Image.open(buffer).convert("L"))
+
+
+def framed(film, side, around=200):
+    """A film of `side` pixels somewhere in a plain picture."""
+    page = np.full((side + 90, side + 130), around, np.uint8)
+    page[33 : 33 + side, 57 : 57 + side] = np.asarray(
+        Image.fromarray(film).resize((side, side), Image.Resampling.BICUBIC)
+    )
+    return page
+
+
+SHOWN = {
+    "in a sheet": lambda film: sheet(np.stack([*patterns(3, seed=8), film])),
+    "small": lambda film: framed(film, 60),
+    "large": lambda film: framed(film, 500),
+    "cropped": lambda film: framed(film[6:56, 10:60], 170),
+    "a corner of three quarters": lambda film: framed(film[:48, 16:], 170),
+    "mirrored": lambda film: framed(film[:, ::-1], 150),
+    "inverted": lambda film: framed(255 - film, 150),
+    "brighter": lambda film: framed((60 + 0.6 * film).astype(np.uint8), 150),
+    "written over": lambda film: np.where(np.eye(240, 280, dtype=bool), 0, framed(film, 150)).astype(np.uint8),
+    "by itself": lambda film: film,
+}
+
+
+@pytest.mark.parametrize("way", SHOWN)
+def test_a_film_is_found_however_it_is_shown(way):
+    films = patterns(6)
+    found = {match.film for match in FilmIndex(films).search(SHOWN[way](films[2]))}
+    assert found == {2}
+
+
+def as_file(kind, pixels):
+    if kind == "GIF":
+        buffer = io.BytesIO()
+        Image.fromarray(np.zeros_like(pixels)).save(
+            buffer, "gif", save_all=True, append_images=[Image.fromarray(pixels)]
+        )
+        return "a.gif", buffer.getvalue()
+    if kind in ("WebP", "TIFF"):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, kind)
+        return f"a.{kind.lower()}", buffer.getvalue()
+    encoded = base64.b64encode(png(pixels=pixels)).decode()
+    address = f"data:image/png;base64,{encoded}"
+    array = io.BytesIO()
+    np.save(array, pixels)
+    return {
+        "PNG": ("a.png", png(pixels=pixels)),
+        "JPEG": ("a.jpg", jpeg(pixels)),
+        "page": ("a.html", f'<img src="{address}">'),
+        "page, escaped": ("a.html", f'<img src="{quote(address)}">'),
+        "style sheet": ("a.css", f"a {{ background: url({address}) }}"),
+        "drawing": ("a.svg", f'<svg><image xlink:href="{address}"/></svg>'),
+        "notebook": ("a.ipynb", notebook({"image/png": encoded})),
+        "notebook, in lines": ("a.ipynb", notebook({"image/png": base64.encodebytes(png(pixels=pixels)).decode()})),
+        "archive": ("a.zip", zipped("a.png", png(pixels=pixels))),
+        "array": ("a.npy", array.getvalue()),
+    }[kind]
+
+
+KINDS = ("PNG", "JPEG", "GIF", "WebP", "TIFF", "page", "page, escaped", "style sheet", "drawing", "notebook",
+         "notebook, in lines", "archive", "array")  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_film_is_found_in_every_kind_of_file(study, book, kind):
+    name, content = as_file(kind, framed(patterns(3)[1], 120))
+    put(book, name, content)
+    assert private_findings(study, book) == [f"{name}: shows 1 film of the hospital role, or as good as"]
+
+
+def simulated(role, scanner, count):
+    source = PhantomSource(reader="phantom", scanner=scanner, negative_patients=count, positive_patients=count)
+    rows = phantom_manifest(source, role, 3).drop_duplicates("patient_id").head(count).to_dict("records")
+    return np.stack([phantom_film(source, 3, row, SIZE).image for row in rows])
+
+
+def test_simulated_films_of_others_are_not_taken_for_private_ones():
+    private, others = simulated("hospital", "hospital", 14), simulated("else", "hospital", 8)
+    index = FilmIndex(private)
+    assert index.search(sheet(others)) == []
+    found = {match.film for match in index.search(sheet(private[:8]))}
+    assert len(found & set(range(8))) >= 6
+
+
+def test_real_films_of_others_are_not_taken_for_private_ones(real_films):
+    def read(folder, step):
+        files = pd.read_csv(real_films / folder / "labels.csv")["file"][::step]
+        return np.stack([decode(real_films / folder / file, (SIZE,))[0] for file in files])
+
+    private, public = read("case_reports", 7), read("public", 400)
+    index = FilmIndex(private)
+    assert index.search(sheet(public[:16])) == []
+    found = {match.film for match in index.search(sheet(private[:16]))}
+    assert len(found & set(range(16))) >= 13
+
+
+def test_a_synthetic_film_that_copies_a_private_one_is_known(study):
+    made = np.concatenate([patterns(4, seed=9), patterns(3)[1:2], patterns(2, seed=10)])
+    assert near_copies(study, made).tolist() == [False] * 4 + [True] + [False] * 2
+
+
+def test_a_synthetic_copy_is_left_out_of_figures_and_its_row_says_so(study):
+    films = np.concatenate([patterns(3, seed=9), patterns(3)[1:2]])
+    row = row_of_synthetic(study, "synthetic · positive", films)
+    assert len(row.films) == 3
+    assert "1 left out, too near to a film that may not be shown" in row.title
+    unshown = row_of_synthetic(study, "synthetic · positive", films[:3])
+    assert len(unshown.films) == 3
+    assert unshown.title == "synthetic · positive"

@@ -1,0 +1,115 @@
+"""`cxr publish`: a checked copy in place of the old one, or nothing at all."""
+
+import pytest
+
+from cxrlib.artifacts import write_text
+from cxrlib.errors import InputError
+from cxrlib.publishing.publish import MARK, publish_book
+from cxrlib.study import load_study
+
+
+@pytest.fixture
+def study(tiny_study_file):
+    """A study, all of it publishable, with a book of one page."""
+    made = load_study(tiny_study_file)
+    write_text(made.build_folder / "html" / "index.html", "<p>first</p>")
+    write_text(made.build_folder / "html" / "_static" / "a.css", "a { color: red }")
+    return made
+
+
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_copy_holds_the_book_and_nothing_is_left_beside_it(study, tmp_path):
+    index = publish_book(study, tmp_path / "out" / "book")
+    assert index == tmp_path / "out" / "book" / "index.html"
+    copied = files(index.parent)
+    assert copied.pop(MARK) == b"tiny\n"
+    assert copied == files(study.build_folder / "html")
+    assert [path.name for path in index.parent.parent.iterdir()] == ["book"]
+
+
+def test_without_a_target_the_book_goes_to_published(study):
+    assert publish_book(study) == study.root / "published" / "tiny" / "index.html"
+
+
+def test_publishing_again_replaces_the_whole_old_book(study, tmp_path):
+    publish_book(study, tmp_path / "book")
+    write_text(study.build_folder / "html" / "index.html", "<p>second</p>")
+    (study.build_folder / "html" / "_static" / "a.css").unlink()
+    publish_book(study, tmp_path / "book")
+    assert set(files(tmp_path / "book")) == {"index.html", MARK}
+    assert (tmp_path / "book" / "index.html").read_text() == "<p>second</p>"
+
+
+def test_an_empty_folder_may_be_the_target(study, tmp_path):
+    (tmp_path / "empty").mkdir()
+    publish_book(study, tmp_path / "empty")
+
+
+def test_a_relative_target_counts_from_here(study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert publish_book(study, study.root.relative_to(tmp_path) / "here") == tmp_path / "here" / "index.html"
+
+
+@pytest.mark.parametrize(
+    "target", ["results", "results/tiny", "results/tiny/book", "_build/tiny/html", "_build/x", "."]
+)
+def test_private_folders_and_those_around_them_are_no_targets(study, target):
+    with pytest.raises(InputError, match="overlaps with"):
+        publish_book(study, study.root / target)
+    assert not (study.root / "results").exists()
+
+
+def test_somebody_else_s_folder_is_left_alone(study, tmp_path):
+    write_text(tmp_path / "thesis" / "index.html", "mine")
+    with pytest.raises(InputError, match="no book of `cxr publish`"):
+        publish_book(study, tmp_path / "thesis")
+    assert files(tmp_path / "thesis") == {"index.html": b"mine"}
+
+
+def test_files_and_links_are_no_targets(study, tmp_path):
+    write_text(tmp_path / "file", "text")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name, said in (("file", "a file; name a folder"), ("link", "a link")):
+        with pytest.raises(InputError, match=said):
+            publish_book(study, tmp_path / name)
+
+
+def test_links_in_the_book_are_refused(study, tmp_path):
+    write_text(tmp_path / "secret.txt", "secret")
+    (study.build_folder / "html" / "notes.txt").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(InputError, match="a link"):
+        publish_book(study, tmp_path / "book")
+    assert not (tmp_path / "book").exists()
+
+
+def test_a_refused_book_leaves_the_old_one(study, tmp_path):
+    publish_book(study, tmp_path / "book")
+    before = files(tmp_path / "book")
+    write_text(study.build_folder / "html" / "index.html", '<script src="https://cdn.example/a.js"></script>')
+    with pytest.raises(InputError, match=r"loads https://cdn\.example"):
+        publish_book(study, tmp_path / "book")
+    assert files(tmp_path / "book") == before
+    assert not list(tmp_path.glob(".book-*"))
+
+
+def test_the_copy_is_checked_and_not_the_original(study, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("cxrlib.publishing.publish.check_publishable", lambda folder, study: seen.append(folder))
+    publish_book(study, tmp_path / "book")
+    assert len(seen) == 1
+    assert seen[0] != study.build_folder / "html"
+    assert seen[0].parent.parent == tmp_path
+
+
+def test_a_book_that_is_not_built_is_named(tiny_study_file, tmp_path):
+    with pytest.raises(InputError, match="no book there yet; make it with `cxr report tiny`"):
+        publish_book(load_study(tiny_study_file), tmp_path / "book")
+
+
+def test_a_folder_that_can_t_be_written_is_named(study, tmp_path):
+    write_text(tmp_path / "file", "text")
+    with pytest.raises(InputError, match="can't be written"):
+        publish_book(study, tmp_path / "file" / "book")
