@@ -136,7 +136,7 @@ rule audit:
 rule film_tables:
     input:
         audited,
-        code("cxrlib/evaluation/*.py", "cxrlib/tables/*.py", "cxrlib/films/shortcuts.py", "cxrlib/films/appearance.py"),
+        code("cxrlib/evaluation/*.py", "cxrlib/chapters/*/*.py", "cxrlib/films/shortcuts.py", "cxrlib/films/appearance.py"),
     output:
         str(results.films_record),
     log:
@@ -261,7 +261,7 @@ rule tables:
         audited,
         all_synthetic,
         str(results.quality_record),
-        code("cxrlib/evaluation/*.py", "cxrlib/tables/*.py"),
+        code("cxrlib/evaluation/*.py", "cxrlib/chapters/*/*.py"),
     output:
         str(results.tables_record),
     log:
@@ -275,7 +275,7 @@ rule explanations:
         finished_classifiers(study.classifier.arms),
         audited,
         synthetic_sets("all"),
-        code("cxrlib/classifiers/explanation.py", "cxrlib/tables/explanations.py"),
+        code("cxrlib/classifiers/explanation.py", "cxrlib/chapters/results/explanations.py"),
     output:
         str(results.explanations_record),
     log:

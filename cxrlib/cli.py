@@ -279,7 +279,7 @@ def readings(
     """Say what readers have said so far; bring the tables of the readings up to date."""
     from rich.console import Console
 
-    from cxrlib.readings import report_readings
+    from cxrlib.chapters.reading.report import report_readings
     from cxrlib.study import load_study
 
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)

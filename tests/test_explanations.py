@@ -8,13 +8,13 @@ import pytest
 from finished_study import trained
 
 from cxrlib.artifacts import read_json
+from cxrlib.chapters.results.explanations import ATTENTION_COLUMNS, FAILURES_SHOWN
 from cxrlib.classifiers.explanation import attention_maps, attention_stage, mass_inside
 from cxrlib.classifiers.prediction import load_classifier, predict_probabilities, read_predictions
 from cxrlib.errors import InputError
 from cxrlib.films.images import load_image_set, load_masks
 from cxrlib.study import load_study
 from cxrlib.tables import explain_study, shown_arm
-from cxrlib.tables.explanations import ATTENTION_COLUMNS, FAILURES_SHOWN
 
 
 @pytest.fixture(scope="module")

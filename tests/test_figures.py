@@ -12,9 +12,9 @@ from matplotlib.text import Text
 from PIL import Image, ImageSequence
 
 from cxrlib import figures
+from cxrlib.chapters.style import arm_look
 from cxrlib.errors import InputError
 from cxrlib.evaluation.paper import paper_table2
-from cxrlib.figures.style import arm_look
 
 ARMS = ("baseline", "synthetic", "oversampled")
 

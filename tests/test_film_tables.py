@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, roc_auc_score
 
+from cxrlib.chapters.films.tables import demographics
 from cxrlib.errors import InputError
 from cxrlib.films.audit import prepare_study
 from cxrlib.films.covidx import labels_path, read_labels
@@ -15,7 +16,6 @@ from cxrlib.films.images import load_image_set, load_manifest
 from cxrlib.films.settings import ROLES
 from cxrlib.study import load_study
 from cxrlib.tables import make_film_tables
-from cxrlib.tables.films import demographics
 
 MARKED = (slice(1, 4), slice(26, 31))
 
@@ -207,7 +207,7 @@ def test_what_may_be_published_can_change_at_any_time(found):
 
 
 def test_the_label_files_of_covidx_give_the_paper_s_counts(real_films, tmp_path, write_study_in):
-    from cxrlib.tables.films import covidx_labels
+    from cxrlib.chapters.films.tables import covidx_labels
 
     covidx = {"reader": "covidx", "folder": str(real_films / "covidx8b"), "split": "test", "allow_missing": True}
     study = load_study(write_study_in(tmp_path, data={"validation": covidx}))

@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 
 from cxrlib import figures, narration, reading_tables
 from cxrlib.artifacts import read_json
+from cxrlib.chapters.generators.novelty import anatomy_table, leak_table, memorisation_table
 from cxrlib.films.audit import prepare_study
 from cxrlib.films.images import load_image_set, load_masks, load_synthetic
 from cxrlib.films.settings import LABELS
@@ -15,7 +16,6 @@ from cxrlib.generators import lung_measures, lungs
 from cxrlib.generators.lung_measures import load_anatomy, measure_anatomy
 from cxrlib.generators.lungs import LungSegmenter
 from cxrlib.study import load_study
-from cxrlib.tables.generated import anatomy_table, leak_table, memorisation_table
 
 SETS = [(label, fold) for label in LABELS for fold in ("all", "fold0", "fold1")]
 
@@ -147,13 +147,13 @@ def test_the_nearest_films_are_shown_with_those_they_resemble_unless_these_are_p
     real = hospital.manifest["image_id"][row]
     manifest = manifest.assign(nearest_image_id=real, nearest_feature_id=real)
     manifest.to_csv(path, index=False)
-    monkeypatch.setattr("cxrlib.narration.exhibits.near_copies", lambda _, films: np.zeros(len(films), bool))
+    monkeypatch.setattr("cxrlib.chapters.exhibits.near_copies", lambda _, films: np.zeros(len(films), bool))
     made, by_pixels, by_features = narration.nearest_rows(study, "positive", count=3)
     assert made.captions == ["flagged"] * 3
     assert (by_pixels.films == hospital.images[row]).all()
     assert (by_features.films == hospital.images[row]).all()
     assert by_pixels.captions[0] == "distance 0.05"
-    monkeypatch.setattr("cxrlib.narration.generated.publishable", lambda *_: False)
+    monkeypatch.setattr("cxrlib.chapters.reading.nearness.publishable", lambda *_: False)
     made, hidden = narration.nearest_rows(study, "positive", count=3)
     assert hidden.films is None
     flagged = load_synthetic(study, "positive", "all", study.gan.resolution, flagged=True).images[:3]

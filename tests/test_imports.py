@@ -15,7 +15,6 @@ ALLOWED = {
     "intake": GROUND_FLOOR | {"films", "intake"},
     **{stage: GROUND_FLOOR | {"films", stage} for stage in STAGES},
     "evaluation": {"errors", "evaluation"},
-    "figures": {"errors", "figures"},
     "errors": set(),
     "settings": set(),
     "artifacts": {"errors"},

@@ -7,10 +7,10 @@ from audited import write_audit
 from PIL import Image
 
 from cxrlib import narration, reading_tables
+from cxrlib.chapters.films import sentences as film_facts
 from cxrlib.films.images import load_image_set
 from cxrlib.films.preparation import prepare_role
 from cxrlib.films.settings import ROLES
-from cxrlib.narration import film_facts
 from cxrlib.study import load_study
 
 
@@ -71,7 +71,7 @@ def test_sources_that_training_lacks_are_not_judged_by_its_rule():
 
 def test_covidx_is_told_in_the_numbers_of_its_label_files(real_films, tmp_path, write_study_in):
     from cxrlib.artifacts import write_csv
-    from cxrlib.tables.films import covidx_labels
+    from cxrlib.chapters.films.tables import covidx_labels
 
     covidx = {"reader": "covidx", "folder": str(real_films / "covidx8b"), "split": "test", "allow_missing": True}
     facts = covidx_labels(load_study(write_study_in(tmp_path, data={"validation": covidx})))

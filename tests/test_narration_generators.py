@@ -173,7 +173,9 @@ def test_truncation_rows_and_interpolation_are_the_generator_s(study):
 def test_a_walk_that_comes_too_near_to_private_films_is_not_shown(study, monkeypatch):
     shown = narration.walk(study)
     assert shown.startswith(b"\x89PNG")
-    monkeypatch.setattr("cxrlib.narration.drawn.near_copies", lambda study, films: np.ones(len(films), bool))
+    monkeypatch.setattr(
+        "cxrlib.chapters.generators.exhibits.near_copies", lambda study, films: np.ones(len(films), bool)
+    )
     assert isinstance(narration.walk(study), Figure)
 
 

@@ -18,22 +18,22 @@ from small_reading import answers_to
 
 from cxrlib import narration, reading_tables
 from cxrlib.artifacts import read_json
+from cxrlib.chapters.films.tables import synthetic_flow
+from cxrlib.chapters.reading.report import report_readings
+from cxrlib.chapters.reading.sentences import chance_verdict, reading_sentences
+from cxrlib.chapters.reading.tables import COLUMNS, make_reading_tables
 from cxrlib.classifiers.arms import compose_training_films
 from cxrlib.classifiers.training import _what_decides as what_decides
 from cxrlib.classifiers.training import train_classifier
 from cxrlib.errors import InputError
 from cxrlib.films.images import load_synthetic
 from cxrlib.films.preparation import prepare_role
-from cxrlib.narration.reading_words import chance_verdict, reading_sentences
 from cxrlib.reading.agreement import PEOPLE, PROGRAMS
 from cxrlib.reading.protocol import prepare_protocol
 from cxrlib.reading.rejection import freeze_rejected
 from cxrlib.reading.session import ReadingSession
 from cxrlib.reading.simulation import simulate_readings
-from cxrlib.readings import report_readings
 from cxrlib.study import REPOSITORY, load_study
-from cxrlib.tables.films import synthetic_flow
-from cxrlib.tables.readings import COLUMNS, make_reading_tables
 from cxrlib.workflow import jobs_of, save_settings, snakemake_command
 
 REVIEW = {"films_per_label_and_origin": 4, "repeat_percent": 20, "pairs_per_label": 2, "copy_pairs": 4,

@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 from finished_study import trained
 
+from cxrlib.chapters.films.tables import covidx_labels
+from cxrlib.chapters.generators.comparisons import COLUMNS as COMPARISON_COLUMNS
+from cxrlib.chapters.reading.report import COLUMNS as READING_ANSWERS
+from cxrlib.chapters.reading.tables import COLUMNS as READING_COLUMNS
 from cxrlib.chapters.run import WIDGET_VIEW, run_chapter
 from cxrlib.films.settings import CovidxSource
 from cxrlib.publishing.guard_pages import NOT_SHOWN
-from cxrlib.readings import COLUMNS as READING_ANSWERS
 from cxrlib.study import load_study
 from cxrlib.tables import explain_study, make_film_tables, make_tables, measure_quality
-from cxrlib.tables.comparisons import COLUMNS as COMPARISON_COLUMNS
-from cxrlib.tables.films import covidx_labels
-from cxrlib.tables.readings import COLUMNS as READING_COLUMNS
 
 PAGES = Path(__file__).resolve().parent.parent / "book"
 NOTEBOOKS = PAGES.parent / "notebooks"

@@ -52,7 +52,7 @@ def test_the_augmented_film_is_not_a_private_one(study):
 
 
 def test_figure_one_outlines_simulated_films(study, monkeypatch):
-    monkeypatch.setattr("cxrlib.narration.data.LARGE_PX", study.classifier.image_size)
+    monkeypatch.setattr("cxrlib.chapters.films.exhibits.LARGE_PX", study.classifier.image_size)
     outlined = narration.outlined_films(study)
     assert all("simulated" in title for title in outlined["titles"])
     assert "simulated" in outlined["origin"]

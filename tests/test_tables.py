@@ -250,18 +250,18 @@ def test_quality_compares_with_films_held_out_from_training_where_there_are_enou
         rows = (films.manifest["label"] == label).to_numpy() & (np.arange(len(films)) % 2 == 0)
         return GeneratorFilms(films.select(rows), films.select(~rows))
 
-    monkeypatch.setattr("cxrlib.tables.quality.generator_films", trained_on)
+    monkeypatch.setattr("cxrlib.chapters.generators.quality.generator_films", trained_on)
     read = []
 
     def features(study, images):
         read.append({film.tobytes() for film in images})
         return np.asarray(images, dtype=float).reshape(len(images), -1)[:, ::37]
 
-    monkeypatch.setattr("cxrlib.tables.quality.film_features", features)
-    monkeypatch.setattr("cxrlib.tables.quality.DRAWS", 3)
+    monkeypatch.setattr("cxrlib.chapters.generators.quality.film_features", features)
+    monkeypatch.setattr("cxrlib.chapters.generators.quality.DRAWS", 3)
     kinds = {}
     for fewest in (8, 1000):
-        monkeypatch.setattr("cxrlib.tables.quality.FEWEST_UNSEEN_FILMS", fewest)
+        monkeypatch.setattr("cxrlib.chapters.generators.quality.FEWEST_UNSEEN_FILMS", fewest)
         measure_quality(finished_study, force=True)
         table = pd.read_csv(finished_study.results.table("quality"))
         kinds[fewest] = table.groupby("fold")["hospital_films"].unique().str.join(" ").to_dict()

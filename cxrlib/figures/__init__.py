@@ -1,12 +1,30 @@
 """The book's figures: arrays and tables in, matplotlib figures out. Each says where its films come from."""
 
-from cxrlib.figures.curves import curves, decision_curve, operating_point, reliability
-from cxrlib.figures.data import appearance, border_map, film_flow, film_map, intensity_histograms, shortcut_areas
-from cxrlib.figures.explanations import LookedAt, attention_gallery, attention_shares, real_and_synthetic
-from cxrlib.figures.films import FilmRow, animated_films, annotated_films, film_sheet
-from cxrlib.figures.generated import NearnessPanel, lungs_beside_real, nearness_to_training
-from cxrlib.figures.readings import artefact_map, reader_accuracy, reader_realism, reader_steps, reading_time
-from cxrlib.figures.results import (
+from cxrlib.chapters.films.figures import (
+    appearance,
+    border_map,
+    film_flow,
+    film_map,
+    intensity_histograms,
+    shortcut_areas,
+)
+from cxrlib.chapters.generators.figures import (
+    composition,
+    quality_intervals,
+    snapshot_curves,
+    training_curves,
+    variant_curves,
+)
+from cxrlib.chapters.reading.figures import artefact_map, reader_accuracy, reader_realism, reader_steps, reading_time
+from cxrlib.chapters.reading.nearness_figures import NearnessPanel, lungs_beside_real, nearness_to_training
+from cxrlib.chapters.results.curves import curves, decision_curve, operating_point, reliability
+from cxrlib.chapters.results.explanation_figures import (
+    LookedAt,
+    attention_gallery,
+    attention_shares,
+    real_and_synthetic,
+)
+from cxrlib.chapters.results.figures import (
     confusion_matrices,
     differences,
     dose_curve,
@@ -14,14 +32,8 @@ from cxrlib.figures.results import (
     seed_dots,
     subgroups,
 )
-from cxrlib.figures.style import METRIC_NAMES, WIDTH_INCHES, note, panels, style
-from cxrlib.figures.training import (
-    composition,
-    quality_intervals,
-    snapshot_curves,
-    training_curves,
-    variant_curves,
-)
+from cxrlib.chapters.sheets import FilmRow, animated_films, annotated_films, film_sheet
+from cxrlib.chapters.style import METRIC_NAMES, WIDTH_INCHES, note, panels, style
 
 __all__ = [
     "METRIC_NAMES",

@@ -1,15 +1,6 @@
 """What the chapters need to tell their story: films that may be shown, figures kept, numbers glued, progress said."""
 
-from cxrlib.narration.data import borders, copied_films, example_rows, film_map, grey_levels, outlined_films
-from cxrlib.narration.drawn import (
-    augmented_film_rows,
-    comparisons,
-    interpolation_row,
-    snapshots,
-    truncation_rows,
-    walk,
-)
-from cxrlib.narration.exhibits import (
+from cxrlib.chapters.exhibits import (
     augmented_row,
     classifier_logs,
     contact_sheet_rows,
@@ -19,11 +10,17 @@ from cxrlib.narration.exhibits import (
     sample_row,
     synthetic_row,
 )
-from cxrlib.narration.explained import failure_rows, figure_two
-from cxrlib.narration.film_facts import data_records, film_sentences
-from cxrlib.narration.findings import results_facts, training_facts
-from cxrlib.narration.generated import generated_facts, lung_figure, lung_measures, nearest_rows, nearness_panels
-from cxrlib.narration.generators import (
+from cxrlib.chapters.films.exhibits import borders, copied_films, example_rows, film_map, grey_levels, outlined_films
+from cxrlib.chapters.films.sentences import data_records, film_sentences
+from cxrlib.chapters.generators.exhibits import (
+    augmented_film_rows,
+    comparisons,
+    interpolation_row,
+    snapshots,
+    truncation_rows,
+    walk,
+)
+from cxrlib.chapters.generators.sentences import (
     PAIRS,
     believed,
     collapse,
@@ -36,8 +33,11 @@ from cxrlib.narration.generators import (
     shares,
     variety,
 )
-from cxrlib.narration.readings import tell_readings
-from cxrlib.narration.words import (
+from cxrlib.chapters.reading.nearness import generated_facts, lung_figure, lung_measures, nearest_rows, nearness_panels
+from cxrlib.chapters.reading.story import tell_readings
+from cxrlib.chapters.results.explained import failure_rows, figure_two
+from cxrlib.chapters.results.sentences import results_facts, training_facts
+from cxrlib.chapters.words import (
     film_counts,
     glue_all,
     origin,

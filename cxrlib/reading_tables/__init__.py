@@ -3,7 +3,7 @@
 Each function takes records or tables as the stages wrote them and returns a DataFrame for display.
 """
 
-from cxrlib.reading_tables.data import (
+from cxrlib.chapters.films.shown import (
     copies,
     films,
     folds,
@@ -14,8 +14,21 @@ from cxrlib.reading_tables.data import (
     unreadable,
     views,
 )
-from cxrlib.reading_tables.generated import copies_among_synthetic, leaks, lungs
-from cxrlib.reading_tables.readings import (
+from cxrlib.chapters.generators.shown import (
+    ARM_QUESTIONS,
+    COMPARISONS,
+    MEASURES,
+    arms,
+    composition,
+    decided_on_validation,
+    loss_terms,
+    quality,
+    settings,
+    synthetic_flow,
+    timing,
+)
+from cxrlib.chapters.reading.nearness_shown import copies_among_synthetic, leaks, lungs
+from cxrlib.chapters.reading.shown import (
     readers_accuracy,
     readers_agreement,
     readers_pairs,
@@ -23,7 +36,7 @@ from cxrlib.reading_tables.readings import (
     sample_sizes,
     tasks_to_read,
 )
-from cxrlib.reading_tables.results import (
+from cxrlib.chapters.results.shown import (
     attention,
     confusion_counts,
     differences,
@@ -37,19 +50,6 @@ from cxrlib.reading_tables.results import (
     significance,
     subgroups,
     table_two,
-)
-from cxrlib.reading_tables.training import (
-    ARM_QUESTIONS,
-    COMPARISONS,
-    MEASURES,
-    arms,
-    composition,
-    decided_on_validation,
-    loss_terms,
-    quality,
-    settings,
-    synthetic_flow,
-    timing,
 )
 
 __all__ = [

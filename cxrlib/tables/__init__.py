@@ -1,10 +1,10 @@
 """Every table of a study, made from manifests, records and predictions."""
 
-from cxrlib.tables.comparisons import compare_generators
-from cxrlib.tables.explanations import explain_study, shown_arm
-from cxrlib.tables.films import make_film_tables, table1
-from cxrlib.tables.quality import measure_quality
-from cxrlib.tables.results import gather_predictions, make_tables, statements_path
+from cxrlib.chapters.films.tables import make_film_tables, table1
+from cxrlib.chapters.generators.comparisons import compare_generators
+from cxrlib.chapters.generators.quality import measure_quality
+from cxrlib.chapters.results.explanations import explain_study, shown_arm
+from cxrlib.chapters.results.tables import gather_predictions, make_tables, statements_path
 
 __all__ = [
     "compare_generators",

@@ -7,14 +7,14 @@ import pandas as pd
 import pytest
 from made_predictions import make_predictions
 
+from cxrlib.chapters.results.statements import ORDER, make_statements
+from cxrlib.chapters.wording import joined, percentage, points, verdict
 from cxrlib.evaluation import comparison
 from cxrlib.evaluation.metrics import METRICS
 from cxrlib.evaluation.paper import paper_conclusions
 from cxrlib.evaluation.resampled import resample_all
 from cxrlib.evaluation.scores import collect_scores
 from cxrlib.evaluation.significance import significance
-from cxrlib.evaluation.statements import ORDER, make_statements
-from cxrlib.evaluation.wording import joined, percentage, points, verdict
 
 GAIN, LOSS, NONE = (0.12, 0.05, 0.2), (-0.12, -0.2, -0.05), (0.02, -0.03, 0.07)
 ARMS = (

@@ -14,12 +14,12 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from cxrlib.artifacts import write_csv, write_json
+from cxrlib.chapters.exhibits import row_of_synthetic
 from cxrlib.errors import InputError
 from cxrlib.figures import FilmRow, film_sheet
 from cxrlib.films.decoding import decode
 from cxrlib.films.phantom import phantom_film, phantom_manifest
 from cxrlib.films.settings import PhantomSource
-from cxrlib.narration.exhibits import row_of_synthetic
 from cxrlib.publishing.guard import check_publishable, check_results, near_copies, private_findings
 from cxrlib.publishing.guard_names import Names
 from cxrlib.publishing.guard_pixels import FilmIndex

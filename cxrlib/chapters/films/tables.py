@@ -1,0 +1,259 @@
+"""Tables of the films: Table 1, from files found to films used, shortcuts, shift, and who the patients are."""
+
+import logging
+import time
+from collections import Counter
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.artifacts import is_finished, read_json, write_csv, write_json, write_record
+from cxrlib.chapters.films.appearance import film_map, films_by_measure
+from cxrlib.chapters.films.shortcuts import border_weights, shortcuts
+from cxrlib.classifiers.arms import SYNTHETIC_ARMS
+from cxrlib.evaluation.suppression import suppress_small_cells
+from cxrlib.evaluation.uncertainty import RESAMPLES
+from cxrlib.films.covidx import labels_path, read_labels
+from cxrlib.films.images import films_identity, load_manifest, load_synthetic, rejected_ids
+from cxrlib.films.listing import kind_of
+from cxrlib.films.settings import LABELS, ROLES, CovidxSource, PhantomSource, Role
+from cxrlib.films.shortcuts import fit_source_rule
+from cxrlib.study import Study
+
+logger = logging.getLogger(__name__)
+
+AGE_BANDS = {"under 40": (0, 40), "40 to 59": (40, 60), "60 to 79": (60, 80), "80 and over": (80, np.inf)}
+SEXES = {"F": "female", "M": "male"}
+COMMON_VIEWS = 4
+
+
+def make_film_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
+    """Write the tables of Chapter 1 and return their record, `tables/films.json`.
+
+    In `tables/`: table1, flow, demographics, shortcut, shift_films and, where a role is read from a COVIDx tree,
+    covidx_labels (.csv). Beside the films, since a point there is a patient's film: `data/film_map.csv` and
+    `data/border_weights.json`. Shares lie in [0, 1]. The record says which region counted as border and how alike
+    films of a role are. Raises `InputError` if the films were not prepared and audited.
+    """
+    started = time.perf_counter()
+    size = study.classifier.image_size
+    inputs = {role: films_identity(study, role, size) for role in ROLES}
+    settings = _what_decides(study)
+    record = study.results.films_record
+    # What small cells are hidden follows from what may be published, and that may change at any time.
+    private = list(study.private_roles)
+    changed = record.exists() and read_json(record).get("private_roles") != private
+    if is_finished(record, settings, inputs, force or changed):
+        return read_json(record)
+    tables = {
+        "table1": table1(study),
+        "flow": flow(study),
+        "demographics": demographics(study),
+        "shortcut": shortcuts(study),
+        "shift_films": films_by_measure(study),
+        "covidx_labels": covidx_labels(study),
+    }
+    for name, table in tables.items():
+        if len(table):
+            write_csv(study.results.table(name), table)
+    points, neighbours = film_map(study)
+    write_csv(study.results.film_map, points)
+    weights, border = border_weights(study)
+    write_json(study.results.border_weights, weights)
+    seconds = time.perf_counter() - started
+    made = sorted(name for name, table in tables.items() if len(table))
+    write_record(record, settings, inputs, seconds, tables=made, border=border, neighbours=neighbours,
+                 private_roles=private)  # fmt: skip
+    logger.info("tables of the films: made in %.1f s", seconds)
+    return read_json(record)
+
+
+def _what_decides(study: Study) -> dict[str, Any]:
+    return {
+        "study_seed": study.seed,
+        "image_size": study.classifier.image_size,
+        "weights": study.classifier.weights,
+        "network": study.classifier.network,
+        "synthetic_images_per_label": study.synthesis.images_per_label if _adds_films(study) else 0,
+        "resamples": RESAMPLES,
+    }
+
+
+def _adds_films(study: Study) -> bool:
+    return bool(set(SYNTHETIC_ARMS) & set(study.classifier.arms))
+
+
+def table1(study: Study) -> pd.DataFrame:
+    """Images and patients of each role by label, the paper's Table 1, and what is missing from it.
+
+    `patients` are distinct; patients with films of both labels (`patients_both`) count once there, but under either
+    label, so that the sum over labels exceeds it by them.
+    """
+    rows = []
+    for role in ROLES:
+        manifest = load_manifest(study, role)
+        record = read_json(study.results.data_record(role))
+        row: dict[str, Any] = {"dataset": _dataset_name(study, role), "role": role}
+        patients = {label: set(manifest.loc[manifest["label"] == label, "patient_id"]) for label in LABELS}
+        row |= {f"{label}_images": int((manifest["label"] == label).sum()) for label in reversed(LABELS)}
+        row |= {f"{label}_patients": len(patients[label]) for label in reversed(LABELS)}
+        row["patients"] = len(set.union(*patients.values()))
+        row["patients_both"] = len(set.intersection(*patients.values()))
+        missing = _missing(record)
+        row["missing_files"] = missing
+        row["unreadable_files"] = len(record["unreadable"]) - missing
+        row["duplicates_dropped"] = record["images_used"] - len(manifest)
+        row["simulated"] = study.data.source(role).reader == "phantom"
+        rows.append(row)
+        if role == "training" and _adds_films(study):
+            made = study.synthesis.images_per_label
+            more = {f"{label}_images": row[f"{label}_images"] + made for label in LABELS}
+            rows.append(row | {"dataset": f"{row['dataset']} + synthetic", "role": "training + synthetic"} | more)
+    return pd.DataFrame(rows)
+
+
+def flow(study: Study) -> pd.DataFrame:
+    """From the films that the labels name to those used: columns role, stage, reason, films, positive, negative.
+
+    Stages are listed, missing, unreadable (one row per reason), prepared, duplicate, used; what is lost between listed
+    and used adds up. Labels are empty where the record does not say whose film was left out.
+    """
+    rows = []
+    for role in ROLES:
+        record = read_json(study.results.data_record(role))
+        manifest = load_manifest(study, role)
+        used = {label: int((manifest["label"] == label).sum()) for label in reversed(LABELS)}
+        prepared = {label: record["by_label"][label] for label in reversed(LABELS)}
+        listed = record["images_used"] + len(record["unreadable"])
+        named = record.get("expected_by_label") or ({} if record["unreadable"] else record["by_label"])
+        rows.append((role, "listed", "", listed, named.get("positive"), named.get("negative")))
+        for reason, count in _reasons(record).items():
+            stage = "missing" if reason == "missing" else "unreadable"
+            rows.append((role, stage, "" if stage == "missing" else reason, count, None, None))
+        rows.append((role, "prepared", "", record["images_used"], *prepared.values()))
+        dropped = {label: prepared[label] - used[label] for label in used}
+        rows.append((role, "duplicate", "", sum(dropped.values()), *dropped.values()))
+        rows.append((role, "used", "", len(manifest), *used.values()))
+    table = pd.DataFrame(rows, columns=["role", "stage", "reason", "films", "positive", "negative"])
+    return table.astype({"positive": "Int64", "negative": "Int64"})
+
+
+def synthetic_flow(study: Study) -> pd.DataFrame:
+    """The flow goes on: from synthetic films made to those that classifiers may learn from.
+
+    One row per label and fold: fold, label, made, flagged (too near to a training film), rejected (by readers, of the
+    rest), used. Sets that are not made yet have no row.
+    """
+    rows = []
+    for fold, label in product([name for name in study.generator_folds if name != "public"], reversed(LABELS)):
+        if study.results.synthetic_record(label, fold).exists():
+            films = load_synthetic(study, label, fold, study.gan.resolution, flagged=True).manifest
+            kept = films[~films["flagged"]]
+            rejected = int(kept["image_id"].isin(rejected_ids(study, label, fold)).sum())
+            rows.append((fold, label, len(films), len(films) - len(kept), rejected, len(kept) - rejected))
+    return pd.DataFrame(rows, columns=["fold", "label", "made", "flagged", "rejected", "used"])
+
+
+def _reasons(record: dict[str, Any]) -> dict[str, int]:
+    """How many files were left out for each kind of reason, most frequent first; a kind names no file."""
+    return dict(Counter(kind_of(problem["reason"]) for problem in record["unreadable"]).most_common())
+
+
+def _missing(record: dict[str, Any]) -> int:
+    return _reasons(record).get("missing", 0)
+
+
+def demographics(study: Study) -> pd.DataFrame:
+    """Age, sex and view of the patients, by role and label: films and patients.
+
+    Columns role, variable, level, films_positive, films_negative, patients_positive, patients_negative. Of roles that
+    may not be published, cells of fewer than five patients are hidden. A patient with several films counts once in a
+    level, at the age of each film.
+    """
+    parts = [
+        _characteristics(study, role, variable, levels)
+        for role in ROLES
+        for variable, levels in _levels(load_manifest(study, role)).items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _levels(manifest: pd.DataFrame) -> dict[str, pd.Series]:
+    """The level of each film, as an ordered category, per variable."""
+    age = pd.Series("not known", index=manifest.index)
+    for name, (low, high) in AGE_BANDS.items():
+        age[manifest["age"].between(low, high, inclusive="left")] = name
+    view = manifest["view"].where(manifest["view"] != "", "not known")
+    common = [name for name in view.value_counts().index if name != "not known"][:COMMON_VIEWS]
+    view = view.where(view.isin([*common, "not known"]), "other")
+    return {
+        "age": age.astype(pd.CategoricalDtype([*AGE_BANDS, "not known"])),
+        "sex": manifest["sex"]
+        .map(SEXES)
+        .fillna("not known")
+        .astype(pd.CategoricalDtype([*SEXES.values(), "not known"])),
+        "view": view.astype(pd.CategoricalDtype([*common, *(["other"] if "other" in set(view) else []), "not known"])),
+    }
+
+
+def _characteristics(study: Study, role: Role, variable: str, levels: pd.Series) -> pd.DataFrame:
+    manifest = load_manifest(study, role)
+    keys = {"role": role, "variable": variable, "level": list(levels.cat.categories)}
+    films, patients = pd.DataFrame(keys), pd.DataFrame(keys)
+    for label in reversed(LABELS):
+        of_label = manifest["label"] == label
+        grouped = manifest[of_label].groupby(levels[of_label], observed=False)["patient_id"]
+        films[label] = grouped.size().to_numpy()
+        patients[label] = grouped.nunique().to_numpy()
+    names = list(reversed(LABELS))
+    if not study.publishable(role):
+        films = suppress_small_cells(films, names, patients=patients)
+        patients = suppress_small_cells(patients, names)
+    table = films.rename(columns={name: f"films_{name}" for name in names})
+    for name in names:
+        table[f"patients_{name}"] = patients[name]
+    return table
+
+
+def covidx_labels(study: Study) -> pd.DataFrame:
+    """What the official label files of COVIDx V8B say by themselves, whatever images are there: a row per split.
+
+    Empty unless a role is read from such a tree. `accuracy_by_source` is that of the rule learned from the sources of
+    the train split.
+    """
+    folders = {source.folder for role in ROLES if isinstance(source := study.data.source(role), CovidxSource)}
+    for folder in sorted(folders):
+        paths = {split: labels_path(folder, split) for split in ("train", "test")}
+        if all(path.is_file() for path in paths.values()):
+            tables = {split: read_labels(path) for split, path in paths.items()}
+            train = tables["train"]
+            rule = fit_source_rule(train["source"], (train["label"] == "positive").to_numpy(int))
+            return pd.DataFrame([{"split": split, **_label_facts(table, rule)} for split, table in tables.items()])
+    return pd.DataFrame()
+
+
+def _label_facts(table: pd.DataFrame, rule: Any) -> dict[str, Any]:
+    positive = (table["label"] == "positive").to_numpy()
+    patients = {label: set(table.loc[table["label"] == label, "patient_id"]) for label in reversed(LABELS)}
+    return {
+        "positive_images": int(positive.sum()),
+        "negative_images": int((~positive).sum()),
+        "positive_patients": len(patients["positive"]),
+        "negative_patients": len(patients["negative"]),
+        "patients": len(set.union(*patients.values())),
+        "patients_both": len(set.intersection(*patients.values())),
+        "accuracy_by_source": float(((rule.predict(table["source"]) >= 0.5) == positive).mean()),
+    }
+
+
+def _dataset_name(study: Study, role: Role) -> str:
+    source = study.data.source(role)
+    if isinstance(source, PhantomSource):
+        return f"chest phantom, {source.scanner} scanner"
+    if isinstance(source, CovidxSource):
+        return f"COVIDx V8B ({source.split} split)"
+    if not study.publishable(role):
+        return f"own {role} films" if role != "hospital" else "the hospital's own films"
+    return source.folder.name

@@ -1,0 +1,108 @@
+"""What Chapter 2 shows of generators: films as they are augmented, truncated, and on the way from one to another."""
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from cxrlib import figures
+from cxrlib.chapters.exhibits import row_of_synthetic
+from cxrlib.chapters.stand_ins import NOT_SHOWN, STAND_IN, stand_ins
+from cxrlib.chapters.words import origin, publishable, synthetic_origin
+from cxrlib.figures import FilmRow
+from cxrlib.films.images import load_image_set
+from cxrlib.films.settings import LABELS
+from cxrlib.generators.diffaugment import AUGMENTATIONS, augment
+from cxrlib.generators.drawing import interpolation, truncation_sweep
+from cxrlib.generators.networks import load_generator
+from cxrlib.publishing.guard import near_copies
+from cxrlib.reproducibility import deterministic, random_generator, seed_for
+from cxrlib.study import Study
+
+TRUNCATIONS = (0.25, 0.5, 0.75, 1.0)
+FILMS_PER_ROW = 8
+WALK_FILMS, WALK_STEPS = 4, 8
+COMPARISON_COLUMNS = ("variant", "images", "kid", "kid_low", "kid_high", "chosen", "flag_rate", "flag_low", "flag_high")
+
+
+def augmented_film_rows(study: Study, label: str = LABELS[0]) -> list[FilmRow]:
+    """One hospital film, or a simulated one in its place, under each differentiable augmentation, drawn anew each time;
+    then under all that the study uses."""
+    film, shown = _one_hospital_film(study, label)
+    used = study.gan.augmentations
+    rows = []
+    for name in AUGMENTATIONS:
+        title = name if name in used else f"{name} (not used in this study)"
+        rows.append(FilmRow(title, _augmented(film, (name,), study.seed), shown))
+    if used:
+        rows.append(FilmRow("all that this study uses, together", _augmented(film, used, study.seed), shown))
+    return rows
+
+
+def _one_hospital_film(study: Study, label: str) -> tuple[np.ndarray, str]:
+    """uint8 (S, S), and where it comes from."""
+    if not publishable(study, "hospital"):
+        return stand_ins(study, "hospital", label, 1)[0], f"{STAND_IN}: the hospital's {NOT_SHOWN}"
+    films = load_image_set(study, "hospital", study.gan.resolution)
+    rows = np.flatnonzero(films.manifest["label"].to_numpy() == label)
+    row = np.random.default_rng(seed_for(study.seed, "shown", "augmented film")).choice(rows)
+    return np.array(films.images[row]), origin(study, "hospital")
+
+
+def _augmented(film: np.ndarray, names: tuple[str, ...], seed: int) -> np.ndarray:
+    """A film as it is, then changed by the named augmentations: uint8 (8, S, S)."""
+    films = torch.from_numpy(film).float().div(127.5).sub(1)[None, None]
+    random = random_generator("cpu", seed, "shown", "augmentations", *names)
+    changed = augment(films.repeat(FILMS_PER_ROW - 1, 1, 1, 1), names, random)
+    levels = ((torch.cat([films, changed])[:, 0] + 1) * 127.5).round().clamp(0, 255)
+    return levels.to(torch.uint8).numpy()
+
+
+def truncation_rows(study: Study, label: str, fold: str = "all") -> list[FilmRow]:
+    """The same eight random lists, drawn under several truncations."""
+    seeds = _seeds(study, label, FILMS_PER_ROW)
+    generator, _ = load_generator(study.results.generator(label, fold))
+    with deterministic(study.threads_per_job):
+        sweep = truncation_sweep(generator, seeds, TRUNCATIONS)
+    return [
+        row_of_synthetic(study, f"{label} · truncation {share:g}{' (none)' if share == 1 else ''}", films)
+        for share, films in zip(TRUNCATIONS, sweep, strict=True)
+    ]
+
+
+def interpolation_row(study: Study, label: str, fold: str = "all") -> FilmRow:
+    """Eight films in equal steps from one random list to another."""
+    generator, _ = load_generator(study.results.generator(label, fold))
+    with deterministic(study.threads_per_job):
+        films = interpolation(generator, _seeds(study, label, 2), FILMS_PER_ROW - 1)[:FILMS_PER_ROW]
+    return row_of_synthetic(study, f"{label} · from one film to another", films)
+
+
+def walk(study: Study, fold: str = "all") -> Figure | bytes:
+    """The generators of both labels on a round trip through some of their films, side by side, as an animated PNG; a
+    note where every film is too near to one that may not be shown."""
+    walks = {}
+    with deterministic(study.threads_per_job):
+        for label in LABELS:
+            generator, _ = load_generator(study.results.generator(label, fold))
+            walks[label] = interpolation(generator, _seeds(study, label, WALK_FILMS), WALK_STEPS)
+    shown = ~np.any([near_copies(study, films) for films in walks.values()], axis=0)
+    if not shown.any():
+        return figures.note("every film is too near to one that may not be shown", synthetic_origin(study))
+    return figures.animated_films({label: films[shown] for label, films in walks.items()}, synthetic_origin(study))
+
+
+def snapshots(study: Study, fold: str = "all") -> dict[str, pd.DataFrame]:
+    """The table of snapshots of each label's generator."""
+    return {label: pd.read_csv(study.results.generator(label, fold) / "snapshots.csv") for label in LABELS}
+
+
+def comparisons(study: Study) -> pd.DataFrame:
+    """The snapshots of the generators trained another way, beside the usual one; no row where the study has none."""
+    if not study.gan.comparisons:
+        return pd.DataFrame(columns=list(COMPARISON_COLUMNS))
+    return pd.read_csv(study.results.table("comparisons"))
+
+
+def _seeds(study: Study, label: str, count: int) -> list[int]:
+    return [seed_for(study.seed, "shown", "generator", label, index) for index in range(count)]

@@ -1,0 +1,190 @@
+"""How far synthetic and public films are from the hospital's, by six measures, beside the hospital's own halves."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.artifacts import is_finished, read_json, sha256_of, write_csv, write_record
+from cxrlib.chapters.generators.novelty import anatomy_table, leak_table, memorisation_table
+from cxrlib.errors import InputError
+from cxrlib.features import identify_weights
+from cxrlib.films.images import ImageSet, films_identity, load_image_set, load_synthetic, masks_path
+from cxrlib.films.settings import LABELS
+from cxrlib.generators.lungs import SEGMENTER_SETTINGS
+from cxrlib.generators.quality import (
+    NEIGHBOURS,
+    describe_features,
+    features_network,
+    film_features,
+    frechet_distance,
+    kernel_distance,
+    neighbour_measures,
+)
+from cxrlib.generators.training import generator_films
+from cxrlib.reproducibility import seed_for
+from cxrlib.study import Study
+
+MEASURES = ("kid", "frechet", "precision", "recall", "density", "coverage")
+COMPARISONS = ("synthetic-hospital", "public-hospital", "hospital-halves")
+DRAWS = 60
+# Films on either side of a draw: enough for every measure, few enough for one core.
+MOST_FILMS = 500
+FEWEST_FILMS = 4
+# Draws from a large set come from this many times the films of one draw.
+POOL = 4
+# A generator is measured on films that it was not trained on where there are this many, twenty in each half.
+FEWEST_UNSEEN_FILMS = 40
+
+
+def measure_quality(study: Study, *, force: bool = False) -> dict[str, Any]:
+    """Write `tables/quality.csv`: how far synthetic and public films are from the hospital's; return the record.
+
+    Beside it `leaks.csv`, `anatomy.csv` and `memorisation.csv`, see `cxrlib.chapters.generators.novelty`.
+
+    Each of many draws splits the hospital's patients of one label in two. One half is compared with equal numbers of
+    synthetic films, of public films, and with the other half, which is what chance gives. An estimate is the mean over
+    the draws, its interval goes from their 2.5th to their 97.5th percentile. Fold `fold0` compares the generators that
+    never saw fold 0 with its films; fold `all` those that saw every patient, with films held out if there are enough.
+    """
+    started = time.perf_counter()
+    settings, inputs = _what_decides_quality(study)
+    record = study.results.quality_record
+    if is_finished(record, settings, inputs, force):
+        return read_json(record)
+    rows = [row for label in LABELS for row in _label_quality(study, label)]
+    write_csv(study.results.table("quality"), pd.DataFrame(rows))
+    for name, table in (("leaks", leak_table), ("anatomy", anatomy_table), ("memorisation", memorisation_table)):
+        write_csv(study.results.table(name), table(study))
+    write_record(record, settings, inputs, time.perf_counter() - started, features=rows[0]["features"])
+    return read_json(record)
+
+
+def _label_quality(study: Study, label: str) -> Iterator[dict[str, Any]]:
+    size = study.gan.resolution
+    hospital, public = (load_image_set(study, role, size) for role in ("hospital", "training"))
+    own_rows, public_rows = (_rows_of(films.manifest, label) for films in (hospital, public))
+    random = np.random.default_rng(seed_for(study.seed, "quality", label))
+    own_rows = _whole_patients(hospital.manifest["patient_id"].to_numpy(str), own_rows, 2 * MOST_FILMS, random)
+    own = _features(study, hospital, own_rows)
+    manifest = hospital.manifest.iloc[own_rows]
+    most = min(MOST_FILMS, len(own) // 2)
+    public_features = _features(study, public, _some(public_rows, POOL * most, random))
+    for fold in _synthetic_folds(study):
+        chosen, kind = _compared_films(study, label, fold, manifest)
+        synthetic = load_synthetic(study, label, fold, size)
+        pool = _some(np.arange(len(synthetic)), POOL * min(MOST_FILMS, chosen.sum() // 2), random)
+        sets = {
+            "hospital": own[chosen],
+            "public": public_features,
+            "synthetic": _features(study, synthetic, pool),
+        }
+        number, drawn = _draws(sets, manifest["patient_id"].to_numpy(str)[chosen], random, f"{label} films of {fold}")
+        facts = {"images_each": number, "hospital_films": kind, "features": describe_features(study)}
+        for comparison in COMPARISONS:
+            for measure in MEASURES:
+                values = drawn[comparison][measure]
+                low, high = np.percentile(values, (2.5, 97.5))
+                row = {"label": label, "fold": fold, "comparison": comparison, "measure": measure}
+                yield row | {"estimate": values.mean(), "low": low, "high": high} | facts
+
+
+def _compared_films(study: Study, label: str, fold: str, manifest: pd.DataFrame) -> tuple[np.ndarray, str]:
+    """Which of a label's hospital films (bool) a fold's generator is compared with, and what it knows of them."""
+    if fold != "all":
+        return (manifest["fold"] == fold).to_numpy(), "unused"
+    unseen = ~manifest["image_id"].isin(generator_films(study, label, fold).training.manifest["image_id"]).to_numpy()
+    if unseen.sum() >= FEWEST_UNSEEN_FILMS:
+        return unseen, "held-out"
+    return np.ones(len(manifest), bool), "trained-on"
+
+
+def _draws(
+    sets: dict[str, np.ndarray], patients: np.ndarray, random: np.random.Generator, what: str
+) -> tuple[int, dict[str, dict[str, np.ndarray]]]:
+    """Films on either side, and every measure (DRAWS,) of each comparison, over draws of equal numbers of films."""
+    splits = [_halves(patients, random) for _ in range(DRAWS)]
+    smallest = min(min(map(len, split)) for split in splits)
+    number = min(smallest, MOST_FILMS, len(sets["public"]), len(sets["synthetic"]))
+    if number < FEWEST_FILMS:
+        raise InputError(f"quality: only {number} {what} to compare; a distance needs at least {FEWEST_FILMS} of each")
+    found: dict[str, dict[str, np.ndarray]] = {name: {key: np.empty(DRAWS) for key in MEASURES} for name in COMPARISONS}
+    for draw, (first, second) in enumerate(splits):
+        half = sets["hospital"][first[:number]]
+        others = {
+            "synthetic-hospital": sets["synthetic"][random.permutation(len(sets["synthetic"]))[:number]],
+            "public-hospital": sets["public"][random.permutation(len(sets["public"]))[:number]],
+            "hospital-halves": sets["hospital"][second[:number]],
+        }
+        for comparison, other in others.items():
+            for measure, value in _measured(half, other).items():
+                found[comparison][measure][draw] = value
+    return number, found
+
+
+def _measured(real: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """The six measures between equal numbers of films; of too few films those of neighbours are not known."""
+    found = {
+        "kid": kernel_distance(other, real, subsets=1, subset_size=len(real), seed=0)[0],
+        "frechet": frechet_distance(other, real),
+    }
+    if len(real) <= NEIGHBOURS:
+        return found | dict.fromkeys(("precision", "recall", "density", "coverage"), np.nan)
+    return found | neighbour_measures(real, other)
+
+
+def _synthetic_folds(study: Study) -> list[str]:
+    return [fold for fold in study.generator_folds if fold != "public"]
+
+
+def _rows_of(manifest: pd.DataFrame, label: str) -> np.ndarray:
+    return np.flatnonzero(manifest["label"].to_numpy() == label)
+
+
+def _some(rows: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
+    return np.sort(random.permutation(rows)[:most])
+
+
+def _features(study: Study, films: ImageSet, rows: np.ndarray) -> np.ndarray:
+    return film_features(study, np.asarray(films.images[rows]))
+
+
+def _whole_patients(patients: np.ndarray, rows: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
+    """The rows, or those of as many patients, drawn at random, as have at most so many of them."""
+    if len(rows) <= most:
+        return rows
+    drawn = random.permutation(np.unique(patients[rows]))
+    films = np.array([(patients[rows] == patient).sum() for patient in drawn]).cumsum()
+    return rows[np.isin(patients[rows], drawn[films <= most])]
+
+
+def _halves(patients: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of two groups of patients with as many films each as whole patients allow, in random order."""
+    names, rows, films = np.unique(patients, return_inverse=True, return_counts=True)
+    in_first, balance = np.zeros(len(names), bool), 0
+    for patient in random.permutation(len(names)):
+        in_first[patient] = balance < 0 or (balance == 0 and random.random() < 0.5)
+        balance += films[patient] if in_first[patient] else -films[patient]
+    return random.permutation(np.flatnonzero(in_first[rows])), random.permutation(np.flatnonzero(~in_first[rows]))
+
+
+def _what_decides_quality(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
+    settings = {
+        "study_seed": study.seed,
+        "resolution": study.gan.resolution,
+        "network": features_network(study),
+        "draws": DRAWS,
+        "neighbours": NEIGHBOURS,
+    }
+    inputs: dict[str, Any] = {"weights": identify_weights(study.classifier.weights)}
+    for role in ("training", "hospital"):
+        inputs[role] = films_identity(study, role, study.gan.resolution)
+    for fold in _synthetic_folds(study):
+        for label in LABELS:
+            record = read_json(study.results.synthetic_record(label, fold))
+            inputs[f"synthetic {label} {fold}"] = {name: record[f"{name}_sha256"] for name in ("images", "manifest")}
+    masks = masks_path(study, "hospital", study.gan.resolution, "lungs")
+    inputs["lungs"] = {"settings": SEGMENTER_SETTINGS, "masks_sha256": sha256_of(masks) if masks.exists() else None}
+    return settings, inputs

@@ -1,0 +1,233 @@
+"""Sentences and numbers of Chapter 2 that follow from the generators' tables and records."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from cxrlib.chapters.words import percent
+from cxrlib.films.settings import LABELS
+from cxrlib.study import Study
+
+HALF = 0.5
+KEYS = ["label", "comparison", "measure"]
+MODULATIONS = {
+    "demodulated": "demodulated convolutions, as in the successor of the paper's StyleGAN",
+    "adain": "adaptive instance normalisation, as in the StyleGAN that the paper names",
+}
+# Pairs of generators for `figures.variant_curves`, by variant, and what each is called.
+PAIRS = {
+    "where training starts": {"standard": "start from public films", "random-start": "random start"},
+    "what the discriminator sees": {"standard": "with augmentation", "no-augmentation": "without augmentation"},
+}
+
+Records = Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+def believed(quality: pd.DataFrame) -> pd.DataFrame:
+    """The measures to believe, one row per label, comparison and measure: those on films that no generator was trained
+    on, where there are any; averaged over folds, ends of intervals too."""
+    unseen = quality[quality["hospital_films"] != "trained-on"]
+    rows = quality if unseen.empty else unseen
+    found = rows.groupby(KEYS, sort=False).agg(
+        estimate=("estimate", "mean"), low=("low", "mean"), high=("high", "mean"),
+        images_each=("images_each", "min"), hospital_films=("hospital_films", "first"),
+    )  # fmt: skip
+    return found.reset_index()
+
+
+def compared_with(quality: pd.DataFrame) -> str:
+    """What the hospital films of the believed rows are to the generators."""
+    kinds = set(quality["hospital_films"])
+    if kinds == {"trained-on"}:
+        return "films that they were trained on"
+    held_out = "films held out from their training, by which their snapshots were chosen"
+    unused = "films of patients whom they never saw"
+    return f"{held_out}, and {unused}" if len(kinds) > 1 else held_out if kinds == {"held-out"} else unused
+
+
+def nearness(quality: pd.DataFrame) -> str:
+    """Whether synthetic films are nearer to the hospital's than public ones; "clearly" only where intervals part.
+
+    `quality` has a row per label, comparison and measure (and fold, if it has that column), with estimate, low, high.
+    """
+    keys = [name for name in ("label", "fold") if name in quality]
+    rows = quality[quality["measure"] == "kid"].set_index([*keys, "comparison"])[["estimate", "low", "high"]]
+    synthetic, public = (rows.xs(name, level="comparison") for name in ("synthetic-hospital", "public-hospital"))
+    if (synthetic["high"] < public["low"]).all():
+        return "clearly nearer to the hospital's films than the public ones are, for every label and fold"
+    if (synthetic["estimate"] < public["estimate"]).all():
+        return "nearer to the hospital's films than the public ones are, but with intervals that overlap"
+    return "not nearer to the hospital's films than the public ones are for every label and fold"
+
+
+def shares(quality: pd.DataFrame) -> str:
+    """Precision and recall of each label with their intervals, in sentences."""
+    said = []
+    for label in LABELS:
+        precision, recall = (_row(quality, label, "synthetic-hospital", name) for name in ("precision", "recall"))
+        if pd.isna(precision["estimate"]):
+            said.append(f"The {label} films are too few to say.")
+            continue
+        among, reached = (
+            f"{percent(row['estimate'], 0)} ({percent(row['low'], 0)} to {percent(row['high'], 0)})"
+            for row in (precision, recall)
+        )
+        said.append(
+            f"Of the synthetic {label} films {among} lie among the hospital's, and of the hospital's {reached} lie "
+            "among the synthetic ones."
+        )
+    return " ".join(said)
+
+
+def variety(quality: pd.DataFrame) -> str:
+    """What recall says, label by label: does the generator reach the variety of the hospital's films?
+
+    Films that stray far from the hospital's reach all of them, since they are far from each other too: where precision
+    is low, a high recall is no merit.
+    """
+    return _said_of_labels(
+        quality,
+        "recall",
+        astray="{who} stray so far from the hospital's that their recall says nothing",
+        as_real="{who} are as varied as one half of the hospital's own films beside the other",
+        most="{who} are less varied than the hospital's, though most of its films have their like among them",
+        few="{who} lack most of the hospital's variety: too few kinds of film are drawn",
+    )
+
+
+def fidelity(quality: pd.DataFrame) -> str:
+    """What precision says, label by label: do synthetic films lie among the real ones?"""
+    return _said_of_labels(
+        quality,
+        "precision",
+        as_real="{who} lie among the hospital's films as often as the hospital's own do",
+        most="most of {who} lie among the hospital's films, but fewer than of the hospital's own",
+        few="most of {who} lie outside what the hospital's films look like",
+    )
+
+
+def _said_of_labels(
+    quality: pd.DataFrame, measure: str, *, as_real: str, most: str, few: str, astray: str | None = None
+) -> str:
+    """One clause per label by its share and that of the hospital's halves; labels with the same clause share it.
+
+    `astray` is said, if given, where a share is large but precision is not.
+    """
+    clauses: dict[str, list[str]] = {}
+    for label in LABELS:
+        synthetic, halves = (_row(quality, label, name, measure) for name in ("synthetic-hospital", "hospital-halves"))
+        if pd.isna(synthetic["estimate"]):
+            clause = "{who} are too few to say"
+        elif synthetic["estimate"] < HALF:
+            clause = few
+        elif astray and _row(quality, label, "synthetic-hospital", "precision")["estimate"] < HALF:
+            clause = astray
+        else:
+            clause = as_real if synthetic["high"] >= halves["estimate"] else most
+        clauses.setdefault(clause, []).append(label)
+    both = "the films of both labels"
+    return "; ".join(
+        clause.format(who=both if len(labels) == len(LABELS) else f"the {labels[0]} films")
+        for clause, labels in clauses.items()
+    )
+
+
+def _row(quality: pd.DataFrame, label: str, comparison: str, measure: str) -> pd.Series:
+    return quality.set_index(KEYS).loc[(label, comparison, measure)]
+
+
+def generator_facts(study: Study, generators: Records) -> dict[str, Any]:
+    """What Chapter 2 says of its generators before any film is measured, from their records by (label, fold)."""
+    positive = generators["positive", "all"]
+    return {
+        "generators": len(generators),
+        "minutes": f"{sum(record['seconds'] for record in generators.values()) / 60:,.1f}",
+        "images_seen": f"{positive['images_seen']:,}",
+        "films": positive["films"],
+        "initialised_from": positive["initialised_from"],
+        "modulation": MODULATIONS[study.gan.modulation],
+        "augmentations": _listed(study.gan.augmentations) or "none",
+        "kept": kept_snapshots(generators),
+        "collapse": collapse(generators),
+    }
+
+
+def kept_snapshots(generators: Records) -> str:
+    """How the snapshots that were kept had been chosen, and how many were not the last."""
+    own = {key: record for key, record in generators.items() if key[1] != "public"}
+    judged = [record for record in own.values() if record["selected_by"] != "last"]
+    if not judged:
+        return "no film was held out of any training, so that each generator is simply the last"
+    earlier = sum(record["snapshot_images"] < record["images_seen"] for record in judged)
+    said = f"of {len(judged)} generators chosen by held-out films, {earlier or 'none'} stopped before the last snapshot"
+    if len(judged) < len(own):
+        said += f"; {len(own) - len(judged)} had too few films to hold any out and are simply the last"
+    return said
+
+
+def collapse(generators: Records) -> str:
+    """The warnings of all trainings in one sentence, or that there are none."""
+    found = [
+        f"the {label} generator of {fold} showed {warning}"
+        for (label, fold), record in generators.items()
+        for warning in record.get("warnings", [])
+    ]
+    if not found:
+        return "No generator showed a sign of collapse"
+    return f"There were signs of collapse: {'; '.join(found)}"
+
+
+def comparison_facts(comparisons: pd.DataFrame, label: str) -> dict[str, str]:
+    """What the trainings by another way say: `start` and `augmentation`, a sentence each."""
+    return {
+        "start": _compared(comparisons, label, "random-start", "The start from the public films", "the random start"),
+        "augmentation": _compared(
+            comparisons, label, "no-augmentation", "Training with augmentation", "training without it"
+        ),
+    }
+
+
+def _compared(comparisons: pd.DataFrame, label: str, variant: str, usual: str, other: str) -> str:
+    """Which of two ways wins by the kernel distance of the snapshots that were kept, and what it does to copies."""
+    kept = comparisons[comparisons["chosen"].astype(bool)].set_index("variant")
+    if not {"standard", variant} <= set(kept.index) or kept.loc[["standard", variant], "kid"].isna().any():
+        return f"This study has nothing to set {other} against"
+    mine, theirs = kept.loc["standard"], kept.loc[variant]
+    ahead, behind = (mine, theirs) if mine["kid"] < theirs["kid"] else (theirs, mine)
+    winner, loser = (usual, other) if ahead is mine else (_capital(other), _small(usual))
+    clearly = "wins clearly" if ahead["kid_high"] < behind["kid_low"] else "is ahead, but with intervals that overlap"
+    return (
+        f"{winner} {clearly}: for the {label} films, a kernel distance to held-out films of {_interval(ahead)} against "
+        f"{_interval(behind)} for {loser}. {_flagged(mine, theirs, _small(usual), other)}"
+    )
+
+
+def _flagged(mine: pd.Series, theirs: pd.Series, usual: str, other: str) -> str:
+    if pd.isna(mine["flag_rate"]) or pd.isna(theirs["flag_rate"]):
+        return "How many of their films are too near to a training film was not measured"
+    rates = f"{_rate(mine)} of the films for {usual}, {_rate(theirs)} for {other}"
+    apart = mine["flag_low"] > theirs["flag_high"] or theirs["flag_low"] > mine["flag_high"]
+    said = "differ" if apart else "can't be told apart"
+    return f"The shares of films that lie too near to a training film {said}: {rates}"
+
+
+def _rate(row: pd.Series) -> str:
+    return f"{percent(row['flag_rate'])} ({percent(row['flag_low'])} to {percent(row['flag_high'])})"
+
+
+def _interval(row: pd.Series) -> str:
+    return f"{row['kid']:.3f} ({row['kid_low']:.3f} to {row['kid_high']:.3f})".replace("-", "\u2212")
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _small(text: str) -> str:
+    return text[0].lower() + text[1:]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """Words with commas, and with "and" before the last."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

@@ -1,0 +1,176 @@
+"""Sentences about readings. They follow the intervals: "not different from chance" is never "equivalent to chance"."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from cxrlib.chapters.wording import joined
+from cxrlib.chapters.words import percent
+from cxrlib.evaluation.readers import CHANCE, MARGIN
+from cxrlib.reading.agreement import ALL, LABEL, ORIGIN, PROGRAMS, SIDES
+
+NO_READINGS = "no readings yet"
+NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
+
+
+def reading_sentences(tables: Mapping[str, pd.DataFrame], readers: str, answers: int) -> dict[str, str]:
+    """By name: who, origin, sides, realism, label, agreement, again, artefacts, copies, time.
+
+    `tables` are the rows of one group of readers, named `readers`, who gave so many answers. Where there is nothing to
+    say a sentence says so.
+    """
+    if not answers:
+        nothing = "Nobody has read yet."
+        names = ("origin", "sides", "realism", "label", "agreement", "again", "artefacts", "copies", "time")
+        return {"who": "There are no readings yet.", **dict.fromkeys(names, nothing)}
+    accuracy = tables["reading_accuracy"]
+    return {
+        "who": _who(tables["reading_time"], readers, answers),
+        "origin": _against_chance(accuracy, ORIGIN, "whether a film is real or synthetic", readers),
+        "sides": _against_chance(accuracy, SIDES, "which of two films is synthetic", readers),
+        "realism": _realism(tables["reading_realism"]),
+        "label": _label(accuracy),
+        "agreement": _agreement(tables["reading_agreement"]),
+        "again": _again(tables["reading_agreement"]),
+        "artefacts": _artefacts(tables["reading_artefacts"]),
+        "copies": _copies(tables["reading_pairs"]),
+        "time": _time(tables["reading_time"]),
+    }
+
+
+def chance_verdict(low: float, high: float, inner_low: float, inner_high: float) -> str:
+    """In words, how a share stands to chance: from its 95 % interval, and its 90 % interval for equivalence."""
+    equivalent = inner_low > CHANCE - MARGIN and inner_high < CHANCE + MARGIN
+    points = f"{100 * MARGIN:.0f} points"
+    if low > CHANCE:
+        return f"more often than chance, though by less than {points}" if equivalent else "more often than chance"
+    if high < CHANCE:
+        return f"less often than chance, though by less than {points}" if equivalent else "less often than chance"
+    if equivalent:
+        return f"as often as chance, give or take {points}: the two are equivalent"
+    return (
+        "no difference from chance was found, which is not to say that there is none (the interval is too wide to call "
+        f"the two equivalent within {points})"
+    )
+
+
+def _who(time: pd.DataFrame, readers: str, answers: int) -> str:
+    number = time[time["reader"] != ALL]["reader"].nunique()
+    one = number == 1
+    count = NUMBERS[number] if number < len(NUMBERS) else f"{number}"
+    if readers == PROGRAMS:
+        who = f"{count} simulated {'reader' if one else 'readers'}, whose answers a program made up,"
+        return f"{who} {'has' if one else 'have'} given {answers:,} answers; they say nothing about the films."
+    only = " What follows holds for this reader only." if one else ""
+    return f"{count} {'reader has' if one else 'readers have'} given {answers:,} answers.{only}"
+
+
+def _against_chance(accuracy: pd.DataFrame, question: str, what: str, readers: str) -> str:
+    rows = accuracy[(accuracy["question"] == question) & (accuracy["measure"] == "accuracy")]
+    row = _last(rows[rows["answers"] > 0])
+    if row is None:
+        return f"Nobody has said yet {what}."
+    verdict = chance_verdict(row["low"], row["high"], row["inner_low"], row["inner_high"])
+    subject = f"{readers.capitalize()} were" if row["reader"] == ALL else f"The {readers.removesuffix('s')} was"
+    return f"{subject} right about {what} in {_share(row)} of the answers: {verdict}."
+
+
+def _last(rows: pd.DataFrame) -> pd.Series | None:
+    """The row of all readers, or of the only one."""
+    return None if rows.empty else rows.iloc[-1]
+
+
+def _share(row: pd.Series, name: str = "estimate") -> str:
+    return f"{percent(row[name], 0)} (95 % interval {100 * row['low']:.0f} to {100 * row['high']:.0f} %)"
+
+
+def _realism(realism: pd.DataFrame) -> str:
+    parts, apart = [], []
+    last = realism[realism["reader"] == realism["reader"].iloc[-1]] if len(realism) else realism
+    for label, rows in last.groupby("label", sort=False):
+        by_origin = rows.set_index("origin")
+        if set(by_origin.index) == {"real", "synthetic"}:
+            real, synthetic = by_origin.loc["real"], by_origin.loc["synthetic"]
+            parts.append(f"{synthetic['mean']:.1f} for synthetic and {real['mean']:.1f} for real {label} films")
+            apart.append(synthetic["mean_high"] < real["mean_low"])
+    if not parts:
+        return "No film has been judged for realism yet."
+    if all(apart):
+        verdict = "the synthetic ones look less real, with intervals that part"
+    elif any(apart):
+        verdict = "the intervals part for one of the two labels"
+    else:
+        verdict = "the intervals overlap"
+    return f"The mean realism, from 1 to 5, is {'; '.join(parts)}: {verdict}."
+
+
+def _label(accuracy: pd.DataFrame) -> str:
+    given = accuracy[accuracy["answers"] > 0]
+    rows = {kind: _last(given[given["question"] == f"{LABEL}, {kind} films"]) for kind in ("synthetic", "real")}
+    if any(row is None for row in rows.values()):
+        return "No film has been diagnosed yet."
+    return (
+        f"The diagnosis agrees with the label that a synthetic film was made for in {_share(rows['synthetic'])}, and "
+        f"with the label of real films in {_share(rows['real'])}."
+    )
+
+
+def _agreement(agreement: pd.DataFrame) -> str:
+    rows = agreement[(agreement["between"] == "readers") & (agreement["question"] == ORIGIN)]
+    if rows.empty:
+        return "One reader alone can't agree with anybody."
+    return f"Among themselves about real or synthetic they agree with {_coefficients(rows)}."
+
+
+def _again(agreement: pd.DataFrame) -> str:
+    rows = agreement[(agreement["between"] == "first and second answer") & (agreement["question"] == ORIGIN)]
+    if rows.empty:
+        return "No film has been read twice yet."
+    rows = rows[rows["reader"] == rows["reader"].iloc[-1]]
+    films = int(rows["films"].iloc[0])
+    same = rows[rows["coefficient"] == "agreement"].iloc[0]
+    return f"Shown a film again, they repeated their answer in {percent(same['estimate'], 0)} of {films} cases."
+
+
+def _coefficients(rows: pd.DataFrame) -> str:
+    parts = [
+        f"{row.coefficient} {row.estimate:.2f}" + ("" if pd.isna(row.low) else f" ({row.low:.2f} to {row.high:.2f})")
+        for row in rows[rows["coefficient"] != "agreement"].itertuples()
+    ]
+    return joined([part.replace("-", "−") for part in parts])
+
+
+def _artefacts(artefacts: pd.DataFrame) -> str:
+    rows = {kind: artefacts[(artefacts["artefact"] == "any") & (artefacts["origin"] == kind)]
+            for kind in ("synthetic", "real")}  # fmt: skip
+    if any(part.empty or not part["answers"].iloc[0] for part in rows.values()):
+        return "Nothing has been marked yet."
+    shares = {kind: _share(part.iloc[0], "share") for kind, part in rows.items()}
+    return (
+        f"Something was marked as wrong in {shares['synthetic']} of the answers to synthetic films, and in "
+        f"{shares['real']} of those to real ones."
+    )
+
+
+def _copies(pairs: pd.DataFrame) -> str:
+    if pairs.empty:
+        return "No pair has been compared yet."
+    last = pairs[pairs["reader"] == pairs["reader"].iloc[-1]].set_index("kind")
+    names = {
+        "flagged": "synthetic films flagged as copies, beside their nearest real one",
+        "nearest": "the nearest pairs that were not flagged",
+        "same patient": "two films of one patient",
+        "different patients": "films of two patients",
+    }
+    parts = [f"{_share(last.loc[kind], 'share_yes')} for {name}" for kind, name in names.items() if kind in last.index]
+    return f"Both films were taken for one patient's in {'; '.join(parts)}."
+
+
+def _time(time: pd.DataFrame) -> str:
+    row = _last(time[time["block"] == "A"])
+    if row is None:
+        return "No film has been timed yet."
+    return (
+        f"A single film took {row['median_seconds']:.0f} seconds in the median; half of the films took between "
+        f"{row['lower_seconds']:.0f} and {row['upper_seconds']:.0f}."
+    )

@@ -1,0 +1,111 @@
+"""Sentences and numbers of Chapters 4 and 5 that follow from tables and records; the wording follows the numbers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from cxrlib.chapters.words import percent
+from cxrlib.study import Study
+
+
+def training_facts(study: Study, records: Mapping[tuple[str, int, str], Mapping[str, Any]]) -> dict[str, Any]:
+    """What Chapter 4 says of its classifiers, from their records by (arm, seed, fold)."""
+    networks = {key: record for key, record in records.items() if record["steps"] > 0}
+    openings = [record["hospital_openings"] for record in networks.values()]
+    temperatures = [record["temperature"] for record in networks.values()]
+    thresholds = [record["threshold_validation"] for record in networks.values()]
+    once = "exactly once for each of them" if set(openings) == {1} else f"{sum(openings):,} times in all"
+    return {
+        "classifiers": len(networks),
+        "arms": len(study.classifier_arms),
+        "seeds": study.classifier.seeds,
+        "network": study.classifier.network,
+        "weights": next(iter(networks.values()))["weights"],
+        "minutes": f"{sum(record['seconds'] for record in records.values()) / 60:,.1f}",
+        "openings": once,
+        "thresholds": f"{min(thresholds):.2f} to {max(thresholds):.2f}",
+        "temperatures": f"{min(temperatures):.2f} to {max(temperatures):.2f}",
+        "steps": _steps(study, records),
+    }
+
+
+def _steps(study: Study, records: Mapping[tuple[str, int, str], Mapping[str, Any]]) -> str:
+    if study.classifier.steps == "equal":
+        return "Every arm took as many steps as the baseline, whatever the number of its films"
+    base = records["baseline", 0, study.classifier_folds("baseline")[0]]["steps"]
+    most = max(record["steps"] for record in records.values())
+    if most == base:
+        return "No arm took more steps than the baseline"
+    return (
+        "Every arm ran through the same number of epochs, so that an arm with more films also took more steps, up to "
+        f"{most / base:.2f} times those of the baseline"
+    )
+
+
+def results_facts(study: Study, tables: Mapping[str, pd.DataFrame], record: Mapping[str, Any]) -> dict[str, Any]:
+    """What Chapter 5 says besides the statements; `record` is that of the explanations."""
+    seeds, arm = tables["table2_seeds"], record["arm"]
+    fixed = seeds[(seeds["role"] == "hospital") & (seeds["operating_point"] == "fixed")]
+    first = fixed[(fixed["arm"] == arm) & (fixed["seed"] == 0)].iloc[0]
+    return {
+        "arms": fixed["arm"].nunique(),
+        "seeds": study.classifier.seeds,
+        "hospital_films": int(first[["tp", "fn", "fp", "tn"]].sum()),
+        "shown_arm": arm,
+        "missed": int(first["fn"]),
+        "alarms": int(first["fp"]),
+        "cells": record["cells"],
+        "spread": _spread(fixed, arm),
+        "attention": _attention(tables["attention"], arm),
+        "calibration": _calibration(fixed, arm),
+        "subgroups": _subgroups(tables["subgroups"]),
+    }
+
+
+def _spread(fixed: pd.DataFrame, arm: str) -> str:
+    """How far single runs lie apart in recall of positives."""
+    parts = []
+    for name in dict.fromkeys(("baseline", arm)):
+        values = fixed[fixed["arm"] == name]["recall_positive"]
+        parts.append(f"{percent(values.min())} to {percent(values.max())} with {name}")
+    return f"Recall of positives runs from {' and from '.join(parts)}, from one training to another"
+
+
+def _attention(table: pd.DataFrame, arm: str) -> str:
+    rows = table[(table["arm"] == arm) & (table["region"] == "lungs") & (table["label"] == "positive")]
+    rows = rows[~rows["suppressed"].astype(bool)]
+    if not len(rows):
+        return "How much of the attention lies inside the lungs is not known: no outlines of lungs are at hand"
+    row = rows.iloc[0]
+    verdict = "no more and no less than chance would give"
+    if row["low"] > row["chance"]:
+        verdict = "more than chance would give"
+    elif row["high"] < row["chance"]:
+        verdict = "less than chance would give"
+    share = f"{percent(row['estimate'])} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+    return (
+        f"On positive films {arm} gives {share} of its attention to the lungs, which take {percent(row['chance'])} "
+        f"of the film: {verdict}"
+    )
+
+
+def _calibration(fixed: pd.DataFrame, arm: str) -> str:
+    """Whether the temperature of the validation films made the hospital's probabilities any better."""
+    parts = []
+    for name in dict.fromkeys(("baseline", arm)):
+        rows = fixed[fixed["arm"] == name]
+        before, after = rows["brier"].mean(), rows["brier_calibrated"].mean()
+        change = "better" if after < before - 0.0005 else "worse" if after > before + 0.0005 else "the same"
+        parts.append(f"{name} {change} (Brier score {before:.3f} before, {after:.3f} after)")
+    return f"On the hospital's films the temperature makes {' and '.join(parts)}"
+
+
+def _subgroups(table: pd.DataFrame) -> str:
+    chosen = table[(table["role"] == "hospital") & (table["arm"] == "baseline")]
+    if not len(chosen):
+        return "Nothing is known of the films by which they could be parted"
+    levels = chosen.groupby(["subgroup", "level"])["suppressed"].all()
+    hidden = int(levels.sum())
+    note = "every part is large enough to be shown" if not hidden else f"{hidden} of them too small to be shown"
+    return f"The films fall into {len(levels)} parts by {', '.join(dict.fromkeys(chosen['subgroup']))}; {note}"

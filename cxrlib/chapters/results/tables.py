@@ -1,0 +1,176 @@
+"""The tables of results, from the predictions of every model."""
+
+import itertools
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cxrlib.artifacts import is_finished, read_json, sha256_of, write_csv, write_json, write_record
+from cxrlib.chapters.films.tables import synthetic_flow
+from cxrlib.chapters.results.statements import make_statements
+from cxrlib.classifiers.calibration import calibrated
+from cxrlib.classifiers.prediction import read_predictions
+from cxrlib.classifiers.settings import dose_arm, has_network, synthetic_percent
+from cxrlib.errors import InputError
+from cxrlib.evaluation import comparison, paper
+from cxrlib.evaluation.calibration import reliability_table
+from cxrlib.evaluation.decision import decision_curves
+from cxrlib.evaluation.resampled import resample_all
+from cxrlib.evaluation.scores import ROLES as JUDGED_ROLES
+from cxrlib.evaluation.scores import collect_scores
+from cxrlib.evaluation.significance import significance
+from cxrlib.evaluation.subgroups import subgroup_table
+from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES
+from cxrlib.films.images import films_identity, load_manifest
+from cxrlib.films.settings import ROLES
+from cxrlib.reproducibility import seed_for
+from cxrlib.study import Study
+
+
+def make_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
+    """Write the tables of results and their sentences, and return their record.
+
+    In `tables/`: those of `result_tables`, synthetic_flow, statements.json and, last, tables.json. Raises
+    `InputError`, naming every table of predictions that is missing.
+    """
+    started = time.perf_counter()
+    settings, inputs = _what_decides_tables(study)
+    record = study.results.tables_record
+    if is_finished(record, settings, inputs, force):
+        return read_json(record)
+    tables = result_tables(study, gather_predictions(study))
+    tables["synthetic_flow"] = synthetic_flow(study)
+    for name, table in tables.items():
+        write_csv(study.results.table(name), table)
+    write_json(statements_path(study), make_statements(tables, simulated=study.simulated))
+    write_record(record, settings, inputs, time.perf_counter() - started, tables=sorted(tables))
+    return read_json(record)
+
+
+def result_tables(study: Study, predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Every table of the results by name; values are fractions from 0 to 1, no table names a film or a patient.
+
+    table2, table2_seeds, headline, differences (against the baseline), contrasts (between any two arms),
+    shift (hospital against validation), tests, at_equal_precision, dose, dose_seeds; curves, calibration, decision;
+    subgroups; and of the paper paper_table1, paper_table2, paper_conclusions.
+    """
+    scores = {role: collect_scores(predictions, role) for role in JUDGED_ROLES}
+    resampled = {
+        role: resample_all(found, seed=seed_for(study.seed, "bootstrap", role)) for role, found in scores.items()
+    }
+    contrasts = comparison.contrasts(resampled, list(itertools.permutations(study.classifier_arms, 2)))
+    by_seed, headline = comparison.table2_seeds(scores), comparison.headline(resampled)
+    doses = _doses(study)
+    subgroups = [
+        subgroup_table(found, load_manifest(study, role), seed=seed_for(study.seed, "subgroups", role))
+        for role, found in scores.items()
+    ]
+    return {
+        "table2": comparison.table2(resampled),
+        "table2_seeds": by_seed,
+        "headline": headline,
+        "contrasts": contrasts,
+        "differences": contrasts[contrasts["reference"] == "baseline"].drop(columns="reference"),
+        "shift": comparison.shift(resampled),
+        "tests": significance(scores),
+        "at_equal_precision": comparison.at_equal_precision(resampled),
+        "dose": comparison.dose(headline, doses),
+        "dose_seeds": comparison.dose_seeds(by_seed, doses),
+        "curves": comparison.curves(scores),
+        "calibration": reliability_table(scores),
+        "decision": decision_curves(scores),
+        "subgroups": pd.concat(subgroups, ignore_index=True),
+        "paper_table1": paper.paper_table1(),
+        "paper_table2": paper.paper_table2(),
+        "paper_conclusions": paper.paper_conclusions(),
+    }
+
+
+def statements_path(study: Study) -> Path:
+    return study.results.tables_record.parent / "statements.json"
+
+
+def gather_predictions(study: Study) -> pd.DataFrame:
+    """Predictions of every model, one below the other: `arm, seed, fold`, the columns of predictions.csv, and then
+    `p_calibrated` and `threshold_validation`, which come from each model's temperature and threshold.
+
+    The source rule answers for validation films only. Raises `InputError` where predictions are of other films than the
+    study's.
+    """
+    parts = []
+    for arm, seed, fold in _models(study):
+        table = read_predictions(study.results.predictions(arm, seed, fold))
+        keys = pd.DataFrame({"arm": arm, "seed": seed, "fold": fold}, index=table.index)
+        facts = _chosen_on_validation(study, arm, seed, fold)
+        p_calibrated = calibrated(table["p_positive"].to_numpy(), facts["temperature"])
+        more = {"p_calibrated": p_calibrated, "threshold_validation": facts["threshold_validation"]}
+        parts.append(pd.concat([keys, table.assign(**more)], axis=1))
+    predictions = pd.concat(parts, ignore_index=True)
+    for role in JUDGED_ROLES:
+        known = set(load_manifest(study, role)["image_id"].astype(str))
+        of_role = predictions[predictions["role"] == role]
+        for arm, seed in dict.fromkeys((arm, seed) for arm, seed, _ in _models(study)):
+            found = set(of_role.loc[(of_role["arm"] == arm) & (of_role["seed"] == seed), "image_id"])
+            if found != known and (found or role == "validation" or has_network(arm)):
+                raise InputError(
+                    f"{study.results.classifier(arm, seed, 'all').parent}: predictions of {len(found)} {role} films, "
+                    f"of which {len(found & known)} are among the study's {len(known)}; train it again with --force"
+                )
+    return predictions
+
+
+def _chosen_on_validation(study: Study, arm: str, seed: int, fold: str) -> dict[str, float]:
+    """Temperature and threshold of a model, from its record."""
+    record = read_json(study.results.classifier_record(arm, seed, fold))
+    try:
+        return {name: float(record[name]) for name in ("temperature", "threshold_validation")}
+    except KeyError as error:
+        file = study.results.classifier_record(arm, seed, fold)
+        raise InputError(f"{file}: found no {error}; train this classifier again with --force") from None
+
+
+def _doses(study: Study) -> dict[str, int]:
+    """The arms of the dose curve and their share of the synthetic films, in per cent; empty without such arms."""
+    if not study.classifier.doses:
+        return {}
+    arms = ("baseline", *(dose_arm(percent) for percent in study.classifier.doses), "synthetic-crossfit")
+    return {arm: synthetic_percent(arm) for arm in arms}
+
+
+def _models(study: Study) -> list[tuple[str, int, str]]:
+    return [
+        (arm, seed, fold)
+        for arm in study.classifier_arms
+        for seed in study.classifier_seeds(arm)
+        for fold in study.classifier_folds(arm)
+    ]
+
+
+def _what_decides_tables(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings and inputs of the tables; raises `InputError` that names every missing table of predictions."""
+    models = {f"{arm}/seed{seed}/{fold}": (arm, seed, fold) for arm, seed, fold in _models(study)}
+    unfinished = [
+        name
+        for name, model in models.items()
+        if not (study.results.predictions(*model).exists() and study.results.classifier_record(*model).exists())
+    ]
+    if unfinished:
+        raise InputError(
+            f"{study.results.root / 'classifier'}: no finished predictions for {', '.join(unfinished)}; "
+            f"train these first (`cxr train-classifier`), or make all with `cxr report {study.name}`"
+        )
+    settings = {
+        "study_seed": study.seed,
+        "arms": list(study.classifier_arms),
+        "seeds": study.classifier.seeds,
+        "folds": study.data.folds,
+        "synthetic_images_per_label": study.synthesis.images_per_label,
+        "bootstrap": {"resamples": RESAMPLES, "confidence": CONFIDENCE},
+    }
+    inputs: dict[str, Any] = {
+        name: {"predictions": sha256_of(study.results.predictions(*model)), **_chosen_on_validation(study, *model)}
+        for name, model in models.items()
+    }
+    return settings, inputs | {role: films_identity(study, role, study.classifier.image_size) for role in ROLES}

@@ -1,0 +1,153 @@
+"""The book's figures that show films: sheets and outlines.
+
+Each says beside its films where they come from: real, synthetic or simulated. Films that may not be published come in
+as None and leave a note in their place.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from PIL import Image
+
+from cxrlib.chapters.style import DOTS_PER_INCH, MUTED, RED, SKY, WIDTH_INCHES, mark_origin, panels, style
+from cxrlib.errors import InputError
+
+FRAME_INCHES, FRAME_DPI = 2.8, 100
+FRAME_MILLISECONDS = 180
+
+
+@dataclass(frozen=True)
+class FilmRow:
+    """One row of films under a heading.
+
+    `films` is a uint8 array (n, S, S), or None where the films may not be shown; `origin` is "real", "synthetic" or
+    "simulated" (or says more). `captions` stand under the films, if given.
+    """
+
+    title: str
+    films: np.ndarray | None
+    origin: str
+    captions: Sequence[str] = ()
+
+
+def film_sheet(rows: Sequence[FilmRow], films_per_row: int = 8) -> Figure:
+    """Films in rows, each row under a heading that names it and says where its films come from.
+
+    A row longer than `films_per_row` runs on over several lines. Raises `InputError` if there is no row.
+    """
+    if not rows:
+        raise InputError("a sheet of films: found no row, expected at least one; give it films to show")
+    lines = [1 if row.films is None or not len(row.films) else -(-len(row.films) // films_per_row) for row in rows]
+    extra = [0.36 + (0.2 if row.captions else 0.0) for row in rows]
+    film_inches = WIDTH_INCHES / films_per_row
+    heights = [
+        (film_inches * count if row.films is not None and len(row.films) else 0.5) + more
+        for row, count, more in zip(rows, lines, extra, strict=True)
+    ]
+    figure, axes = panels(len(rows), 1, sum(heights), height_ratios=heights)
+    with style():
+        for row, ax in zip(rows, axes[:, 0], strict=True):
+            _draw_films(row, films_per_row, ax)
+    return figure
+
+
+def _draw_films(row: FilmRow, films_per_row: int, ax: Axes) -> None:
+    ax.set_axis_off()
+    ax.set_title(row.title, fontsize=9)
+    ax.set_title(row.origin, loc="right", fontsize=8, color=MUTED, style="italic", fontweight="normal")
+    if row.films is None or not len(row.films):
+        text = "these films may not be shown in a published book" if row.films is None else "there are no such films"
+        ax.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, transform=ax.transAxes)
+        return
+    films = _enlarged(row.films, round(WIDTH_INCHES / films_per_row * DOTS_PER_INCH))
+    mosaic, step = _mosaic(films, films_per_row)
+    ax.imshow(mosaic, cmap="gray", vmin=0, vmax=255)
+    size = films.shape[1]
+    for index, text in enumerate(row.captions):
+        line, column = divmod(index, films_per_row)
+        ax.text(column * step + size / 2, line * step + size * 1.03, text, ha="center", va="top", fontsize=7.5)
+
+
+def _enlarged(films: np.ndarray, pixels: int) -> np.ndarray:
+    """Films at the size at which they are printed, each by itself, so that no film bleeds into its neighbour."""
+    resized = [Image.fromarray(film).resize((pixels, pixels), Image.Resampling.BICUBIC) for film in films]
+    return np.stack([np.asarray(film) for film in resized])
+
+
+def _mosaic(films: np.ndarray, columns: int) -> tuple[np.ndarray, int]:
+    """Films side by side, (lines·step, columns·step) float, white between them, and the step in pixels."""
+    size = films.shape[1]
+    step = size + max(1, size // 24)
+    lines = -(-len(films) // columns)
+    mosaic = np.full((lines * step - (step - size), columns * step - (step - size)), 255.0)
+    for index, film in enumerate(films):
+        line, column = divmod(index, columns)
+        mosaic[line * step : line * step + size, column * step : column * step + size] = film
+    return mosaic, step
+
+
+def annotated_films(
+    films: np.ndarray, lungs: np.ndarray | None, opacities: np.ndarray | None, titles: Sequence[str], origin: str
+) -> Figure:
+    """Films with outlines: lungs in red, solid; opacities in blue, dashed.
+
+    `films` uint8 (n, S, S); masks bool (n, S, S), or None where they are not known (an empty mask draws nothing).
+    """
+    figure, axes = panels(1, len(films), WIDTH_INCHES / max(len(films), 2) + 0.75)
+    with style():
+        for index, ax in enumerate(axes[0]):
+            ax.imshow(films[index], cmap="gray", vmin=0, vmax=255, interpolation="bicubic")
+            ax.set_title(titles[index])
+            ax.set_axis_off()
+            _outline(ax, None if lungs is None else lungs[index], RED, "solid")
+            _outline(ax, None if opacities is None else opacities[index], SKY, (0, (3, 1)))
+        known = [
+            (Line2D([], [], color=RED, linewidth=2), "lungs", lungs),
+            (Line2D([], [], color=SKY, linewidth=2, linestyle=(0, (3, 1))), "ground-glass opacity", opacities),
+        ]
+        drawn = [(handle, text) for handle, text, masks in known if masks is not None and np.any(masks)]
+        if drawn:
+            handles, texts = zip(*drawn, strict=True)
+            figure.legend(handles, texts, loc="outside lower left", ncols=2)
+        mark_origin(figure, origin)
+    return figure
+
+
+def _outline(ax: Axes, mask: np.ndarray | None, colour: str, line: Any) -> None:
+    if mask is not None and np.any(mask):
+        ax.contour(np.asarray(mask, dtype=float), [0.5], colors=[colour], linewidths=1.8, linestyles=[line])
+
+
+def animated_films(walks: Mapping[str, np.ndarray], origin: str) -> bytes:
+    """Films that change, side by side under their names: an animated PNG that goes on for ever.
+
+    `walks` has uint8 (frames, S, S) per name, equally many frames each. A page that can't move shows the first.
+    """
+    with style():
+        figure = Figure(figsize=(FRAME_INCHES * len(walks), FRAME_INCHES + 0.55), dpi=FRAME_DPI, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.subplots(1, len(walks), squeeze=False)[0]
+        drawn = []
+        for ax, (name, films) in zip(axes, walks.items(), strict=True):
+            drawn.append(ax.imshow(films[0], cmap="gray", vmin=0, vmax=255, interpolation="bicubic"))
+            ax.set_title(name)
+            ax.set_axis_off()
+        mark_origin(figure, origin)
+        frames = []
+        for films in zip(*walks.values(), strict=True):
+            for image, film in zip(drawn, films, strict=True):
+                image.set_data(film)
+            canvas.draw()
+            # What has been laid out once stays where it is.
+            figure.set_layout_engine("none")
+            frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).convert("L"))
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "png", save_all=True, append_images=frames[1:], duration=FRAME_MILLISECONDS, loop=0)
+    return buffer.getvalue()
