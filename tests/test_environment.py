@@ -58,3 +58,9 @@ def test_the_hub_s_proxy_is_locked_by_versions_and_hashes_only():
     for package in packages:
         assert re.fullmatch(r"sha512-[A-Za-z0-9+/=]{88}", package["integrity"]), package
         assert "resolved" not in package
+
+
+def test_the_citation_names_the_version_and_licence_of_the_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
+    assert "2112.07529" in citation["references"][0]["url"]
