@@ -285,6 +285,10 @@ class Reader:
         self.wait_for_phase("reading")
         return self.task
 
+    def wait_until_seen(self) -> None:
+        """What has just come up takes no Enter and no click yet, lest a double one skip it."""
+        self.page.wait_for_selector(f"{ROOT}:not([data-fresh])", timeout=self.milliseconds)
+
     @property
     def position(self) -> tuple[int, int]:
         """(number of the task on the screen, from 1; how many there are)"""
@@ -371,6 +375,7 @@ class Reader:
             timeout=self.milliseconds,
         )
         if self.phase == "feedback":
+            self.wait_until_seen()
             self.key("Enter") if keyboard else self.submit()
             self.page.wait_for_selector(f'{ROOT}:not([data-task="{before}"])', timeout=self.milliseconds)
         return self.wait_for_phase("reading", "finished")

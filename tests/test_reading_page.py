@@ -121,7 +121,7 @@ def test_films_are_drawn_to_the_grey(open_page, film):
     centre, width, step = (low + high) / 2, high - low, (high - low) / 32
     for key in "aaaa":
         reader.key(key)
-    reader.key("w")
+    reader.key("s")
     centre, width = centre + step, width - 4 * step
     expected = windowed(greys, centre - width / 2, centre + width / 2)
     assert np.abs(middle(reader.pixels()) - expected).max() <= 1
@@ -241,6 +241,9 @@ def test_practice_answers_are_told_and_the_film_stays_until_the_reader_goes_on(o
     assert reader.message == "This film is real: you were right."
     assert reader.task == "task0001"
     reader.key("Enter")
+    assert reader.phase == "feedback", "a second Enter comes before the feedback can have been read"
+    reader.wait_until_seen()
+    reader.key("Enter")
     reader.wait_for_task()
     assert reader.task == "task0002"
     assert not opened.page.locator(".badge").is_visible()
@@ -303,6 +306,107 @@ def test_a_pause_hides_the_film_and_stops_the_clock(open_page):
     reader.leave("task0002", keyboard=True)
     assert opened.session.notes == ["pause", "resume"]
     assert 0 < opened.session.given[-1]["seconds"] < 1.4
+
+
+HOLD = """code => {
+    const target = document.activeElement;
+    const press = (repeat, type = 'keydown') => target.dispatchEvent(new KeyboardEvent(type, {
+        key: code.slice(-1).toLowerCase(), code, repeat, bubbles: true, cancelable: true }));
+    press(false);
+    for (let i = 0; i < 30; i++) press(%s);
+    press(false, 'keyup');
+}"""
+
+
+@pytest.mark.parametrize("repeat", ["true", "false"], ids=["as a repeat", "unmarked"])
+def test_a_held_key_gives_one_answer(open_page, repeat):
+    opened = open_page(skip=1)
+    opened.page.evaluate(HOLD % repeat, "Digit2")
+    assert opened.reader.chosen() == {"diagnosis": "positive"}
+    opened.reader.key("3")
+    assert opened.reader.chosen() == {"diagnosis": "positive", "confidence": "3"}
+
+
+@pytest.mark.parametrize("key", ["m", "u", "p", "i", "o", "g", "l", "?", "e"])
+def test_a_held_key_does_one_thing(open_page, key):
+    """Of a switch that is thrown thirty times nobody knows where it ends."""
+    opened = open_page(skip=2)
+    for _ in range(7):
+        opened.page.keyboard.down(key)
+    opened.page.keyboard.up(key)
+    kinds = [said["kind"] for said in opened.bare.sent if said["kind"] not in ("ready", "ping")]
+    assert len(kinds) <= 1
+    assert opened.reader.phase == ("paused" if key == "p" else "reading")
+    if key == "?":
+        assert opened.page.locator(".help").is_visible()
+    if key == "i":
+        assert opened.page.locator('[data-act="invert"]').get_attribute("aria-pressed") == "true"
+
+
+def test_a_held_or_a_second_enter_skips_nothing(open_page):
+    opened = open_page()
+    reader, page = opened.reader, opened.page
+    reader.key("1", "1", "1", "1", "1")
+    for _ in range(20):
+        page.keyboard.down("Enter")
+    assert reader.wait_for_phase("feedback") == "feedback"
+    page.wait_for_timeout(500)
+    page.keyboard.down("Enter")
+    assert reader.phase == "feedback", "the key was never let go"
+    page.keyboard.up("Enter")
+    reader.key("Enter")
+    reader.wait_for_task()
+    assert reader.task == "task0002"
+
+
+def test_a_double_click_stores_one_answer_and_skips_no_feedback(open_page):
+    opened = open_page()
+    reader = opened.reader
+    reader.key("1", "1", "1", "1", "1")
+    opened.page.locator(".foot .submit").dblclick()
+    reader.wait_for_phase("feedback")
+    opened.page.wait_for_timeout(200)
+    assert (reader.phase, reader.task, len(opened.session.given)) == ("feedback", "task0001", 1)
+
+
+# As a French keyboard sends them: the key of the digit 6 writes a minus, that of Q lies where others have A.
+FRENCH = {"Digit1": "&", "Digit2": "é", "Digit3": '"', "Digit4": "'", "Digit5": "(", "Digit6": "-", "KeyA": "q"}
+
+
+def test_keys_are_known_by_their_place_and_named_as_they_are_printed(open_page):
+    opened = open_page(skip=1)
+    press = """([code, key]) => document.activeElement.dispatchEvent(
+        new KeyboardEvent('keydown', { key, code, bubbles: true, cancelable: true }))"""
+    for code in ("Digit2", "Digit3", "Digit6"):
+        opened.page.evaluate(press, [code, FRENCH[code]])
+        opened.page.evaluate(press.replace("keydown", "keyup"), [code, FRENCH[code]])
+    assert opened.reader.chosen() == {"diagnosis": "positive", "confidence": "3", "origin": "surely real"}
+    before = opened.page.locator(".readout").inner_text()
+    opened.page.evaluate(press, ["KeyA", "q"])
+    assert opened.page.locator(".readout").inner_text() != before
+    opened.reader.key("?")
+    caps = opened.page.locator('.help kbd[data-code="KeyA"]').all_inner_texts()
+    assert caps == ["Q"]
+
+
+def test_w_brightens_as_a_drag_upwards_does(open_page):
+    opened = open_page(skip=1)
+    before = opened.reader.pixels().mean()
+    opened.reader.key("w", "w", "w")
+    assert opened.reader.pixels().mean() > before
+
+
+def test_time_is_kept_over_a_reload_and_stands_still_where_the_film_can_not_be_seen(open_page):
+    opened = open_page(skip=1)
+    page, reader = opened.page, opened.reader
+    page.wait_for_timeout(600)
+    opened.bare.open()
+    reader.wait_for_task()
+    page.evaluate("document.querySelector('.cxr-reading').style.marginTop = '3000px'")
+    page.wait_for_timeout(1200)
+    page.evaluate("document.querySelector('.cxr-reading').style.marginTop = ''")
+    reader.answer_task()
+    assert 0.6 <= opened.session.given[-1]["seconds"] < 1.7
 
 
 CONTRASTS = """() => {

@@ -395,3 +395,91 @@ def test_classifiers_of_synthetic_films_wait_for_the_verdict_and_depend_on_it(ex
     assert what_decides(*wanted)[1]["rejected films"] != first
     assert len(compose_training_films(*wanted).images) == 32 + 16
     assert "rejected films" not in what_decides(excluding, "baseline", 0, "all")[1]
+
+
+def rewrite(session, change):
+    """A log as an older program, or a hand, may have left it."""
+    lines = [json.loads(line) for line in session.path.read_text().splitlines()]
+    session.path.write_text("".join(json.dumps(change(line)) + "\n" for line in lines))
+
+
+def test_readers_who_are_not_through_have_no_part_in_what_is_said_of_all(study):
+    for name, tasks in (("anna", None), ("berta", 4), ("carl", 3), ("dora", 11)):
+        read_all(study, name, right=name == "anna", tasks=tasks)
+    found = make_reading_tables(study)
+    table = found.tables["reading_accuracy"]
+    assert "all" not in set(table["reader"]), "one reader is not several"
+    who = reading_sentences(found.tables, PEOPLE, len(found.answers))
+    assert "Four readers have given" in who["who"]
+    assert "(10 of 31 tasks answered)" in who["who"]
+    assert "the only reader who counts" in who["who"]
+    assert "in 100 %" in who["origin"]
+    read_all(study, "emil", right=False)
+    found = make_reading_tables(study)
+    everyone = found.tables["reading_accuracy"].set_index(["reader", "question", "measure"]).loc["all"]
+    assert everyone.loc[("real or synthetic", "accuracy"), "answers"] == 32
+    assert everyone.loc[("real or synthetic", "accuracy"), "estimate"] == 0.5
+    shown = reading_tables.readers_accuracy(found.tables["reading_accuracy"], PEOPLE)
+    assert sum("not counted" in name for name in shown.index) == 3
+    story = narration.tell_readings(study, found.groups, found.tables)
+    assert story.single["reader"].nunique() == 2
+
+
+def test_a_pace_that_nobody_can_look_at_is_said_and_left_out(study):
+    read_all(study, "anna")
+    read_all(study, "brk", right=False)
+    (path,) = (prepare_protocol(study).folder / "events").glob("brk-*.jsonl")
+    path.write_text(re.sub(r'"seconds": 3\.0', '"seconds": 0.14', path.read_text()))
+    found = make_reading_tables(study)
+    rows = found.tables["reading_time"].query("counted == 'no'")
+    assert set(rows["why"]) == {"implausible pace"}
+    assert rows["hasty"].tolist() == rows["answers"].tolist()
+    assert "all" not in set(found.tables["reading_accuracy"]["reader"])
+    assert "answers given faster than anybody can look" in reading_sentences(found.tables, PEOPLE, 60)["who"]
+    assert "brk: 31 of 31 answers, too fast to have looked" in printed_report(study)
+
+
+def test_rules_of_counting_are_frozen_with_the_protocol_and_older_readings_go_on(study, write_tiny_study):
+    protocol = prepare_protocol(study)
+    assert protocol.record["counted"] == {"finished_percent": 90, "shortest_seconds": 1.0}
+    read_all(study, "anna", tasks=3)
+    changed = load_study(write_tiny_study(review=REVIEW | {"finished_percent": 5}))
+    with pytest.raises(InputError, match="answers were given to other films or settings"):
+        prepare_protocol(changed)
+
+
+@pytest.mark.parametrize("text", ["\ud83d lone", "\udc00", "a\x00b", "bell\x07", "line\u2028ok"])
+def test_exports_survive_whatever_a_log_holds_and_say_what_they_cleaned(study, tmp_path, text):
+    protocol = prepare_protocol(study)
+    session = ReadingSession(study, protocol, "anna")
+    while session.done < 5:
+        session.answer(session.current.task_id, answers_to(session.current, comment=""), seconds=3)
+    odd = {"diagnosis": "perhaps", "confidence": "99", "artefacts": 5, "realism": "x" * 5000}
+
+    def damage(event, seen=[]):  # noqa: B006
+        seen.append(event)
+        if event["event"] == "answer" and len(seen) == 3:
+            event["answers"]["comment"] = text
+        if event["event"] == "answer" and len(seen) == 4:
+            event["seconds"] = 10**400
+        if event["event"] == "answer" and len(seen) == 5:
+            event["answers"] |= odd
+        return event
+
+    rewrite(session, damage)
+    printed = printed_report(study, tmp_path / "csv")
+    answers = pd.read_csv(tmp_path / "csv" / "reading_answers.csv", keep_default_na=False)
+    assert len(answers) == 3, "an answer that is no choice is left out, and no other"
+    clean = text if "\u2028" in text else re.sub("[\ud800-\udfff\x00\x07]", "�", text)
+    assert clean in set(answers["comment"])
+    assert ("is no text: comment of task" in printed) == (clean != text)
+
+
+def test_a_clock_that_was_set_while_somebody_read_is_noticed(study):
+    read_all(study, "anna", tasks=6)
+    (path,) = (prepare_protocol(study).folder / "events").glob("anna-*.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines[4:]:
+        line["steady_seconds"] += 20.0  # twenty seconds went by, and the clock on the wall was set back by as much
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "the clock was set back by 20 seconds" in printed_report(study)

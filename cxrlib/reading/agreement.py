@@ -11,9 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from cxrlib.errors import InputError
 from cxrlib.reading.events import SIMULATED, current_answers, is_simulated
 from cxrlib.reading.protocol import Protocol
-from cxrlib.reading.questions import ORIGIN_STEPS
+from cxrlib.reading.questions import ORIGIN_STEPS, QUESTIONS, checked_answers
+from cxrlib.reading.session import LONGEST_SECONDS
 from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)
@@ -74,12 +76,16 @@ def _row(event: Mapping[str, Any], tasks: Mapping[str, Mapping[str, str]], proto
         "session": event.get("session"),
     }
     try:
-        seconds = float(event.get("seconds") or "nan")
-        given = event["answers"]
-        answered = _single(given, task, protocol) if task["block"] == "A" else _pair(given, task)
-    except (KeyError, TypeError, ValueError):
+        given = checked_answers(QUESTIONS[task["block"]], event["answers"])
+    except InputError:
         return None
-    return row | {"seconds": seconds} | answered
+    answered = _single(given, task, protocol) if task["block"] == "A" else _pair(given, task)
+    return row | {"seconds": _seconds(event["seconds"])} | answered
+
+
+def _seconds(value: float) -> float:
+    """Time on a film, bounded as it is now when it is stored; not a number where a log holds none that can be one."""
+    return float(min(value, LONGEST_SECONDS)) if value > 0 else float("nan")
 
 
 def _single(given: Mapping[str, Any], task: Mapping[str, str], protocol: Protocol) -> dict[str, Any]:

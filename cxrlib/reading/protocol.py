@@ -23,6 +23,7 @@ from cxrlib.reading.copy_pairs import COPY_KINDS
 from cxrlib.reading.durable import make_private
 from cxrlib.reading.events import people_have_answered, remove_simulated
 from cxrlib.reading.questions import QUESTIONS, Question
+from cxrlib.reading.settings import ReviewSettings
 from cxrlib.reading.worklist import draw_worklist, halves, real_films_in_words
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
@@ -31,6 +32,8 @@ from cxrlib.study import Study
 FORMAT = 2
 SMALLEST_GAP = 10
 SECTIONS = ("practice", "A", "B", "C")
+# Settings that say how answers are counted, not which films are shown.
+RULES = ("finished_percent", "shortest_seconds")
 
 
 @dataclass(frozen=True)
@@ -176,6 +179,10 @@ def _said_of(study: Study) -> Iterator[None]:
 def _fingerprint(study: Study, inputs: dict[str, Any]) -> str:
     """What may not change once people have answered."""
     settings = study.review.model_dump(mode="json", exclude={"simulated_readers", "planned_readers"})
+    # Readings from before there were such rules were frozen without them, and go on.
+    for name in RULES:
+        if settings[name] == ReviewSettings.model_fields[name].default:
+            del settings[name]
     choices = {question.name: question.choices for questions in QUESTIONS.values() for question in questions}
     return fingerprint({"format": FORMAT, "seed": study.seed, "choices": choices, **settings}, inputs)
 
@@ -265,6 +272,7 @@ def _description(study: Study, fold: str, tasks: pd.DataFrame) -> dict[str, Any]
         "nearest": "where too few are flagged: the unflagged synthetic films nearest to a real one",
         "same patient": "control: two real films of one patient",
         "different patients": "control: a real film beside the most similar one of another patient",
+        "counted": {name: getattr(review, name) for name in RULES},
         "blocks": blocks,
     }
 

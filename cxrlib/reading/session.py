@@ -5,6 +5,7 @@ import logging
 import math
 import secrets
 import statistics
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,10 @@ MOST_EVENT_BYTES = 60_000
 # The pace is the median of so many answers to tasks of the same kind.
 PACE_TASKS = 20
 SOON = timedelta(microseconds=1)
+# Nobody looks at one film for longer: a desk was left.
+LONGEST_SECONDS = 1800.0
+# Runs on while a computer sleeps, where the system has such a clock, and is never set.
+STEADY_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class AnsweredElsewhere(InputError):
@@ -142,8 +147,8 @@ class ReadingSession:
             raise InputError(f"seconds: found {seconds!r}, expected the time spent on the film")
         facts = {
             "task_id": task_id, "block": task.block, "practice": task.practice, "films": list(task.films),
-            "answers": checked, "seconds": round(float(seconds), 2), "view": [dict(film) for film in view],
-            "screen": dict(screen or {}),
+            "answers": checked, "seconds": round(min(float(seconds), LONGEST_SECONDS), 2),
+            "view": [dict(film) for film in view], "screen": dict(screen or {}),
         }  # fmt: skip
         with self._alone():
             if task_id in self._answers:
@@ -283,5 +288,6 @@ class ReadingSession:
     def _event(self, kind: str, moment: datetime, facts: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "event": kind, "event_id": secrets.token_hex(8), "time": moment.isoformat(timespec="microseconds"),
-            "reader": self.reader, "session": self.session, "protocol_sha256": self.protocol.sha256, **facts,
+            "reader": self.reader, "session": self.session, "protocol_sha256": self.protocol.sha256,
+            "steady_seconds": round(time.clock_gettime(STEADY_CLOCK), 3), **facts,
         }  # fmt: skip

@@ -6,9 +6,11 @@ import { Drafts, Kernel } from "./viewer_kernel.js";
 import { Keyboard } from "./viewer_keyboard.js";
 import { QuestionForm } from "./viewer_questions.js";
 import { buildScreen, showCover, showProgress } from "./viewer_screen.js";
+import { Stopwatch } from "./viewer_stopwatch.js";
 import { FilmTools } from "./viewer_tools.js";
 
 const TASKS_KEPT = 4;
+const FRESH_MILLISECONDS = 350; // a second Enter or click so soon after the first was not meant for what came between
 const AGAIN = "un the cell again or reload the page: the reading goes on at this film.";
 
 class Reading {
@@ -30,7 +32,9 @@ class Reading {
       back: () => this.kernelBack(),
       idle: () => ["reading", "feedback"].includes(this.phase),
     });
-    new Keyboard(this).listen(root);
+    this.stopwatch = new Stopwatch(this.parts.films, (seconds) => this.drafts.keep(this.task.task_id, "seconds", seconds));
+    this.keyboard = new Keyboard(this);
+    this.keyboard.listen(root);
     root.addEventListener("fullscreenchange", () => this.refresh());
     showCover(this.parts, "Opening the reading …");
     this.hello();
@@ -38,6 +42,8 @@ class Reading {
 
   destroy() {
     this.kernel.close();
+    this.keyboard.close();
+    this.stopwatch.close();
     this.tools.destroy();
     this.stopTheme();
   }
@@ -65,9 +71,12 @@ class Reading {
     const onScreen = ["reading", "sending", "paused"].includes(this.phase);
     if (onScreen && this.task?.task_id === task.task_id) return;
     const takesFocus = this.task ? this.hasFocus : this.inSight;
-    Object.assign(this, { task, phase: "reading", counted: 0, since: performance.now() });
+    Object.assign(this, { task, phase: "reading" });
     this.tools.show(task.films);
-    this.form.show(task.questions, this.drafts.read(task.task_id) ?? (this.given?.task === task.task_id ? this.given.answers : {}));
+    this.stopwatch.begin(this.drafts.read(task.task_id, "seconds") ?? 0);
+    const answers = this.drafts.read(task.task_id, "answers") ?? (this.given?.task === task.task_id ? this.given.answers : {});
+    this.form.show(task.questions, answers);
+    if (Object.keys(answers).length) this.makeFresh();
     this.parts.cover.hidden = true;
     this.root.dataset.task = task.task_id;
     this.newSubmission();
@@ -81,12 +90,14 @@ class Reading {
 
   showFeedback(text) {
     this.phase = "feedback";
+    this.makeFresh();
     this.say(text, "Next film", "feedback");
     this.parts.submit.focus({ preventScroll: true });
   }
 
   showFinished() {
     Object.assign(this, { phase: "finished", task: null });
+    this.stopwatch.stop(true);
     this.root.dataset.task = "";
     this.tools.destroy();
     this.parts.films.replaceChildren();
@@ -100,12 +111,19 @@ class Reading {
 
   // --- answers
 
+  // What has just come up is not to be left before it can have been seen.
+  makeFresh() {
+    this.root.dataset.fresh = "";
+    clearTimeout(this.freshness);
+    this.freshness = setTimeout(() => { delete this.root.dataset.fresh; }, FRESH_MILLISECONDS);
+  }
+
   newSubmission() {
     this.submission = { id: crypto.getRandomValues(new Uint32Array(4)).join("-"), sent: null };
   }
 
   answersChanged() {
-    this.drafts.keep(this.task.task_id, this.form.answers);
+    this.drafts.keep(this.task.task_id, "answers", this.form.answers);
     if (this.submission.sent) this.newSubmission(); // no longer the answer that was sent
     if (this.parts.message.dataset.tone === "hint") this.say("");
     this.drawMarks();
@@ -113,6 +131,7 @@ class Reading {
   }
 
   submit() {
+    if ("fresh" in this.root.dataset) return;
     if (this.phase === "feedback") return this.showNext();
     if (this.phase !== "reading") return;
     const missing = this.form.missing;
@@ -123,7 +142,7 @@ class Reading {
     }
     this.submission.sent ??= {
       kind: "answer", submission: this.submission.id, task_id: this.task.task_id, answers: this.form.answers,
-      seconds: this.seconds, view: this.tools.shown, screen: this.screen,
+      seconds: this.stopwatch.seconds, view: this.tools.shown, screen: this.screen,
     };
     this.phase = "sending";
     this.refresh();
@@ -132,6 +151,7 @@ class Reading {
 
   stored({ submission, progress, next, feedback }) {
     if (submission !== this.submission?.id) return;
+    this.stopwatch.stop(true);
     this.drafts.forget(this.task.task_id);
     this.given = { task: this.task.task_id, answers: this.form.answers };
     Object.assign(this, { progress, next });
@@ -144,8 +164,10 @@ class Reading {
     if (!submission) return this.say(text, this.label); // an undo or a pause: nothing else has changed
     if (submission !== this.submission?.id) return;
     const answered = this.task && next !== this.task.task_id;
+    if (answered) this.stopwatch.stop(true);
     if (answered) this.drafts.forget(this.task.task_id);
     this.phase = answered ? "feedback" : "reading";
+    if (answered) this.makeFresh();
     this.next = next;
     this.say(text, answered ? "Go on" : "Send again");
     this.refresh();
@@ -174,20 +196,16 @@ class Reading {
     this.kernel.send({ kind: "undo", next: this.phase === "reading" ? this.task.task_id : this.next });
   }
 
-  // --- time, counted while the film can be seen
-
-  get seconds() {
-    return (this.counted + (this.phase === "paused" ? 0 : performance.now() - this.since)) / 1000;
-  }
-
   pause() {
     if (this.phase === "paused") {
-      Object.assign(this, { phase: "reading", since: performance.now() });
+      this.phase = "reading";
+      this.stopwatch.stop(false);
       this.root.focus({ preventScroll: true });
       this.parts.cover.hidden = true;
       this.refresh();
     } else if (this.phase === "reading") {
-      Object.assign(this, { counted: 1000 * this.seconds, phase: "paused" });
+      this.phase = "paused";
+      this.stopwatch.stop(true);
       this.refresh();
       showCover(this.parts, "Paused", "The clock stands still.", { label: "Go on", key: "P", act: () => this.pause() });
       this.parts.cover.querySelector("button").focus({ preventScroll: true });

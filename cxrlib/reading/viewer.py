@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 # Each may import from those before it.
 MODULES = (
     "viewer_elements.js", "viewer_film.js", "viewer_kernel.js", "viewer_keyboard.js", "viewer_questions.js",
-    "viewer_screen.js", "viewer_tools.js", "viewer.js",
+    "viewer_screen.js", "viewer_stopwatch.js", "viewer_tools.js", "viewer.js",
 )  # fmt: skip
 IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z_]+)\.js";$', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:const|class|function) (\w+))", re.MULTILINE)

@@ -12,8 +12,10 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
+// A letter stands for a place on the keyboard; the cap shows what is printed there once that is known.
 export function keyCap(key) {
-  return element("kbd", { text: key, "aria-hidden": "true" });
+  const code = /^[A-Z]$/.test(key) ? `Key${key}` : null;
+  return element("kbd", { text: key, "data-code": code, "aria-hidden": "true" });
 }
 
 // A button that shows its key; `keys` is what assistive technology announces.

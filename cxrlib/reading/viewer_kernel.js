@@ -57,17 +57,18 @@ export class Drafts {
     this.store = storeOfTab();
   }
 
-  keep(taskId, answers) {
-    this.store.setItem(this.prefix + taskId, JSON.stringify(answers));
+  // `part` is what is kept of a task: its answers, or the seconds that its film was seen.
+  keep(taskId, part, value) {
+    this.store.setItem(`${this.prefix}${part} ${taskId}`, JSON.stringify(value));
   }
 
-  read(taskId) {
-    const kept = this.store.getItem(this.prefix + taskId);
+  read(taskId, part) {
+    const kept = this.store.getItem(`${this.prefix}${part} ${taskId}`);
     return kept === null ? undefined : JSON.parse(kept);
   }
 
   forget(taskId) {
-    this.store.removeItem(this.prefix + taskId);
+    for (const part of ["answers", "seconds"]) this.store.removeItem(`${this.prefix}${part} ${taskId}`);
   }
 }
 

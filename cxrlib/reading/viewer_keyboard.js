@@ -1,52 +1,81 @@
-// What a key does, and that no key of the reading reaches the page around it.
+// What a key does, and that no key of the reading reaches the page around it. Keys are known by where they lie on the
+// keyboard, so that every layout has the same ones, and one press does one thing however long it is held.
 
 const PAN_STEP = 40; // CSS pixels
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-const KEYS = {
-  a: "narrower", d: "wider", w: "darker", s: "brighter", g: "nextPreset", i: "invert", "+": "zoomIn", "=": "zoomIn",
-  "-": "zoomOut", "−": "zoomOut", f: "fit", o: "actual", r: "reset", l: "link", m: "mark", u: "undo", p: "pause",
-  e: "enlarge", "?": "keys",
+const PLACES = {
+  KeyA: "narrower", KeyD: "wider", KeyW: "brighter", KeyS: "darker", KeyG: "nextPreset", KeyI: "invert", KeyF: "fit",
+  KeyO: "actual", KeyR: "reset", KeyL: "link", KeyM: "mark", KeyU: "undo", KeyP: "pause", KeyE: "enlarge",
+  Equal: "zoomIn", NumpadAdd: "zoomIn", Minus: "zoomOut", NumpadSubtract: "zoomOut",
 };
+// Signs lie in other places on other keyboards, and count wherever they are.
+const SIGNS = { "?": "keys", "+": "zoomIn", "-": "zoomOut", "−": "zoomOut" };
+const WHILE_HELD = new Set(["narrower", "wider", "brighter", "darker", "zoomIn", "zoomOut"]);
 
 export class Keyboard {
   constructor(reading) {
     this.reading = reading;
+    this.held = new Set();
+    this.labels = new Map();
+    navigator.keyboard?.getLayoutMap?.().then((labels) => labels.forEach((label, code) => this.learn(code, label)), () => {});
   }
 
   listen(root) {
+    this.root = root;
     root.addEventListener("keydown", (event) => this.keyPressed(event));
     for (const name of ["keyup", "keypress"]) root.addEventListener(name, (event) => event.stopPropagation());
     root.addEventListener("pointerdown", (event) => this.takeFocus(event));
+    this.listeners = new AbortController();
+    const options = { signal: this.listeners.signal, capture: true };
+    window.addEventListener("keyup", (event) => this.held.delete(event.code), options);
+    // A key that is let go elsewhere is not seen to be let go.
+    window.addEventListener("blur", (event) => event.target === window && this.held.clear(), options);
+  }
+
+  close() {
+    this.listeners.abort();
+  }
+
+  // What stands on a key of this keyboard, as far as the browser says or a press has shown.
+  learn(code, label) {
+    if (label.length !== 1 || this.labels.get(code) === label) return;
+    this.labels.set(code, label);
+    for (const cap of this.root.querySelectorAll(`kbd[data-code="${code}"]`)) cap.textContent = label.toUpperCase();
   }
 
   keyPressed(event) {
     event.stopPropagation();
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-    if (this.handleKey(event)) event.preventDefault();
+    const again = event.repeat || (event.code !== "" && this.held.has(event.code));
+    this.held.add(event.code);
+    if (/^Key/.test(event.code) && !event.shiftKey) this.learn(event.code, event.key);
+    if (this.handleKey(event, again)) event.preventDefault();
   }
 
-  handleKey(event) {
+  handleKey(event, again) {
     const { key, target } = event;
-    if (this.reading.tools.marking) return this.markKey(event);
+    if (this.reading.tools.marking) return this.markKey(event, again);
     if (key === "Escape") return this.escape(target);
     if (target.tagName === "SELECT") return false;
     const typing = target.tagName === "TEXTAREA";
-    if (key === "Enter") return this.enter(event, typing);
+    if (key === "Enter") return this.enter(event, typing, again);
+    if (typing && !key.startsWith("Page")) return false;
+    const command = commandOf(event);
+    const moves = ARROWS[key] || WHILE_HELD.has(command);
+    if (again && !moves) return key !== "Tab";
     if (key === "PageDown" || key === "PageUp") return this.reading.form.step(key === "PageDown" ? 1 : -1) ?? true;
-    if (typing) return false;
-    if (/^[0-9]$/.test(key)) return this.reading.phase === "reading" && this.reading.form.choose(Number(key));
     if (ARROWS[key]) return this.arrow(key, target);
-    const name = KEYS[key] ?? KEYS[key.toLowerCase()];
-    if (name === "mark") return this.startMarking();
-    if (name) this.reading.act(name);
-    return Boolean(name);
+    if (typeof command === "number") return this.reading.phase === "reading" && this.reading.form.choose(command);
+    if (command === "mark") return this.startMarking();
+    if (command) this.reading.act(command);
+    return Boolean(command);
   }
 
-  // In the questions Enter stores; on any other button it presses that button.
-  enter(event, typing) {
+  // In the questions Enter stores; on any other button it presses that button, once.
+  enter(event, typing, again) {
     if (typing && event.shiftKey) return false;
-    const pressesButton = event.target.tagName === "BUTTON" && !event.target.classList.contains("choice");
-    if (pressesButton || event.repeat) return event.repeat;
+    if (again) return true;
+    if (event.target.tagName === "BUTTON" && !event.target.matches(".choice, .foot .submit")) return false;
     this.reading.submit();
     return true;
   }
@@ -73,10 +102,11 @@ export class Keyboard {
     return true;
   }
 
-  markKey({ key, shiftKey }) {
+  markKey({ key, code, shiftKey }, again) {
     if (ARROWS[key]) this.reading.tools.moveMark(...ARROWS[key], shiftKey);
+    else if (again) return key !== "Tab";
     else if (key === "Enter") this.reading.tools.setMark();
-    else if (key === "Escape" || key.toLowerCase() === "m") this.reading.tools.stopMarking();
+    else if (key === "Escape" || code === "KeyM") this.reading.tools.stopMarking();
     else return key !== "Tab";
     return true;
   }
@@ -88,4 +118,13 @@ export class Keyboard {
       this.reading.root.focus({ preventScroll: true });
     }
   }
+}
+
+// A digit, the name of a command, or undefined. A digit's key counts without Shift even where it writes `&` or `é`.
+function commandOf({ code, key, shiftKey }) {
+  const [, place] = /^(?:Digit|Numpad)([0-9])$/.exec(code) ?? [];
+  if (/^[0-9]$/.test(key)) return Number(key);
+  if (place !== undefined && code.startsWith("Digit") && !shiftKey) return Number(place);
+  if (SIGNS[key]) return SIGNS[key];
+  return code ? PLACES[code] : PLACES[`Key${key.toUpperCase()}`]; // a keyboard on the screen names no places
 }

@@ -115,14 +115,15 @@ class ChoiceGroup {
   arrow(event) {
     const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!by || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (event.repeat) return;
     const count = this.options.length;
     const place = this.empty ? (by > 0 ? 0 : count - 1) : (this.chosenPlace + by + count) % count;
     this.value = this.question.choices[place];
     this.refresh();
     this.options[place].focus({ preventScroll: true });
     this.form.changed();
-    event.preventDefault();
-    event.stopPropagation();
   }
 
   get chosenPlace() {

@@ -1,38 +1,38 @@
 // What stands where: the film and its tools, the questions beside it, and the notes over and under them.
 
-import { button, element } from "./viewer_elements.js";
+import { button, element, keyCap } from "./viewer_elements.js";
 import { PRESETS } from "./viewer_film.js";
 
 export const NOTICE = "For research only. Not for diagnosis.";
 
 // Shown on demand, and in this order. Names as people say them.
 const KEYS = [
-  ["1 … 9, 0", "answer the marked question"],
-  ["Tab, Shift Tab", "next, previous question or button"],
-  ["Page Down, Up", "next, previous question"],
-  ["Enter", "store the answer and go on"],
-  ["A, D", "window narrower, wider"],
-  ["W, S", "window darker, brighter"],
-  ["G", "next window preset"],
-  ["I", "invert black and white"],
-  ["+, −", "zoom"],
-  ["Arrows", "move the film, while it has the focus"],
-  ["F", "fit the film to the window"],
-  ["O", "one to one, pixels not smoothed"],
-  ["R", "reset the film"],
-  ["L", "link or unlink two films"],
-  ["M", "mark the last tag: arrows, then Enter"],
-  ["U", "undo the last stored answer"],
-  ["P", "pause, go on"],
-  ["E", "entire screen"],
-  ["Escape", "leave the text, mark or keys"],
-  ["?", "show or hide these keys"],
+  [["1", "…", "9", "0"], "answer the marked question"],
+  [["Tab"], "next question or button; with Shift the one before"],
+  [["Page Down", "Page Up"], "next, previous question"],
+  [["Enter"], "store the answer and go on"],
+  [["A", "D"], "window narrower, wider"],
+  [["W", "S"], "window brighter, darker"],
+  [["G"], "next window preset"],
+  [["I"], "invert black and white"],
+  [["+", "−"], "zoom"],
+  [["Arrows"], "move the film, while it has the focus"],
+  [["F"], "fit the film to the window"],
+  [["O"], "one to one, pixels not smoothed"],
+  [["R"], "reset the film"],
+  [["L"], "link or unlink two films"],
+  [["M"], "mark the last tag: arrows, then Enter"],
+  [["U"], "undo the last stored answer"],
+  [["P"], "pause, go on"],
+  [["E"], "entire screen"],
+  [["Escape"], "leave the text, mark or keys"],
+  [["?"], "show or hide these keys"],
 ];
 const MOUSE = [
-  ["Left drag", "window: right wider, up brighter"],
-  ["Wheel", "zoom at the pointer"],
-  ["Right drag", "move the film (or Shift, left drag)"],
-  ["Double click", "reset"],
+  [["Left drag"], "window: right wider, up brighter"],
+  [["Wheel"], "zoom at the pointer"],
+  [["Right drag"], "move the film (or Shift, left drag)"],
+  [["Double click"], "reset"],
 ];
 
 // `act(name)` is called with the name of a command. Returns the parts that change.
@@ -94,8 +94,9 @@ export function buildScreen(root, act) {
 }
 
 function helpSheet(close) {
-  const list = (rows) =>
-    element("dl", {}, ...rows.map(([key, meaning]) => element("div", {}, element("dt", { text: key }), element("dd", { text: meaning }))));
+  const row = ([keys, meaning]) =>
+    element("div", {}, element("dt", {}, ...keys.map(keyCap)), element("dd", { text: meaning }));
+  const list = (rows) => element("dl", {}, ...rows.map(row));
   return element(
     "div",
     { class: "help", role: "dialog", "aria-label": "Keys and mouse", tabindex: -1, hidden: true },

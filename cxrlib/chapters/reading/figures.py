@@ -69,7 +69,9 @@ def reader_accuracy(accuracy: pd.DataFrame, readers: str, origin: str) -> Figure
             ax.set_xlim(0, 1)
             ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
             ax.grid(axis="y", visible=False)
-        axes[0, 0].set_yticks(range(len(names)), [_said(name, readers) for name in names])
+        counted = set(accuracy[accuracy["counted"] == "yes"]["reader"])
+        labels = [_said(name, readers) + ("\nnot counted" if name not in counted else "") for name in names]
+        axes[0, 0].set_yticks(range(len(names)), labels)
         axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
         handles = [
             *_marks(names),

@@ -1,6 +1,7 @@
 """`cxr readings`: what readers have said so far, in a terminal, and every answer as CSV."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,13 @@ from cxrlib.artifacts import write_csv
 from cxrlib.chapters.reading.sentences import reading_sentences
 from cxrlib.chapters.reading.tables import StudyReadings, make_reading_tables
 from cxrlib.reading.agreement import PROGRAMS
+from cxrlib.reading.pace import PACE, standings
 from cxrlib.study import Study
 
 SAID = ("who", "origin", "sides", "realism", "label", "agreement", "again", "artefacts", "copies", "time")
 ANSWERS_FILE = "reading_answers.csv"
+# Halves of surrogate pairs, and control characters but for tabs and line ends.
+NO_TEXT = re.compile(r"[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 COLUMNS = (
     "reader", "simulated", "block", "task", "repeat", "repeat_of", "kind", "label", "seconds", "time", "session",
     "film", "origin", "diagnosis", "confidence", "step", "read_origin", "realism", "usable", "artefacts", "comment",
@@ -42,9 +46,12 @@ def report_readings(study: Study, csv: Path | None = None) -> Iterator[Renderabl
         shown = reading_tables.readers_accuracy(tables["reading_accuracy"], readers)
         yield terminal_table(shown, f"Real or synthetic? ({readers}; 95 % intervals)")
         yield _progress(found, readers)
+    for reader, session, seconds in found.jumps:
+        way = "forward" if seconds > 0 else "back"
+        yield f"{reader}: in the sitting {session} the clock was set {way} by {abs(seconds):,.0f} seconds"
     if csv is not None:
-        for path in export(found, csv):
-            yield f"written: {path}"
+        for written in export(found, csv):
+            yield f"written: {written}"
 
 
 def terminal_table(table: pd.DataFrame, title: str) -> Table:
@@ -64,19 +71,39 @@ def _progress(found: StudyReadings, readers: str) -> str:
     total = int((tasks["practice"] == "no").sum())
     chosen = found.answers[found.answers["simulated"].astype(bool) == (readers == PROGRAMS)]
     done = chosen.groupby("reader").size()
-    return "\n".join(f"  {name}: {count} of {total} answers" for name, count in done.items()) + "\n"
+    standing = standings(chosen, found.protocol)
+    hurried = set(standing[standing["why"] == PACE]["reader"])
+    pace = {name: ", too fast to have looked" if name in hurried else "" for name in done.index}
+    return "\n".join(f"  {name}: {count} of {total} answers{pace[name]}" for name, count in done.items()) + "\n"
 
 
-def export(found: StudyReadings, folder: Path) -> Iterator[Path]:
+def export(found: StudyReadings, folder: Path) -> Iterator[str]:
     """Write `reading_answers.csv`, one row per answer, and the tables; gives the paths. Described in `book/tables.md`.
 
-    The answers are the readers' own, under their names: keep the folder private.
+    The answers are the readers' own, under their names: keep the folder private. What no file can hold is replaced, and
+    where that was is said after the path.
     """
-    write_csv(folder / ANSWERS_FILE, answers_table(found))
-    yield folder / ANSWERS_FILE
+    table, cleaned = cleaned_table(answers_table(found))
+    write_csv(folder / ANSWERS_FILE, table, private=True)
+    yield str(folder / ANSWERS_FILE)
+    for place in cleaned:
+        yield f"{folder / ANSWERS_FILE}: replaced by � what is no text: {place}"
     for name, table in found.tables.items():
         write_csv(folder / f"{name}.csv", table)
-        yield folder / f"{name}.csv"
+        yield str(folder / f"{name}.csv")
+
+
+def cleaned_table(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """A table whose every text can be written and read back, and where something was replaced, e.g. "comment of
+    task0044 by anna". Half a surrogate pair has no UTF-8, and control characters end files or lines in some programs.
+    """
+    table, places = table.copy(), []
+    for column in table.select_dtypes(exclude="number").columns:
+        for row, value in table[column].items():
+            if isinstance(value, str) and (clean := NO_TEXT.sub("�", value)) != value:
+                table.loc[row, column] = clean
+                places.append(f"{column} of {table.loc[row, 'task']} by {table.loc[row, 'reader']}")
+    return table, places
 
 
 def answers_table(found: StudyReadings) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """Rows of the tables of what readers said, for one group of readers.
 
 Per reader, shares are exact and areas Newcombe's; over all readers, readers and films are drawn anew. Where answers of
-several readers to one film are counted together, the interval allows for it.
+several readers to one film are counted together, the interval allows for it. Readers who are unfinished, or whose pace
+is implausible, have rows of their own and no part in those of all readers.
 """
 
 from collections.abc import Iterator
@@ -34,11 +35,12 @@ from cxrlib.reproducibility import seed_for
 
 @dataclass(frozen=True)
 class Group:
-    """Answers of readers who may be counted together."""
+    """Answers of readers of one kind, people or programs, and how each stands (`standings`)."""
 
     name: str
     answers: pd.DataFrame
     seed: int
+    standings: pd.DataFrame
 
     @cached_property
     def readers(self) -> list[str]:
@@ -53,19 +55,34 @@ class Group:
         part = self.answers[self.answers["block"] == block]
         return part[~part["repeat"].astype(bool)]
 
+    def counts(self, reader: str, block: str) -> bool:
+        """Whether a reader, or all, has a part in what is said of all readers."""
+        return reader == ALL or (reader, block) in self._counted
+
+    @cached_property
+    def _counted(self) -> set[tuple[str, str]]:
+        rows = self.standings[self.standings["counted"] == "yes"]
+        return set(zip(rows["reader"], rows["block"], strict=True))
+
+    def counted(self, answers: pd.DataFrame) -> pd.DataFrame:
+        """Without the answers of those who don't count in their block."""
+        keys = zip(answers["reader"], answers["block"], strict=True)
+        return answers[np.fromiter((key in self._counted for key in keys), bool, len(answers))]
+
     def each(self, answers: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Every reader, then all of them if there are several."""
+        """Every reader, then all who count if there are several; `answers` are of one block."""
         for reader in self.readers:
             yield reader, answers[answers["reader"] == reader]
-        if len(self.readers) > 1:
-            yield ALL, answers
+        together = self.counted(answers)
+        if together["reader"].nunique() > 1:
+            yield ALL, together
 
     def matrix(self, answers: pd.DataFrame, values: pd.Series) -> tuple[np.ndarray, pd.DataFrame]:
         """Values as (readers, films), NaN where not answered, and the truth of the films (label, origin)."""
         films = answers.drop_duplicates("case_id").set_index("case_id")
         table = pd.DataFrame({"reader": answers["reader"], "case": answers["case_id"], "value": values.astype(float)})
         wide = table.pivot(index="reader", columns="case", values="value")
-        return wide.reindex(index=self.readers, columns=films.index).to_numpy(), films
+        return wide.reindex(columns=films.index).to_numpy(), films
 
     def resampled(self, *purpose: str) -> int:
         return seed_for(self.seed, "readings", self.name, *purpose) % 2**32
@@ -104,9 +121,7 @@ def _shares(
         elif len(part):
             values, films = group.matrix(part, right[part.index])
             strata = (films["label"] + films["origin"].fillna("")).to_numpy(str)
-            spread = over_readers(
-                means_by_reader(values), strata, len(group.readers), seed=group.resampled(question, measure)
-            )
+            spread = over_readers(means_by_reader(values), strata, len(values), seed=group.resampled(question, measure))
             yield {"reader": reader, **keys, **counts, **_bounds(spread.interval, spread.inner)}
 
 
@@ -123,7 +138,7 @@ def _areas(group: Group, single: pd.DataFrame) -> Iterator[dict[str, Any]]:
             steps = np.nan_to_num(values - 1, nan=-1).astype(int)
             measure = areas_by_reader(steps, (films["origin"] == "real").to_numpy(), len(ORIGIN_STEPS))
             strata = (films["label"] + films["origin"]).to_numpy(str)
-            spread = over_readers(measure, strata, len(group.readers), seed=group.resampled("auc"))
+            spread = over_readers(measure, strata, len(values), seed=group.resampled("auc"))
             yield {"reader": reader, **keys, "answers": len(part), **_bounds(spread.interval, spread.inner)}
 
 
@@ -151,7 +166,6 @@ def _realism(group: Group) -> Iterator[dict[str, Any]]:
         if not len(rows):
             continue
         values, films = group.matrix(rows, rows["realism"])
-        values = values if reader == ALL else values[[group.readers.index(reader)]]
         usable = clustered_wilson(rows["usable"] == "yes", rows["case_id"])
         row = {"reader": reader, "label": label, "origin": origin, "answers": len(rows)}
         measures = {"mean": means_by_reader(values), "median": medians_by_reader(values, len(FIVE_STEPS))}
@@ -187,16 +201,18 @@ QUESTIONS_COMPARED: dict[str, tuple[str, tuple[Any, ...]]] = {
 
 
 def _between_readers(group: Group) -> Iterator[dict[str, Any]]:
-    if len(group.readers) < 2 or not len(group.single):
+    single = group.counted(group.single)
+    readers = single["reader"].nunique()
+    if readers < 2:
         return
     for question, (column, choices) in QUESTIONS_COMPARED.items():
         if question == "realism":
             continue
-        values, _ = group.matrix(group.single, group.single[column].map(choices.index))
+        values, _ = group.matrix(single, single[column].map(choices.index))
         ratings = np.nan_to_num(values, nan=-1).astype(int).T
         films = int(((ratings >= 0).sum(axis=1) >= 2).sum())
         found = agreement_of_readers(ratings, len(choices), seed=group.resampled("between", question))
-        if len(group.readers) == 2:
+        if readers == 2:
             found |= agreement_of_two(*ratings.T, len(choices), seed=group.resampled("two", question))
         yield from _coefficients(found, ALL, "readers", question, films)
 
@@ -224,9 +240,10 @@ def _coefficients(
 
 
 def _artefacts(group: Group) -> Iterator[dict[str, Any]]:
-    """Of all readers' answers to films of an origin, those in which something was marked."""
+    """Of the answers of all who count to films of an origin, those in which something was marked."""
+    single = group.counted(group.single)
     for origin in reversed(ORIGINS):
-        rows = group.single[group.single["origin"] == origin]
+        rows = single[single["origin"] == origin]
         marked = [{tag["tag"] for tag in tags} for tags in rows["artefacts"]]
         for artefact in ("any", *ARTEFACTS):
             hits = np.array([bool(tags) if artefact == "any" else artefact in tags for tags in marked], float)
@@ -250,12 +267,15 @@ def _pairs(group: Group) -> Iterator[dict[str, Any]]:
 
 
 def _time(group: Group) -> Iterator[dict[str, Any]]:
-    for (reader, part), block in product(list(group.each(group.answers)), ("A", "B", "C")):
-        seconds = part[part["block"] == block]["seconds"].dropna().astype(float)
-        if len(seconds):
-            lower, middle, upper = np.quantile(seconds, [0.25, 0.5, 0.75])
-            found = {"median_seconds": middle, "lower_seconds": lower, "upper_seconds": upper}
-            yield {"reader": reader, "block": block, "answers": len(seconds), **found}
+    """How far each reader is, at what pace, and whether he or she counts."""
+    standings = group.standings.set_index(["reader", "block"])
+    for block in dict.fromkeys(group.standings["block"]):
+        for reader, part in group.each(group.answers[group.answers["block"] == block]):
+            seconds = part["seconds"].dropna().astype(float)
+            quartiles = np.quantile(seconds, [0.25, 0.5, 0.75]) if len(seconds) else [np.nan] * 3
+            found = dict(zip(("lower_seconds", "median_seconds", "upper_seconds"), quartiles, strict=True))
+            row = {"reader": reader, "block": block, "answers": len(part), **found}
+            yield row if reader == ALL else row | standings.loc[(reader, block), ["tasks", "hasty", "why"]].to_dict()
 
 
 TABLES = {

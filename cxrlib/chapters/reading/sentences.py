@@ -8,8 +8,10 @@ from cxrlib.chapters.wording import joined
 from cxrlib.chapters.words import percent
 from cxrlib.evaluation.readers import CHANCE, MARGIN
 from cxrlib.reading.agreement import ALL, LABEL, ORIGIN, PROGRAMS, SIDES
+from cxrlib.reading.pace import PACE
 
 NO_READINGS = "no readings yet"
+NOT_ENOUGH = "nobody has read enough yet to be counted"
 NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
 
 
@@ -23,9 +25,11 @@ def reading_sentences(tables: Mapping[str, pd.DataFrame], readers: str, answers:
         nothing = "Nobody has read yet."
         names = ("origin", "sides", "realism", "label", "agreement", "again", "artefacts", "copies", "time")
         return {"who": "There are no readings yet.", **dict.fromkeys(names, nothing)}
+    who = _who(tables["reading_time"], readers, answers)
+    tables = counted_rows(tables)
     accuracy = tables["reading_accuracy"]
     return {
-        "who": _who(tables["reading_time"], readers, answers),
+        "who": who,
         "origin": _against_chance(accuracy, ORIGIN, "whether a film is real or synthetic", readers),
         "sides": _against_chance(accuracy, SIDES, "which of two films is synthetic", readers),
         "realism": _realism(tables["reading_realism"]),
@@ -36,6 +40,12 @@ def reading_sentences(tables: Mapping[str, pd.DataFrame], readers: str, answers:
         "copies": _copies(tables["reading_pairs"]),
         "time": _time(tables["reading_time"]),
     }
+
+
+def counted_rows(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Tables without the rows of readers who are unfinished or went implausibly fast: the last row of a question is
+    then that of all readers, or of the only one who counts."""
+    return {name: part[part["counted"] == "yes"] if "counted" in part else part for name, part in tables.items()}
 
 
 def chance_verdict(low: float, high: float, inner_low: float, inner_high: float) -> str:
@@ -61,8 +71,29 @@ def _who(time: pd.DataFrame, readers: str, answers: int) -> str:
     if readers == PROGRAMS:
         who = f"{count} simulated {'reader' if one else 'readers'}, whose answers a program made up,"
         return f"{who} {'has' if one else 'have'} given {answers:,} answers; they say nothing about the films."
+    counted = time[(time["reader"] != ALL) & (time["counted"] == "yes")]["reader"].nunique()
     only = " What follows holds for this reader only." if one else ""
-    return f"{count} {'reader has' if one else 'readers have'} given {answers:,} answers.{only}"
+    if counted == 1 and not one:
+        only = " What follows holds for the only reader who counts."
+    return f"{count} {'reader has' if one else 'readers have'} given {answers:,} answers.{_left_out(time)}{only}"
+
+
+def _left_out(time: pd.DataFrame) -> str:
+    """Who has no part in what is said of all readers, and why."""
+    told = []
+    for reader, rows in time[time["reader"] != ALL].groupby("reader", sort=False):
+        slow = rows[rows["counted"] == "no"]
+        if slow.empty:
+            continue
+        hurried = slow[slow["why"] == PACE]
+        if len(hurried):
+            hasty, answers = int(hurried["hasty"].sum()), int(hurried["answers"].sum())
+            told.append(f"{reader} ({hasty} of {answers} answers given faster than anybody can look)")
+        else:
+            told.append(f"{reader} ({int(rows['answers'].sum())} of {int(rows['tasks'].sum())} tasks answered)")
+    if not told:
+        return ""
+    return f" Not counted where readers are taken together, or not in every part: {joined(told)}."
 
 
 def _against_chance(accuracy: pd.DataFrame, question: str, what: str, readers: str) -> str:
@@ -167,8 +198,8 @@ def _copies(pairs: pd.DataFrame) -> str:
 
 
 def _time(time: pd.DataFrame) -> str:
-    row = _last(time[time["block"] == "A"])
-    if row is None:
+    row = _last(time[(time["block"] == "A") & (time["answers"] > 0)])
+    if row is None or pd.isna(row["median_seconds"]):
         return "No film has been timed yet."
     return (
         f"A single film took {row['median_seconds']:.0f} seconds in the median; half of the films took between "

@@ -62,12 +62,14 @@ def readers_accuracy(table: pd.DataFrame, readers: str) -> pd.DataFrame:
         main = found.get(("real or synthetic", "accuracy"))
         if main is not None:
             shown["p, chance"], shown["p, equivalence"] = _p(main.p_chance), _p(main.p_equivalence)
-        rows[_name(str(reader), readers)] = shown
+        counted = (part["counted"] == "yes").any()
+        rows[_name(str(reader), readers) + ("" if counted else ", not counted")] = shown
     return _headed(pd.DataFrame.from_dict(rows, orient="index").fillna("–"), readers)
 
 
 def readers_realism(table: pd.DataFrame, readers: str) -> pd.DataFrame:
     """Means and medians of realism with their 95 % intervals, and how many films were found usable."""
+    table = table[table["counted"] == "yes"]
     rows = [
         {
             readers: _name(row.reader, readers),
@@ -84,7 +86,7 @@ def readers_realism(table: pd.DataFrame, readers: str) -> pd.DataFrame:
 
 def readers_agreement(table: pd.DataFrame, readers: str) -> pd.DataFrame:
     """Agreement between readers, and of first with second answers: share, κ and AC1, one row per question."""
-    chosen = table[table["between"].isin(["readers", "first and second answer"])]
+    chosen = table[table["between"].isin(["readers", "first and second answer"]) & (table["counted"] == "yes")]
     last = chosen["reader"].iloc[-1] if len(chosen) else ""
     rows = []
     for (between, question), part in chosen[chosen["reader"] == last].groupby(["between", "question"], sort=False):
@@ -104,6 +106,7 @@ def _coefficient(name: str) -> str:
 
 def readers_pairs(table: pd.DataFrame, readers: str) -> pd.DataFrame:
     """How often two films were taken for one patient's: suspected copies beside control pairs, all readers."""
+    table = table[table["counted"] == "yes"]
     if table.empty:
         return _indexed([], readers)
     rows = [

@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cxrlib import figures
-from cxrlib.chapters.reading.sentences import NO_READINGS, reading_sentences
+from cxrlib.chapters.reading.sentences import NO_READINGS, NOT_ENOUGH, counted_rows, reading_sentences
 from cxrlib.chapters.words import origin, synthetic_origin
 from cxrlib.films.images import load_synthetic
 from cxrlib.films.settings import LABELS
@@ -55,22 +55,31 @@ class ReadingStory:
         """One of "accuracy", "steps", "realism", "artefacts", "time"; where nobody has read, a note that says so."""
         draw: dict[str, Callable[[], Figure]] = {
             "accuracy": lambda: figures.reader_accuracy(self.tables["reading_accuracy"], self.readers, self.said),
-            "steps": lambda: figures.reader_steps(self.tables["reading_steps"], self.readers, self.said),
+            "steps": lambda: figures.reader_steps(self.counted["reading_steps"], self.readers, self.said),
             "realism": self._realism,
             "artefacts": self._artefacts,
             "time": self._time,
         }
         needed = self.answers[self.answers["seconds"] > 0] if name == "time" else self.single
-        return draw[name]() if len(needed) else figures.note(NO_READINGS, origin(self.study, "hospital"))
+        nothing = NOT_ENOUGH if len(self.answers) else NO_READINGS
+        return draw[name]() if len(needed) else figures.note(nothing, origin(self.study, "hospital"))
 
     @cached_property
     def single(self) -> pd.DataFrame:
-        """First answers to single films."""
-        return self.answers[(self.answers["block"] == "A") & ~self.answers["repeat"].astype(bool)]
+        """First answers to single films, of those who count."""
+        time = self.counted["reading_time"]
+        readers = time[(time["block"] == "A")]["reader"]
+        first = (self.answers["block"] == "A") & ~self.answers["repeat"].astype(bool)
+        return self.answers[first & self.answers["reader"].isin(readers)]
+
+    @cached_property
+    def counted(self) -> dict[str, pd.DataFrame]:
+        """The rows of those who count when readers are taken together."""
+        return counted_rows(self.tables)
 
     def _realism(self) -> Figure:
         shares = self.single.groupby(["label", "origin", "realism"]).size().rename("answers").reset_index()
-        return figures.reader_realism(shares, self.tables["reading_realism"], self.readers, self.said)
+        return figures.reader_realism(shares, self.counted["reading_realism"], self.readers, self.said)
 
     def _artefacts(self) -> Figure:
         marks = self.single[self.single["origin"] == "synthetic"]["artefacts"]

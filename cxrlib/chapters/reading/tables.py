@@ -4,7 +4,7 @@ People and simulated readers have rows of their own throughout, told apart by th
 counted together. Of a film that a reader saw twice the first answer counts, except where the two are compared.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +12,9 @@ import pandas as pd
 
 from cxrlib.artifacts import write_csv
 from cxrlib.chapters.reading.rows import TABLES, Group
-from cxrlib.reading.agreement import groups_of, readings, simulated_names
+from cxrlib.reading.agreement import ALL, SIDES, groups_of, readings, simulated_names
 from cxrlib.reading.events import read_events
+from cxrlib.reading.pace import clock_jumps, standings
 from cxrlib.reading.protocol import Protocol, prepare_protocol
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
@@ -21,19 +22,24 @@ from cxrlib.study import Study
 COLUMNS = {
     "reading_accuracy": (
         "readers", "reader", "question", "measure", "answers", "right", "estimate", "low", "high", "inner_low",
-        "inner_high", "p_chance", "p_equivalence",
+        "inner_high", "p_chance", "p_equivalence", "counted",
     ),
-    "reading_steps": ("readers", "reader", "label", "origin", "step", "answers"),
+    "reading_steps": ("readers", "reader", "label", "origin", "step", "answers", "counted"),
     "reading_realism": (
         "readers", "reader", "label", "origin", "answers", "mean", "mean_low", "mean_high", "median", "median_low",
-        "median_high", "usable", "usable_low", "usable_high",
+        "median_high", "usable", "usable_low", "usable_high", "counted",
     ),
     "reading_agreement": (
-        "readers", "reader", "between", "question", "coefficient", "films", "estimate", "low", "high",
+        "readers", "reader", "between", "question", "coefficient", "films", "estimate", "low", "high", "counted",
     ),
     "reading_artefacts": ("readers", "origin", "artefact", "answers", "marked", "share", "low", "high"),
-    "reading_pairs": ("readers", "reader", "kind", "answers", "yes", "no", "unsure", "share_yes", "low", "high"),
-    "reading_time": ("readers", "reader", "block", "answers", "median_seconds", "lower_seconds", "upper_seconds"),
+    "reading_pairs": (
+        "readers", "reader", "kind", "answers", "yes", "no", "unsure", "share_yes", "low", "high", "counted",
+    ),
+    "reading_time": (
+        "readers", "reader", "block", "answers", "tasks", "median_seconds", "lower_seconds", "upper_seconds", "hasty",
+        "counted", "why",
+    ),
 }  # fmt: skip
 
 
@@ -44,6 +50,8 @@ class StudyReadings:
     protocol: Protocol
     answers: pd.DataFrame
     seed: int
+    # Where a clock was set while somebody read, as `clock_jumps`.
+    jumps: list[tuple[str, str, float]] = field(default_factory=list)
 
     @cached_property
     def groups(self) -> dict[str, pd.DataFrame]:
@@ -55,19 +63,29 @@ class StudyReadings:
         """Every table of `COLUMNS`, without rows where nobody has read."""
         rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
         for readers, answers in self.groups.items():
-            group = Group(readers, answers, self.seed)
+            group = Group(readers, answers, self.seed, standings(answers, self.protocol))
             for name, make in TABLES.items():
-                rows[name] += [{"readers": readers, **row} for row in make(group)]
+                for row in make(group):
+                    counted = group.counts(row.get("reader", ALL), _block_of(name, row))
+                    rows[name].append({"readers": readers, **row, "counted": "yes" if counted else "no"})
         return {name: pd.DataFrame(rows[name], columns=list(columns)) for name, columns in COLUMNS.items()}
+
+
+def _block_of(table: str, row: dict[str, Any]) -> str:
+    """The block whose answers a row is about."""
+    if table == "reading_pairs":
+        return "C"
+    return row.get("block") or ("B" if row.get("question") == SIDES else "A")
 
 
 def load_readings(study: Study) -> StudyReadings:
     """Raises `InputError` if the films to read were not made, or are others than those that people read."""
     protocol = prepare_protocol(study)
-    answers = readings(read_events(protocol.folder), protocol)
+    events = read_events(protocol.folder)
+    answers = readings(events, protocol)
     # Programs whom the study has no more may have left answers behind.
     kept = ~answers["simulated"].astype(bool) | answers["reader"].isin(simulated_names(study))
-    return StudyReadings(protocol, answers[kept].reset_index(drop=True), study.seed)
+    return StudyReadings(protocol, answers[kept].reset_index(drop=True), study.seed, clock_jumps(events))
 
 
 def with_numbers(answers: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
