@@ -22,6 +22,7 @@ from cxrlib.films.listing import CONTACT_SHEETS, IMPORT_TABLE
 from cxrlib.intake.borders import FILMS_PER_SHEET, draw_sheet
 from cxrlib.intake.header import CRASHED, SLOW, Header, read_header
 from cxrlib.intake.journal import Journal
+from cxrlib.intake.judgement import NOT_SAID_VIEW, UNCLEAR
 from cxrlib.intake.labels import ROWS_NAMED, FilmLabels, read_film_labels
 from cxrlib.intake.pixels import BLACK_PERCENTILE, LONG_SIDE_PX, WHITE_PERCENTILE, convert_file
 from cxrlib.intake.pseudonyms import Pseudonyms, default_key_file, load_pseudonyms, make_private_folder
@@ -37,9 +38,9 @@ SECONDS_PER_FILE = 60
 UTF8 = {"encoding": "utf-8", "errors": "surrogateescape"}  # file names that are no text stay as they are
 IMAGES, LABELS_FILE = "images", "labels.csv"
 LABEL_COLUMNS = ("file", "patient_id", "label", "view", "sex", "age", "year")
-IMPORT_COLUMNS = ("file_id", "image_id", "outcome", "reason")
+IMPORT_COLUMNS = ("file_id", "image_id", "outcome", "reason", "note")
 # Whatever changes how a film looks or what a header means belongs here: a journal of other settings starts afresh.
-SETTINGS = f"dicom 1, {LONG_SIDE_PX} px, percentiles {BLACK_PERCENTILE} and {WHITE_PERCENTILE}"
+SETTINGS = f"dicom 2, {LONG_SIDE_PX} px, percentiles {BLACK_PERCENTILE} and {WHITE_PERCENTILE}"
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,18 @@ class Imported:
 
     def lines(self, out: Path) -> Iterator[str]:
         """What a person should read after an import, nothing of which names a patient or a file of the source."""
-        skipped = sum(self.skipped.values())
-        yield f"{self.files:,} {'file' if self.files == 1 else 'files'} = {self.used:,} used + {skipped:,} skipped"
+        unclear = sum(count for reason, count in self.skipped.items() if reason in UNCLEAR)
+        skipped = sum(self.skipped.values()) - unclear
+        said = f"{self.files:,} {'file' if self.files == 1 else 'files'} = {self.used:,} used + {skipped:,} skipped"
+        yield said + (f" + {unclear:,} that can't be told" if unclear else "")
         yield from (f"  {count:>9,}  {reason}" for reason, count in self.skipped.items())
         labels = ", ".join(f"{count:,} {label}" for label, count in sorted(self.by_label.items()))
         yield f"{self.used:,} films of {self.patients:,} patients" + (f": {labels}" if labels else "")
         if self.view_unknown:
-            yield f"{self.view_unknown:,} films do not say whether they are AP or PA; lateral ones may be among them"
+            yield (
+                f"{self.view_unknown:,} films used do not say their view; lateral ones may be among them "
+                f"(`{NOT_SAID_VIEW}` in {IMPORT_TABLE})"
+            )
         if self.unmatched_label_rows:
             named = ", ".join(map(str, self.unmatched_label_rows[:ROWS_NAMED]))
             more = len(self.unmatched_label_rows) - ROWS_NAMED
@@ -203,8 +209,8 @@ def _draw_films(work: _Import) -> None:
     done, total = 0, sum(1 for _ in journal.undecoded())
     report = work.progress("films") if work.progress else None
     while total:
-        items: Iterable = ((path, _picture(work, image_id)) for path, image_id in journal.undecoded())
-        for (path, _), result in run_isolated(draw, items, work.seconds_per_file):
+        items: Iterable = ((path, _picture(work, image_id), turn) for path, image_id, turn in journal.undecoded())
+        for (path, *_), result in run_isolated(draw, items, work.seconds_per_file):
             if isinstance(result, Lost):
                 result = (SLOW if result.slow else CRASHED, result.detail)
             journal.note_pixels(path, *result)
@@ -279,8 +285,10 @@ def _write_tables(work: _Import) -> None:
     _write_rows(work.out / LABELS_FILE, LABEL_COLUMNS, labelled)
 
 
-def _outcome(row) -> tuple[str, str, str, str]:
-    return row["file_id"], row["image_id"], "skipped" if row["reason"] else "used", row["reason"]
+def _outcome(row) -> tuple[str, ...]:
+    """A row of `import.csv`. Whether it can't be told is an outcome of its own: a person can."""
+    outcome = "can't tell" if row["reason"] in UNCLEAR else "skipped" if row["reason"] else "used"
+    return row["file_id"], row["image_id"], outcome, row["reason"], row["note"]
 
 
 def _write_rows(path: Path, columns: Iterable[str], rows: Iterable[Iterable[str]], mode: int = 0o644) -> None:
@@ -295,7 +303,7 @@ def _summary(work: _Import, table: FilmLabels, sheets: int, key_file: Path) -> I
     by_label, view_unknown = {}, 0
     for row in work.journal.used():
         by_label[row["label"]] = by_label.get(row["label"], 0) + 1
-        view_unknown += row["view"] == ""
+        view_unknown += NOT_SAID_VIEW in row["note"]
     return Imported(
         files=work.journal.count("*"),
         used=sum(by_label.values()),

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxrlib.intake.pseudonyms import PADDING, Pseudonyms
+from cxrlib.intake import judgement
+from cxrlib.intake.judgement import words
+from cxrlib.intake.pseudonyms import Pseudonyms
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -24,10 +26,8 @@ CRASHED = "damaged: the decoder crashed"
 SLOW = "damaged: the decoder took too long"
 NO_PIXELS = "no pixels"
 NO_ID = "no patient id or no image id"
-OTHER_MODALITY = "another modality than CR or DX"
+OTHER_MODALITY = "another modality than plain radiography"
 FOR_PROCESSING = "raw detector data, not for presentation"
-OTHER_PART = "another body part than the chest"
-OTHER_VIEW = "not a frontal view"
 MULTI_FRAME = "several frames"
 COLOUR = "a colour image"
 BURNED_IN = "set aside: declares text or a face in its pixels"
@@ -37,15 +37,13 @@ NO_CONTRAST = "one grey value only"
 UNLABELLED = "no label"
 DUPLICATE = "a copy of another file (same image id)"
 
-MODALITIES = ("CR", "DX", "DR")
-CHEST_WORDS = {"CHEST", "THORAX", "TORAX", "LUNG", "LUNGS"}
-CHEST_CODES = {"816094009", "51185008", "T-D3000", "39607008", "T-28000"}  # thorax and lung, SNOMED CT and RT
-FRONTAL_CODES = {"399348003": "AP", "R-10206": "AP", "272479007": "PA", "R-40888": "PA", "R-10214": "PA"}
-UNCLEAR_CODES = {"399033003", "260421001"}  # "frontal": AP or PA is not said
-FRONTAL_VIEWS = {"AP": "AP", "PA": "PA", "A.P.": "AP", "P.A.": "PA"}
-OTHER_VIEWS = {"LL", "RL", "LAT", "LATERAL", "LLAT", "RLAT", "LLD", "RLD", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO"}
-LATERAL_WORDS = re.compile(r"\b(lat|lateral|laterale|seitlich|seitl|profil|profile|latero)\b", re.IGNORECASE)
-FRONTAL_WORDS = re.compile(r"\b(ap|pa|dv|vd|frontal)\b", re.IGNORECASE)
+# Those of plain radiography; and those under which a film may come besides, if it says that it shows the chest.
+MODALITIES = ("CR", "DX", "DR", "XR", "RG", "DS")
+PERHAPS_MODALITIES = ("", "OT", "SC", "RF", "HC", "FS", "XC")
+# By the name of the file's class: what says CR or nothing may be something else.
+OTHER_CLASSES = re.compile(
+    r"CT Image|MR Image|Ultrasound|Mammo|Intra-Oral|Nuclear|Positron|Angio|Tomosynthesis|^RT |Document"
+)
 OLDEST_AGE_YEARS = 90
 MAXIMUM_SIDE_PX = 20_000
 MAXIMUM_PIXELS = 100_000_000
@@ -53,10 +51,9 @@ MAXIMUM_PIXELS = 100_000_000
 # Nothing else is even parsed. What is passed on is made from ViewPosition and its kin, PatientSex, PatientAge (or
 # PatientBirthDate) and the year of StudyDate; the ids only as pseudonyms.
 TAGS = [
-    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "AccessionNumber", "PatientID", "Modality", "StudyDate",
-    "PatientSex", "PatientAge", "PatientBirthDate", "BodyPartExamined", "AnatomicRegionSequence", "ViewPosition",
-    "ViewCodeSequence", "PatientOrientation", "SeriesDescription", "ProtocolName", "PresentationIntentType",
-    "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BurnedInAnnotation",
+    *judgement.TAGS, "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "AccessionNumber", "PatientID", "Modality",
+    "StudyDate", "PatientSex", "PatientAge", "PatientBirthDate", "PresentationIntentType", "NumberOfFrames",
+    "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BurnedInAnnotation",
     "RecognizableVisualFeatures",
 ]  # fmt: skip
 FOR_PROCESSING_CLASS = "1.2.840.10008.5.1.4.1.1.1.1.1"
@@ -75,7 +72,8 @@ class Skipped(Exception):
 @dataclass(frozen=True)
 class Header:
     """A file's header with pseudonyms for ids. `view` is AP, PA or empty; `sex` F, M or empty; `age` and `year` are
-    digits or empty. With a `reason` the file is left out. `keys` are pseudonyms by which a label may be found."""
+    digits or empty. With a `reason` the file is left out. `turn` and `note` are those of a `Judgement`. `keys` are
+    pseudonyms by which a label may be found."""
 
     reason: str = ""
     detail: str = ""
@@ -85,6 +83,8 @@ class Header:
     sex: str = ""
     age: str = ""
     year: str = ""
+    turn: str = ""
+    note: str = ""
     keys: dict[str, str] = field(default_factory=dict)
 
 
@@ -94,7 +94,7 @@ def read_header(path: bytes, source: Path, pseudonyms: Pseudonyms) -> Header:
         dataset = open_dataset(source / os.fsdecode(path), TAGS, stop_before_pixels=True)
         # Values are parsed when they are asked for, and a damaged one may raise anything.
         try:
-            return _describe(dataset, os.fsdecode(path), pseudonyms)
+            return describe(dataset, os.fsdecode(path), pseudonyms)
         except Skipped:
             raise
         except Exception as error:
@@ -124,53 +124,55 @@ def open_dataset(path: Path, tags: list[str], stop_before_pixels: bool) -> "Data
         raise Skipped(DAMAGED, f"{type(error).__name__}: {error}") from None
 
 
-def _describe(dataset: "Dataset", file: str, pseudonyms: Pseudonyms) -> Header:
+def describe(dataset: "Dataset", file: str, pseudonyms: Pseudonyms) -> Header:
+    """What a parsed header says of the file `file`; raises `Skipped` for one that is left out."""
     _check_kind(dataset)
-    view = _view(dataset)
-    image, patient = _text(dataset, "SOPInstanceUID"), _text(dataset, "PatientID")
+    said = judgement.judge(dataset, words(dataset, "Modality").upper() in MODALITIES)
+    if said.reason:
+        raise Skipped(said.reason, said.because)
+    image, patient = words(dataset, "SOPInstanceUID"), words(dataset, "PatientID")
     if not image or not patient:
         raise Skipped(NO_ID)
     ids = {
         "patient_id": patient,
-        "accession_number": _text(dataset, "AccessionNumber"),
-        "study_uid": _text(dataset, "StudyInstanceUID"),
+        "accession_number": words(dataset, "AccessionNumber"),
+        "study_uid": words(dataset, "StudyInstanceUID"),
         "image_uid": image,
         "file": file,
     }
     keys = {kind: pseudonyms.of(kind, text) for kind, text in ids.items() if text}
-    sex = _text(dataset, "PatientSex").upper()
+    sex = words(dataset, "PatientSex").upper()
     return Header(
         image_id=keys["image_uid"],
         patient_id=keys["patient_id"],
-        view=view,
+        view=said.view,
+        turn=said.turn,
+        note=said.note,
         sex=sex if sex in ("F", "M") else "",
         age=_age(dataset),
-        year=_year(_text(dataset, "StudyDate")),
+        year=_year(words(dataset, "StudyDate")),
         keys=keys,
     )
 
 
 def _check_kind(dataset: "Dataset") -> None:
-    """Raise `Skipped` for whatever is not one grey chest film made to be looked at."""
-    classes = {str(dataset.file_meta.get("MediaStorageSOPClassUID", "")), _text(dataset, "SOPClassUID")}
-    modality, part = _text(dataset, "Modality").upper(), _text(dataset, "BodyPartExamined").upper()
-    intent = _text(dataset, "PresentationIntentType").upper()
-    annotated = {_text(dataset, name).upper() for name in ("BurnedInAnnotation", "RecognizableVisualFeatures")}
-    region = _codes(dataset, "AnatomicRegionSequence")
-    colours = _text(dataset, "PhotometricInterpretation").upper()
+    """Raise `Skipped` for whatever is not one grey film made to be looked at."""
+    from pydicom.uid import UID
+
+    classes = {str(dataset.file_meta.get("MediaStorageSOPClassUID", "")), words(dataset, "SOPClassUID")}
+    modality = words(dataset, "Modality").upper()
+    intent = words(dataset, "PresentationIntentType").upper()
+    annotated = {words(dataset, name).upper() for name in ("BurnedInAnnotation", "RecognizableVisualFeatures")}
+    colours = words(dataset, "PhotometricInterpretation").upper()
     rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
     if INDEX_CLASS in classes:
         raise Skipped(INDEX)
-    if modality not in MODALITIES:
+    if modality not in MODALITIES + PERHAPS_MODALITIES or any(OTHER_CLASSES.search(UID(uid).name) for uid in classes):
         raise Skipped(OTHER_MODALITY, modality)
     if rows == 0 or columns == 0:
         raise Skipped(NO_PIXELS)
     if FOR_PROCESSING_CLASS in classes or intent == "FOR PROCESSING":
         raise Skipped(FOR_PROCESSING)
-    if (part and not CHEST_WORDS & set(re.findall("[A-Z]+", part))) or (
-        not part and region and not region & CHEST_CODES
-    ):
-        raise Skipped(OTHER_PART, part or " ".join(sorted(region)))
     if int(dataset.get("NumberOfFrames") or 1) != 1:
         raise Skipped(MULTI_FRAME)
     if int(dataset.get("SamplesPerPixel") or 1) != 1 or colours not in ("MONOCHROME1", "MONOCHROME2"):
@@ -181,39 +183,14 @@ def _check_kind(dataset: "Dataset") -> None:
         raise Skipped(BURNED_IN)
 
 
-def _view(dataset: "Dataset") -> str:
-    """AP, PA, or empty if the header does not say; raises `Skipped` for lateral and oblique views.
-
-    In this order: the position, its code, the direction of the rows (from front to back in a lateral film), and last
-    the words that describe the series.
-    """
-    position = _text(dataset, "ViewPosition").upper()
-    if position in FRONTAL_VIEWS:
-        return FRONTAL_VIEWS[position]
-    if position in OTHER_VIEWS:
-        raise Skipped(OTHER_VIEW, position)
-    codes = _codes(dataset, "ViewCodeSequence")
-    for code in codes & FRONTAL_CODES.keys():
-        return FRONTAL_CODES[code]
-    if codes and not codes & UNCLEAR_CODES:
-        raise Skipped(OTHER_VIEW, " ".join(sorted(codes)))
-    orientation = dataset.get("PatientOrientation") or []
-    if len(orientation) == 2 and str(orientation[0])[:1].upper() in ("A", "P"):
-        raise Skipped(OTHER_VIEW, "rows run from front to back")
-    words = f"{_text(dataset, 'SeriesDescription')} {_text(dataset, 'ProtocolName')}".replace("_", " ")
-    if not codes and LATERAL_WORDS.search(words) and not FRONTAL_WORDS.search(words):
-        raise Skipped(OTHER_VIEW, words)
-    return ""
-
-
 def _age(dataset: "Dataset") -> str:
     """Whole years at the time of the study, at most 90; from PatientAge, else from the birth date."""
-    match = re.fullmatch(r"(\d{3})([DWMY])", _text(dataset, "PatientAge").upper())
+    match = re.fullmatch(r"(\d{3})([DWMY])", words(dataset, "PatientAge").upper())
     if match:
         number, unit = int(match[1]), match[2]
         years = {"D": number // 365, "W": number // 52, "M": number // 12, "Y": number}[unit]
     else:
-        born, then = _text(dataset, "PatientBirthDate"), _text(dataset, "StudyDate")
+        born, then = words(dataset, "PatientBirthDate"), words(dataset, "StudyDate")
         if not re.fullmatch(r"\d{8}", born) or not re.fullmatch(r"\d{8}", then) or born > then:
             return ""
         years = int(then[:4]) - int(born[:4]) - (then[4:] < born[4:])
@@ -222,12 +199,3 @@ def _age(dataset: "Dataset") -> str:
 
 def _year(date: str) -> str:
     return date[:4] if re.fullmatch(r"(19|20)\d{6}", date) else ""
-
-
-def _codes(dataset: "Dataset", name: str) -> set[str]:
-    return {_text(item, "CodeValue") for item in dataset.get(name) or []} - {""}
-
-
-def _text(dataset: "Dataset", name: str) -> str:
-    value = dataset.get(name)
-    return "" if value is None else str(value).strip(PADDING)

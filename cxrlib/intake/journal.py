@@ -15,7 +15,7 @@ from cxrlib.intake.header import DUPLICATE, UNLABELLED, Header
 from cxrlib.intake.pseudonyms import make_private_folder
 
 KEY_KINDS = ("file", "image_uid", "study_uid", "accession_number", "patient_id")
-FACTS = ("image_id", "patient_id", "view", "sex", "age", "year")
+FACTS = ("image_id", "patient_id", "view", "sex", "age", "year", "turn", "note")
 ROWS_AT_A_TIME = 1000
 
 # header_reason and pixel_reason are null until the step is done, then empty or the reason why the file is left out.
@@ -65,7 +65,7 @@ class Journal:
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.executescript(SCHEMA)
             if self.fact("settings") != settings:
-                self._database.execute("DELETE FROM files")
+                self._database.executescript(f"DROP TABLE files; {SCHEMA}")
                 self.remember("settings", settings)
         except (sqlite3.Error, OSError) as error:
             raise InputError(f"{file}: can't be used: {error}; remove it to import afresh") from None
@@ -128,12 +128,12 @@ class Journal:
             self._database.execute("UPDATE files SET label = ? WHERE path = ?", (label, path))
         self._database.execute("COMMIT")
 
-    def undecoded(self) -> Iterator[tuple[bytes, str]]:
-        """(path, image_id) of the first untried file of each image that has none yet; ask again until there is none."""
+    def undecoded(self) -> Iterator[tuple[bytes, str, str]]:
+        """(path, image_id, turn) of the first untried file of each image that has none yet; ask again until none is."""
         last = ""
         while True:
             rows = self._database.execute(
-                "SELECT MIN(path), image_id FROM files WHERE header_reason = '' AND label != '' AND image_id > ? "
+                "SELECT MIN(path), image_id, turn FROM files WHERE header_reason = '' AND label != '' AND image_id > ? "
                 "AND pixel_reason IS NULL AND NOT EXISTS (SELECT 1 FROM files AS other WHERE other.image_id = "
                 "files.image_id AND other.pixel_reason = '' AND other.label != '') "
                 "GROUP BY image_id ORDER BY image_id LIMIT ?",
@@ -141,7 +141,7 @@ class Journal:
             ).fetchall()
             if not rows:
                 return
-            yield from ((bytes(row[0]), row[1]) for row in rows)
+            yield from ((bytes(row[0]), row[1], row[2]) for row in rows)
             last = rows[-1][1]
 
     def note_pixels(self, path: bytes, reason: str | None, detail: str = "") -> None:

@@ -37,19 +37,33 @@ TAGS = [
 ]  # fmt: skip
 
 
-def convert_file(item: tuple[bytes, Path], source: Path) -> tuple[str, str]:
+def convert_file(item: tuple[bytes, Path, str], source: Path) -> tuple[str, str]:
     """Turn the file `item[0]` (bytes, relative to `source`) into the PNG `item[1]`; (reason, detail) where it can't.
+
+    `item[2]` says where its rows and columns run (see `turn_upright`), empty for a film that hangs right.
 
     The PNG appears whole or not at all, and carries nothing but pixels. Raises `InputError` where it can't be written.
     """
-    path, picture = item
+    path, picture, turn = item
     try:
-        image = picture_of(source / os.fsdecode(path))
+        image = turn_upright(picture_of(source / os.fsdecode(path)), turn)
     except Skipped as skipped:
         return skipped.reason, skipped.detail
     with atomic_path(picture) as temporary:
         image.save(temporary, format="PNG")
     return "", ""
+
+
+def turn_upright(film: Image.Image, turn: str) -> Image.Image:
+    """A film whose rows and columns run to `turn` (R, L, H or F each), turned until they run to L and F."""
+    if not turn:
+        return film
+    rows, columns = turn
+    if rows in "HF":
+        film, rows, columns = film.transpose(Image.Transpose.TRANSPOSE), columns, rows
+    if rows == "R":
+        film = film.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return film.transpose(Image.Transpose.FLIP_TOP_BOTTOM) if columns == "H" else film
 
 
 def picture_of(file: Path, long_side: int = LONG_SIDE_PX) -> Image.Image:

@@ -17,7 +17,7 @@ def import_files(journal: Journal, number: int) -> None:
         image = str(int(path[-7:]) // 2)
         journal.note_header(path, Header(image_id=image, patient_id=image, keys={"patient_id": image}))
     journal.note_labels((path, "positive") for path, _ in journal.films())
-    for path, _ in journal.undecoded():
+    for path, *_ in journal.undecoded():
         journal.note_pixels(path, "")
 
 
@@ -44,10 +44,10 @@ def test_the_first_untried_file_of_each_image_comes_first(tmp_path):
         journal.note_header(path, Header(image_id=image))
     assert list(journal.undecoded()) == [], "no film without a label"
     journal.note_labels((path, "positive") for path in (b"a", b"b", b"c", b"z"))
-    assert list(journal.undecoded()) == [(b"a", "1"), (b"z", "2")]
+    assert list(journal.undecoded()) == [(b"a", "1", ""), (b"z", "2", "")]
     journal.note_pixels(b"a", DAMAGED)
     journal.note_pixels(b"z", "")
-    assert list(journal.undecoded()) == [(b"b", "1")]
+    assert list(journal.undecoded()) == [(b"b", "1", "")]
     journal.note_pixels(b"b", "")
     assert list(journal.undecoded()) == []
     assert {row["path"]: row["reason"] for row in journal.outcomes()} == {
