@@ -136,8 +136,8 @@ def audit(study: StudyName, force: Force = False) -> None:
 @app.command()
 def film_tables(study: StudyName, force: Force = False) -> None:
     """Count and measure the audited films: Table 1, the flow of films, shortcuts, shift."""
+    from cxrlib.chapters.films.tables import make_film_tables
     from cxrlib.study import load_study
-    from cxrlib.tables import make_film_tables
 
     make_film_tables(load_study(study), force=force)
 
@@ -195,8 +195,8 @@ def train_classifier(
 @app.command()
 def measure_quality(study: StudyName, force: Force = False) -> None:
     """Measure how near synthetic films are to real ones, beside real against real."""
+    from cxrlib.chapters.generators.quality import measure_quality as measure
     from cxrlib.study import load_study
-    from cxrlib.tables import measure_quality as measure
 
     measure(load_study(study), force=force)
 
@@ -204,8 +204,8 @@ def measure_quality(study: StudyName, force: Force = False) -> None:
 @app.command()
 def compare_generators(study: StudyName, force: Force = False) -> None:
     """Compare the generator with those trained from a random start or without augmentation."""
+    from cxrlib.chapters.generators.comparisons import compare_generators as compare
     from cxrlib.study import load_study
-    from cxrlib.tables import compare_generators as compare
 
     compare(load_study(study), force=force)
 
@@ -213,8 +213,8 @@ def compare_generators(study: StudyName, force: Force = False) -> None:
 @app.command()
 def explain(study: StudyName, force: Force = False) -> None:
     """Find out what the classifiers looked at: maps for the figures, and shares of attention inside the lungs."""
+    from cxrlib.chapters.results.explanations import explain_study
     from cxrlib.study import load_study
-    from cxrlib.tables import explain_study
 
     explain_study(load_study(study), force=force, progress=_progress("models looked into"))
 
@@ -222,8 +222,8 @@ def explain(study: StudyName, force: Force = False) -> None:
 @app.command()
 def tables(study: StudyName, force: Force = False) -> None:
     """Compute every table of the results from the predictions."""
+    from cxrlib.chapters.results.tables import make_tables
     from cxrlib.study import load_study
-    from cxrlib.tables import make_tables
 
     make_tables(load_study(study), force=force)
 

@@ -8,13 +8,12 @@ import pytest
 from finished_study import trained
 
 from cxrlib.artifacts import read_json
-from cxrlib.chapters.results.explanations import ATTENTION_COLUMNS, FAILURES_SHOWN
+from cxrlib.chapters.results.explanations import ATTENTION_COLUMNS, FAILURES_SHOWN, explain_study, shown_arm
 from cxrlib.classifiers.explanation import attention_maps, attention_stage, mass_inside
 from cxrlib.classifiers.prediction import load_classifier, predict_probabilities, read_predictions
 from cxrlib.errors import InputError
 from cxrlib.films.images import load_image_set, load_masks
 from cxrlib.study import load_study
-from cxrlib.tables import explain_study, shown_arm
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image, ImageSequence
 
-from cxrlib import figures
+from cxrlib.chapters import sheets, style, training
+from cxrlib.chapters.classifiers import figures as classifiers_figures
+from cxrlib.chapters.films import figures as films_figures
+from cxrlib.chapters.generators import figures as generators_figures
+from cxrlib.chapters.results import curves as results_curves
+from cxrlib.chapters.results import explanation_figures as results_explanation_figures
+from cxrlib.chapters.results import figures as results_figures
 from cxrlib.chapters.style import arm_look
 from cxrlib.errors import InputError
 from cxrlib.evaluation.paper import paper_table2
@@ -67,38 +73,44 @@ def log():
 
 
 CHARTS = {
-    "curves": lambda origin: figures.curves(curve_table(), "hospital", origin, seed_table()),
-    "differences": lambda origin: figures.differences(difference_table(), "hospital", ["accuracy"], origin),
-    "seed_dots": lambda origin: figures.seed_dots(seed_table(), "hospital", ["accuracy"], origin),
-    "confusion": lambda origin: figures.confusion_matrices({"baseline": np.array([[84, 26], [9, 214]])}, origin),
-    "curves_of_all": lambda origin: figures.curves(made.curves(), "hospital", origin, made.table2_seeds()),
-    "reliability": lambda origin: figures.reliability(made.calibration(), "hospital", origin),
-    "decision": lambda origin: figures.decision_curve(made.decision(), "hospital", origin),
-    "dose": lambda origin: figures.dose_curve(made.dose(), made.dose_seeds(), "hospital", ["accuracy"], origin),
-    "seeds_of_all": lambda origin: figures.seed_dots(
+    "curves": lambda origin: results_curves.curves(curve_table(), "hospital", origin, seed_table()),
+    "differences": lambda origin: results_figures.differences(difference_table(), "hospital", ["accuracy"], origin),
+    "seed_dots": lambda origin: results_figures.seed_dots(seed_table(), "hospital", ["accuracy"], origin),
+    "confusion": lambda origin: results_figures.confusion_matrices(
+        {"baseline": np.array([[84, 26], [9, 214]])}, origin
+    ),
+    "curves_of_all": lambda origin: results_curves.curves(made.curves(), "hospital", origin, made.table2_seeds()),
+    "reliability": lambda origin: results_curves.reliability(made.calibration(), "hospital", origin),
+    "decision": lambda origin: results_curves.decision_curve(made.decision(), "hospital", origin),
+    "dose": lambda origin: results_figures.dose_curve(made.dose(), made.dose_seeds(), "hospital", ["accuracy"], origin),
+    "seeds_of_all": lambda origin: results_figures.seed_dots(
         made.table2_seeds(), "hospital", ["accuracy", "mcc"], origin, made.headline()
     ),
-    "differences_of_all": lambda origin: figures.differences(made.differences(), "hospital", ["accuracy"], origin),
-    "subgroups": lambda origin: figures.subgroups(
+    "differences_of_all": lambda origin: results_figures.differences(
+        made.differences(), "hospital", ["accuracy"], origin
+    ),
+    "subgroups": lambda origin: results_figures.subgroups(
         made.subgroups(), "hospital", "recall_positive", ["baseline", "synthetic"], origin
     ),
-    "paper_beside": lambda origin: figures.paper_beside(made.table2(), paper_table2(), ["accuracy"], origin),
-    "attention_shares": lambda origin: figures.attention_shares(made.attention(), origin),
-    "no_attention": lambda origin: figures.attention_shares(made.attention().iloc[:0], origin),
-    "quality": lambda origin: figures.quality_intervals(
+    "paper_beside": lambda origin: results_figures.paper_beside(made.table2(), paper_table2(), ["accuracy"], origin),
+    "attention_shares": lambda origin: results_explanation_figures.attention_shares(made.attention(), origin),
+    "no_attention": lambda origin: results_explanation_figures.attention_shares(made.attention().iloc[:0], origin),
+    "quality": lambda origin: generators_figures.quality_intervals(
         quality_table(),
         {"a-b": "a to b", "a-a": "a to a"},
         {"kid": "distance", "recall": "recall", "density": "d"},
         origin,
     ),
-    "snapshots": lambda origin: figures.snapshot_curves({"negative": snapshot_table()}, origin),
-    "no_held_out": lambda origin: figures.snapshot_curves({"negative": snapshot_table(np.nan)}, origin),
-    "variants": lambda origin: figures.variant_curves(variant_table(), PAIRS, origin),
-    "no_variants": lambda origin: figures.variant_curves(variant_table().iloc[:0], PAIRS, origin),
-    "composition": lambda origin: figures.composition(pd.DataFrame([[5, 1, 3, 1]], index=["baseline"]), origin),
-    "training": lambda origin: figures.training_curves({"a": log()}, "images", {"loss": "loss"}, "films", origin),
-    "histograms": lambda origin: figures.intensity_histograms({"training": films(3)}, origin),
-    "annotated": lambda origin: figures.annotated_films(films(2), None, None, ["a", "b"], origin),
+    "snapshots": lambda origin: generators_figures.snapshot_curves({"negative": snapshot_table()}, origin),
+    "no_held_out": lambda origin: generators_figures.snapshot_curves({"negative": snapshot_table(np.nan)}, origin),
+    "variants": lambda origin: generators_figures.variant_curves(variant_table(), PAIRS, origin),
+    "no_variants": lambda origin: generators_figures.variant_curves(variant_table().iloc[:0], PAIRS, origin),
+    "composition": lambda origin: classifiers_figures.composition(
+        pd.DataFrame([[5, 1, 3, 1]], index=["baseline"]), origin
+    ),
+    "training": lambda origin: training.training_curves({"a": log()}, "images", {"loss": "loss"}, "films", origin),
+    "histograms": lambda origin: films_figures.intensity_histograms({"training": films(3)}, origin),
+    "annotated": lambda origin: sheets.annotated_films(films(2), None, None, ["a", "b"], origin),
 }
 
 
@@ -109,7 +121,7 @@ def texts(figure: Figure) -> list[str]:
 def pixels(figure: Figure) -> np.ndarray:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    with figures.style():
+    with style.style():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
@@ -124,11 +136,11 @@ def test_every_chart_prints_where_its_films_come_from_and_can_be_drawn(name):
 
 def test_a_sheet_says_it_for_every_row_and_leaves_a_note_where_films_may_not_be_shown():
     rows = [
-        figures.FilmRow("hospital · positive", films(3), "real films"),
-        figures.FilmRow("hospital · negative", None, "real films"),
-        figures.FilmRow("synthetic · positive", films(9), "synthetic films"),
+        sheets.FilmRow("hospital · positive", films(3), "real films"),
+        sheets.FilmRow("hospital · negative", None, "real films"),
+        sheets.FilmRow("synthetic · positive", films(9), "synthetic films"),
     ]
-    figure = figures.film_sheet(rows, films_per_row=4)
+    figure = sheets.film_sheet(rows, films_per_row=4)
     assert texts(figure).count("real films") == 2
     assert "synthetic films" in texts(figure)
     assert "these films may not be shown in a published book" in texts(figure)
@@ -137,31 +149,31 @@ def test_a_sheet_says_it_for_every_row_and_leaves_a_note_where_films_may_not_be_
 
 def test_a_sheet_shows_the_pixels_it_was_given():
     bright, dark = np.full((1, 8, 8), 250, np.uint8), np.full((1, 8, 8), 5, np.uint8)
-    row = figures.FilmRow("two", np.concatenate([bright, dark]), "synthetic films")
-    mosaic = figures.film_sheet([row], films_per_row=2).axes[0].images[0].get_array()
+    row = sheets.FilmRow("two", np.concatenate([bright, dark]), "synthetic films")
+    mosaic = sheets.film_sheet([row], films_per_row=2).axes[0].images[0].get_array()
     assert mosaic[20, 20] == 250
     assert mosaic[20, -20] == 5
 
 
 def test_a_sheet_without_rows_is_an_error():
     with pytest.raises(InputError, match="no row"):
-        figures.film_sheet([])
+        sheets.film_sheet([])
 
 
 def test_outlines_are_drawn_only_where_masks_are_known():
     masks = np.zeros((2, 16, 16), bool)
     masks[:, 4:10, 4:10] = True
     empty = np.zeros_like(masks)
-    with_lungs = figures.annotated_films(films(2), masks, empty, ["a", "b"], "simulated films")
+    with_lungs = sheets.annotated_films(films(2), masks, empty, ["a", "b"], "simulated films")
     assert "lungs" in texts(with_lungs)
     assert "ground-glass opacity" not in texts(with_lungs)
-    without = figures.annotated_films(films(2), None, None, ["a", "b"], "simulated films")
+    without = sheets.annotated_films(films(2), None, None, ["a", "b"], "simulated films")
     assert pixels(with_lungs).shape == pixels(without).shape
     assert "lungs" not in texts(without)
 
 
 def test_differences_are_drawn_in_points_without_the_baseline():
-    ax = figures.differences(difference_table(), "hospital", ["accuracy"], "").axes[0]
+    ax = results_figures.differences(difference_table(), "hospital", ["accuracy"], "").axes[0]
     interval, point = ax.get_lines()[1:3]
     np.testing.assert_allclose(interval.get_xdata(), [-1, 11])
     np.testing.assert_allclose(point.get_xdata(), [5])
@@ -169,7 +181,7 @@ def test_differences_are_drawn_in_points_without_the_baseline():
 
 
 def test_curve_is_the_mean_over_seeds_and_its_band_reaches_from_lowest_to_highest():
-    ax = figures.curves(curve_table(), "hospital", "").axes[0]
+    ax = results_curves.curves(curve_table(), "hospital", "").axes[0]
     line = ax.get_lines()[0]
     at = np.argmin(np.abs(line.get_xdata() - 0.2))
     assert line.get_ydata()[at] == pytest.approx(0.61)
@@ -180,7 +192,7 @@ def test_curve_is_the_mean_over_seeds_and_its_band_reaches_from_lowest_to_highes
 
 
 def test_confusion_matrix_shows_counts_and_shares_of_the_true_label():
-    shown = texts(figures.confusion_matrices({"baseline": np.array([[84, 26], [9, 214]])}, ""))
+    shown = texts(results_figures.confusion_matrices({"baseline": np.array([[84, 26], [9, 214]])}, ""))
     assert "84\n76 %" in shown
     assert "214\n96 %" in shown
 
@@ -202,7 +214,7 @@ def test_the_style_is_left_behind_when_the_figure_is_done():
     import matplotlib as mpl
 
     before = mpl.rcParams["font.size"], mpl.rcParams["axes.grid"]
-    figures.panels(1, 1, 2.0)
+    style.panels(1, 1, 2.0)
     assert (mpl.rcParams["font.size"], mpl.rcParams["axes.grid"]) == before
 
 
@@ -243,12 +255,12 @@ def test_no_text_lies_on_another_or_is_too_small_to_read(name):
 
 
 def test_curves_of_all_arms_stand_each_beside_the_baseline():
-    figure = figures.curves(made.curves(), "hospital", "", made.table2_seeds(), made.MAIN_ARMS)
+    figure = results_curves.curves(made.curves(), "hospital", "", made.table2_seeds(), made.MAIN_ARMS)
     titles = [ax.get_title(loc="left") for ax in figure.axes if ax.get_title(loc="left")]
     assert titles == list(made.MAIN_ARMS[1:])
     areas = made.table2_seeds().query("role == 'hospital' and arm == 'class-weighted'")["roc_auc"].mean()
     assert any(f"class-weighted  {areas:.3f}" in text for text in texts(figure))
-    some = figures.curves(made.curves(), "hospital", "", arms=("baseline", "synthetic"))
+    some = results_curves.curves(made.curves(), "hospital", "", arms=("baseline", "synthetic"))
     assert len(some.axes) == 2
 
 
@@ -258,14 +270,14 @@ def test_reliability_puts_the_bins_of_all_seeds_together_by_their_films():
     table = pd.DataFrame(
         rows, columns=["role", "arm", "seed", "bin", "p_mean", "positive_share", "films", "calibrated"]
     )
-    ax = figures.reliability(table, "hospital", "").axes[0]
+    ax = results_curves.reliability(table, "hospital", "").axes[0]
     raw = ax.get_lines()[1]
     assert raw.get_xdata()[0] == pytest.approx((0.1 * 30 + 0.3 * 10) / 40)
     assert raw.get_ydata()[0] == pytest.approx(0.1)
 
 
 def test_suppressed_subgroups_show_a_note_and_no_number():
-    figure = figures.subgroups(made.subgroups(), "hospital", "recall_positive", ["baseline", "synthetic"], "")
+    figure = results_figures.subgroups(made.subgroups(), "hospital", "recall_positive", ["baseline", "synthetic"], "")
     shown = texts(figure)
     assert shown.count("fewer than 5 patients") == 2
     ax = figure.axes[0]
@@ -277,7 +289,7 @@ def test_suppressed_subgroups_show_a_note_and_no_number():
 
 
 def test_decisions_are_drawn_beside_calling_all_or_none_positive():
-    ax = figures.decision_curve(made.decision(), "hospital", "", ["baseline"]).axes[0]
+    ax = results_curves.decision_curve(made.decision(), "hospital", "", ["baseline"]).axes[0]
     names = {line.get_label(): line for line in ax.get_lines()}
     assert list(names) == ["call every film positive", "call none positive", "baseline"]
     assert set(names["call none positive"].get_ydata()) == {0}
@@ -286,7 +298,7 @@ def test_decisions_are_drawn_beside_calling_all_or_none_positive():
 
 
 def test_doses_show_every_run_and_the_interval_of_the_mean():
-    ax = figures.dose_curve(made.dose(), made.dose_seeds(), "hospital", ["accuracy"], "").axes[0]
+    ax = results_figures.dose_curve(made.dose(), made.dose_seeds(), "hospital", ["accuracy"], "").axes[0]
     dots = [line for line in ax.get_lines() if line.get_linestyle() == "None" and line.get_marker() == "o"]
     assert len(dots[0].get_xdata()) == 15
     (low, high), *_ = [segment[:, 1] for segment in ax.collections[0].get_segments()]
@@ -297,14 +309,14 @@ def test_differences_at_another_operating_point_are_other_numbers():
     table = made.differences()
     table.loc[table["operating_point"] == "validation", "difference"] += 0.5
     fixed, validation = (
-        figures.differences(table, "hospital", ["accuracy"], "", point).axes[0].get_lines()[2].get_xdata()[0]
+        results_figures.differences(table, "hospital", ["accuracy"], "", point).axes[0].get_lines()[2].get_xdata()[0]
         for point in ("fixed", "validation")
     )
     assert validation - fixed == pytest.approx(50)
 
 
 def test_the_paper_s_rows_keep_their_numbers_beside_ours():
-    figure = figures.paper_beside(made.table2(), paper_table2(), ["recall_positive"], "", ["baseline"])
+    figure = results_figures.paper_beside(made.table2(), paper_table2(), ["recall_positive"], "", ["baseline"])
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["COVIDx (the paper)", "COVIDx+Synth (the paper)", "baseline"]
     points = [line.get_xdata()[0] for line in figure.axes[0].get_lines() if len(line.get_xdata()) == 1]
@@ -315,11 +327,13 @@ def test_attention_is_drawn_over_films_and_never_without_leave():
     maps = np.zeros((2, 16, 16), np.float32)
     maps[:, 2:6, 2:6] = 1
     rows = [
-        figures.LookedAt("missed", films(2), maps, ["negative, p = 0.10", "negative, p = 0.20"], "real films"),
-        figures.LookedAt("alarms", films(0), maps[:0], [], "real films"),
-        figures.LookedAt("private", None, None, [], "real films"),
+        results_explanation_figures.LookedAt(
+            "missed", films(2), maps, ["negative, p = 0.10", "negative, p = 0.20"], "real films"
+        ),
+        results_explanation_figures.LookedAt("alarms", films(0), maps[:0], [], "real films"),
+        results_explanation_figures.LookedAt("private", None, None, [], "real films"),
     ]
-    figure = figures.attention_gallery(rows)
+    figure = results_explanation_figures.attention_gallery(rows)
     shown = texts(figure)
     assert {"negative, p = 0.10", "there are no such films", "these films may not be shown in a published book"} <= set(
         shown
@@ -333,7 +347,7 @@ def test_figure_two_shows_each_film_plain_and_as_every_arm_saw_it():
     cells = {(film, arm): (films(1)[0], seen, f"{arm}: positive") for film in ("hospital film", "synthetic film")
              for arm in ("baseline", "synthetic")}  # fmt: skip
     origins = {"hospital film": "simulated", "synthetic film": "synthetic, after simulated films"}
-    figure = figures.real_and_synthetic(cells, origins)
+    figure = results_explanation_figures.real_and_synthetic(cells, origins)
     assert len(figure.axes) == 6
     assert [len(ax.images) for ax in figure.axes] == [1, 2, 2, 1, 2, 2]
     assert {"hospital film", "synthetic film", "simulated", "baseline: positive"} <= set(texts(figure))
@@ -350,12 +364,12 @@ def test_the_area_under_a_drawn_precision_recall_curve_is_the_average_precision(
         precision, recall, _ = precision_recall_curve(labels, p_positive)
         keys = {"role": "hospital", "arm": "baseline", "seed": 0, "curve": "precision_recall"}
         table = pd.DataFrame({**keys, "x": recall[::-1], "y": precision[::-1]})
-        drawn = figures.curves(table, "hospital", "").axes[1].get_lines()[0].get_ydata()
+        drawn = results_curves.curves(table, "hospital", "").axes[1].get_lines()[0].get_ydata()
         assert drawn[1:].mean() == pytest.approx(average_precision_score(labels, p_positive), abs=0.02)
 
 
 def test_the_snapshot_that_was_kept_is_ringed_and_missing_distances_are_said():
-    figure = figures.snapshot_curves({"negative": snapshot_table()}, "simulated films")
+    figure = generators_figures.snapshot_curves({"negative": snapshot_table()}, "simulated films")
     rings = [line.get_xdata().tolist() for ax in figure.axes for line in ax.lines if line.get_markersize() > 10]
     assert rings == [[2], [2]]
     assert not any("no film was held out" in text for text in texts(figure))
@@ -363,7 +377,7 @@ def test_the_snapshot_that_was_kept_is_ringed_and_missing_distances_are_said():
 
 
 def test_only_pairs_of_generators_that_were_trained_are_compared():
-    figure = figures.variant_curves(variant_table(), PAIRS, "simulated films")
+    figure = generators_figures.variant_curves(variant_table(), PAIRS, "simulated films")
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["start"]
     assert {"public", "random"} <= set(texts(figure))
     assert any("no generators trained another way" in text for text in texts(CHARTS["no_variants"]("simulated films")))
@@ -372,7 +386,7 @@ def test_only_pairs_of_generators_that_were_trained_are_compared():
 def test_an_animation_holds_every_frame_and_says_what_it_shows():
     random = np.random.default_rng(0)
     walks = {name: random.integers(0, 256, (5, 32, 32), dtype=np.uint8) for name in ("negative", "positive")}
-    with Image.open(io.BytesIO(figures.animated_films(walks, "synthetic films"))) as picture:
+    with Image.open(io.BytesIO(sheets.animated_films(walks, "synthetic films"))) as picture:
         assert (picture.format, picture.n_frames, picture.info["loop"]) == ("PNG", 5, 0)
         frames = [np.asarray(frame.convert("L"), float) for frame in ImageSequence.Iterator(picture)]
     assert len({frame.shape for frame in frames}) == 1

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from test_figures import drawn_texts, overlaps, pixels, texts
 
-from cxrlib import figures
+from cxrlib.chapters.films import figures as films_figures
 from cxrlib.films.appearance import MEASURES
 from cxrlib.films.settings import LABELS, ROLES
 
@@ -66,14 +66,14 @@ def points(count=30):
 
 
 CHARTS = {
-    "flow": lambda origin: figures.film_flow(flow_table(), origin),
-    "shortcuts": lambda origin: figures.shortcut_areas(shortcut_table(), origin),
-    "borders": lambda origin: figures.border_map(border_weights(), True, origin),
-    "borders, private": lambda origin: figures.border_map(border_weights(), False, origin),
-    "appearance": lambda origin: figures.appearance(spread_table(), MEASURES, views(), origin),
-    "map": lambda origin: figures.film_map(points(), (), origin),
-    "map, private": lambda origin: figures.film_map(points(), ("hospital",), origin),
-    "map, all private": lambda origin: figures.film_map(points(), ROLES, origin),
+    "flow": lambda origin: films_figures.film_flow(flow_table(), origin),
+    "shortcuts": lambda origin: films_figures.shortcut_areas(shortcut_table(), origin),
+    "borders": lambda origin: films_figures.border_map(border_weights(), True, origin),
+    "borders, private": lambda origin: films_figures.border_map(border_weights(), False, origin),
+    "appearance": lambda origin: films_figures.appearance(spread_table(), MEASURES, views(), origin),
+    "map": lambda origin: films_figures.film_map(points(), (), origin),
+    "map, private": lambda origin: films_figures.film_map(points(), ("hospital",), origin),
+    "map, all private": lambda origin: films_figures.film_map(points(), ROLES, origin),
 }
 
 
@@ -88,7 +88,7 @@ def test_every_figure_can_be_drawn_says_its_origin_and_is_legible(name):
 
 
 def test_the_flow_shows_every_number_of_the_table():
-    shown = "\n".join(texts(figures.film_flow(flow_table(), "")))
+    shown = "\n".join(texts(films_figures.film_flow(flow_table(), "")))
     for words in (
         "15,952 films",
         "84 missing",
@@ -99,11 +99,11 @@ def test_the_flow_shows_every_number_of_the_table():
     ):
         assert words in shown
     changed = flow_table().assign(films=lambda table: table["films"].where(table["stage"] != "duplicate", 0))
-    assert "\n".join(texts(figures.film_flow(changed, ""))).count("none") == 3
+    assert "\n".join(texts(films_figures.film_flow(changed, ""))).count("none") == 3
 
 
 def test_texts_stay_inside_their_boxes():
-    figure = figures.film_flow(flow_table(), "")
+    figure = films_figures.film_flow(flow_table(), "")
     pixels(figure)
     for ax in figure.axes:
         boxes = [patch.get_window_extent() for patch in ax.patches if patch.get_window_extent().width > 20]
@@ -116,7 +116,7 @@ def test_texts_stay_inside_their_boxes():
 
 def test_no_point_of_a_private_role_is_on_the_map():
     def drawn(private):
-        return sum(len(line.get_xdata()) for line in figures.film_map(points(), private, "").axes[0].get_lines())
+        return sum(len(line.get_xdata()) for line in films_figures.film_map(points(), private, "").axes[0].get_lines())
 
     assert drawn(()) == len(points())
     assert drawn(("hospital",)) == len(points()) - 60
@@ -124,19 +124,19 @@ def test_no_point_of_a_private_role_is_on_the_map():
 
 
 def test_too_few_private_films_have_no_contours_either():
-    ax = figures.film_map(points(count=6), ("hospital",), "").axes[1]
+    ax = films_figures.film_map(points(count=6), ("hospital",), "").axes[1]
     assert len(ax.collections) == 0
 
 
 def test_a_private_border_is_not_drawn():
-    hidden = figures.border_map(border_weights(), False, "")
+    hidden = films_figures.border_map(border_weights(), False, "")
     assert all(image.get_array().count() == 0 for ax in hidden.axes[:3] for image in ax.images)
-    shown = figures.border_map(border_weights(), True, "")
+    shown = films_figures.border_map(border_weights(), True, "")
     assert all(image.get_array().count() == 448 for ax in shown.axes[:3] for image in ax.images)
 
 
 def test_bars_of_views_fill_the_whole_and_are_told_apart_without_colour():
-    figure = figures.appearance(spread_table(), MEASURES, views(), "")
+    figure = films_figures.appearance(spread_table(), MEASURES, views(), "")
     bars = next(ax for ax in figure.axes if ax.get_title(loc="left").startswith("view")).patches
     ends = {}
     for bar in bars:

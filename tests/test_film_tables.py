@@ -8,14 +8,13 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from cxrlib.chapters.films.tables import demographics
+from cxrlib.chapters.films.tables import demographics, make_film_tables
 from cxrlib.errors import InputError
 from cxrlib.films.audit import prepare_study
 from cxrlib.films.covidx import labels_path, read_labels
 from cxrlib.films.images import load_image_set, load_manifest
 from cxrlib.films.settings import ROLES
 from cxrlib.study import load_study
-from cxrlib.tables import make_film_tables
 
 MARKED = (slice(1, 4), slice(26, 31))
 

@@ -4,7 +4,8 @@ import made_results as made
 import pandas as pd
 import pytest
 
-from cxrlib.narration import results_facts, training_facts
+from cxrlib.chapters.classifiers.sentences import training_facts
+from cxrlib.chapters.results.sentences import results_facts
 from cxrlib.study import load_study
 
 RECORD = {"arm": "synthetic-crossfit", "cells": 7}

@@ -6,9 +6,11 @@ import pytest
 from generated_films import write_generated
 from scipy.stats import binomtest
 
-from cxrlib import figures, narration, reading_tables
 from cxrlib.artifacts import read_json
 from cxrlib.chapters.generators.novelty import anatomy_table, leak_table, memorisation_table
+from cxrlib.chapters.reading import nearness as reading_nearness
+from cxrlib.chapters.reading import nearness_figures as reading_nearness_figures
+from cxrlib.chapters.reading import nearness_shown as reading_nearness_shown
 from cxrlib.films.audit import prepare_study
 from cxrlib.films.images import load_image_set, load_masks, load_synthetic
 from cxrlib.films.settings import LABELS
@@ -148,13 +150,13 @@ def test_the_nearest_films_are_shown_with_those_they_resemble_unless_these_are_p
     manifest = manifest.assign(nearest_image_id=real, nearest_feature_id=real)
     manifest.to_csv(path, index=False)
     monkeypatch.setattr("cxrlib.chapters.exhibits.near_copies", lambda _, films: np.zeros(len(films), bool))
-    made, by_pixels, by_features = narration.nearest_rows(study, "positive", count=3)
+    made, by_pixels, by_features = reading_nearness.nearest_rows(study, "positive", count=3)
     assert made.captions == ["flagged"] * 3
     assert (by_pixels.films == hospital.images[row]).all()
     assert (by_features.films == hospital.images[row]).all()
     assert by_pixels.captions[0] == "distance 0.05"
     monkeypatch.setattr("cxrlib.chapters.reading.nearness.publishable", lambda *_: False)
-    made, hidden = narration.nearest_rows(study, "positive", count=3)
+    made, hidden = reading_nearness.nearest_rows(study, "positive", count=3)
     assert hidden.films is None
     flagged = load_synthetic(study, "positive", "all", study.gan.resolution, flagged=True).images[:3]
     assert not any((film == made.films).all(axis=(1, 2)).any() for film in flagged)
@@ -170,7 +172,7 @@ def test_what_is_said_changes_with_the_tables():
 
     def said(flags=flags, leak=leak, lung=lung):
         lungs_table = pd.DataFrame([lung] if lung else [])
-        return narration.generated_facts(pd.DataFrame([flags]), pd.DataFrame([leak]), lungs_table)
+        return reading_nearness.generated_facts(pd.DataFrame([flags]), pd.DataFrame([leak]), lungs_table)
 
     usual = said()
     assert "2 are flagged (2.0 %)" in usual["flags"]
@@ -191,8 +193,10 @@ def test_what_is_said_changes_with_the_tables():
 
 
 def test_figures_and_reading_tables_of_the_films_are_drawn(study):
-    panel = figures.NearnessPanel("positive", np.linspace(0.1, 1, 50), np.linspace(0.2, 1, 30), 0.25)
-    chart = figures.nearness_to_training([[panel, panel], [panel, panel]], ("by pixels", "by features"), "real films")
+    panel = reading_nearness_figures.NearnessPanel("positive", np.linspace(0.1, 1, 50), np.linspace(0.2, 1, 30), 0.25)
+    chart = reading_nearness_figures.nearness_to_training(
+        [[panel, panel], [panel, panel]], ("by pixels", "by features"), "real films"
+    )
     assert [ax.get_xlabel() for ax in chart.axes] == ["", "", "by pixels", "by features"]
     assert {text.get_text() for text in chart.legends[0].get_texts()} == {
         "synthetic films", "real films of other patients", "flagged below"
@@ -202,9 +206,9 @@ def test_figures_and_reading_tables_of_the_films_are_drawn(study):
     measures = pd.DataFrame(
         {"origin": ["real", "synthetic"] * 10, "label": "positive", "area": np.linspace(0.2, 0.4, 20)}
     )
-    chart = figures.lungs_beside_real(measures, {"area": "lung area"}, "real films")
+    chart = reading_nearness_figures.lungs_beside_real(measures, {"area": "lung area"}, "real films")
     assert chart.axes[0].get_xlabel() == "lung area"
-    shown = reading_tables.copies_among_synthetic(memorisation_table(study))
+    shown = reading_nearness_shown.copies_among_synthetic(memorisation_table(study))
     assert shown.loc[("positive", "all"), "planted copies caught"] == "39 of 40"
-    assert len(reading_tables.leaks(leak_table(study))) == len(SETS) * 2
-    assert "no lung masks" in reading_tables.lungs(pd.DataFrame(columns=["label"])).iloc[0, 0]
+    assert len(reading_nearness_shown.leaks(leak_table(study))) == len(SETS) * 2
+    assert "no lung masks" in reading_nearness_shown.lungs(pd.DataFrame(columns=["label"])).iloc[0, 0]

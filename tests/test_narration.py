@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from cxrlib.narration import believed, compared_with, fidelity, nearness, variety
+from cxrlib.chapters.generators.sentences import believed, compared_with, fidelity, nearness, variety
 
 
 def quality(synthetic, public):

@@ -6,8 +6,9 @@ import pytest
 from audited import write_audit
 from PIL import Image
 
-from cxrlib import narration, reading_tables
+from cxrlib.chapters.films import exhibits as films_exhibits
 from cxrlib.chapters.films import sentences as film_facts
+from cxrlib.chapters.films import shown as films_shown
 from cxrlib.films.images import load_image_set
 from cxrlib.films.preparation import prepare_role
 from cxrlib.films.settings import ROLES
@@ -175,19 +176,19 @@ def prepared(study):
 
 def test_copies_are_shown_side_by_side_only_where_both_roles_may_be(study_with_copies):
     study = prepared(study_with_copies())
-    one, other = narration.copied_films(study)
+    one, other = films_exhibits.copied_films(study)
     np.testing.assert_array_equal(one.films, other.films)
     size = study.classifier.image_size
     wanted = load_image_set(study, "hospital", size, audited=False)
     row = wanted.manifest["image_id"].tolist().index("5.png")
     np.testing.assert_array_equal(other.films[0], wanted.images[row])
     assert (one.captions, other.captions) == (["training"], ["hospital"])
-    assert narration.copied_films(study_with_copies(hospital=False)) == []
+    assert films_exhibits.copied_films(study_with_copies(hospital=False)) == []
 
 
 def test_figure_one_shows_a_role_whose_lungs_are_known_or_else_simulated_films(study_with_copies):
     study = prepared(study_with_copies())
-    outlined = narration.outlined_films(study)
+    outlined = films_exhibits.outlined_films(study)
     assert outlined["titles"] == ["negative (hospital)", "positive (hospital)"]
     assert outlined["films"].shape == outlined["lungs"].shape
     assert outlined["lungs"].any(axis=(1, 2)).all()
@@ -195,14 +196,14 @@ def test_figure_one_shows_a_role_whose_lungs_are_known_or_else_simulated_films(s
     large = [np.asarray(file.resize(outlined["films"].shape[1:], Image.Resampling.BILINEAR)) for file in files]
     for film in outlined["films"]:
         assert any(np.array_equal(film, other) for other in large)
-    private = narration.outlined_films(study_with_copies(hospital=False))
+    private = films_exhibits.outlined_films(study_with_copies(hospital=False))
     assert "simulated" in private["origin"]
     assert private["lungs"].any()
 
 
 def test_files_of_public_roles_are_named_up_to_a_number(tiny_study_file):
     entries = [{"file": f"{number}.png", "reason": "missing"} for number in range(12)]
-    table = reading_tables.unreadable(load_study(tiny_study_file), {"training": {"unreadable": entries}})
+    table = films_shown.unreadable(load_study(tiny_study_file), {"training": {"unreadable": entries}})
     assert len(table) == 11
     assert table["file"].iloc[-1] == "and 2 more"
 
@@ -217,7 +218,7 @@ def test_patients_are_told_as_films_and_patients_without_empty_levels():
     ]
     names = ["films_positive", "films_negative", "patients_positive", "patients_negative"]
     table = pd.DataFrame(rows, columns=["role", "variable", "level", *names])
-    shown = reading_tables.patients(table)
+    shown = films_shown.patients(table)
     assert shown.index.tolist() == [("sex", "female"), ("sex", "male"), ("view", "PA"), ("view", "not known")]
     assert shown.loc[("sex", "female")].tolist() == ["12 (10)", "<5 (<5)"]
-    assert reading_tables.views(table).loc["hospital"].to_dict() == {"PA": 13, "not known": 13}
+    assert films_shown.views(table).loc["hospital"].to_dict() == {"PA": 13, "not known": 13}

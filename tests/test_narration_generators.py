@@ -7,14 +7,16 @@ import torch
 from matplotlib.figure import Figure
 from safetensors.torch import save_file
 
-from cxrlib import narration, reading_tables
 from cxrlib.artifacts import sha256_of, write_json
+from cxrlib.chapters import words
+from cxrlib.chapters.generators import exhibits as generators_exhibits
+from cxrlib.chapters.generators import shown as generators_shown
+from cxrlib.chapters.generators.sentences import collapse, comparison_facts, generator_facts, kept_snapshots
 from cxrlib.films.audit import prepare_study
 from cxrlib.films.images import load_image_set
 from cxrlib.films.settings import LABELS
 from cxrlib.generators.networks import make_generator
 from cxrlib.generators.settings import GanSettings
-from cxrlib.narration import collapse, comparison_facts, generator_facts, kept_snapshots
 from cxrlib.study import load_study
 
 
@@ -94,11 +96,11 @@ def test_what_a_comparison_says_of_copies_follows_their_intervals():
 
 
 def test_loss_terms_say_what_is_off():
-    shown = reading_tables.loss_terms(GanSettings(path_length_weight=2.0, r1_weight=0.5))["here"]
+    shown = generators_shown.loss_terms(GanSettings(path_length_weight=2.0, r1_weight=0.5))["here"]
     assert shown["generator", "path length"] == "weight 2, every 4 steps"
     assert shown["generator", "style mixing"] == "off"
     assert shown["discriminator", "gradient penalty"] == "weight 0.5, every 16 steps"
-    assert (reading_tables.loss_terms(GanSettings(path_length_weight=0))["here"] == "off").sum() == 2
+    assert (generators_shown.loss_terms(GanSettings(path_length_weight=0))["here"] == "off").sum() == 2
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +126,7 @@ def private(study):
 
 
 def test_augmentations_are_shown_on_one_film_of_the_hospital(study):
-    rows = narration.augmented_film_rows(study)
+    rows = generators_exhibits.augmented_film_rows(study)
     assert [row.title for row in rows[:2]] == ["brightness", "contrast"]
     assert rows[-1].title == "all that this study uses, together"
     films = load_image_set(study, "hospital", 32)
@@ -143,49 +145,49 @@ def test_augmentations_are_shown_on_one_film_of_the_hospital(study):
 def test_an_augmentation_that_is_not_used_says_so(write_tiny_study, study):
     changed = study.model_copy(update={"gan": study.gan.model_copy(update={"augmentations": ("contrast",)})})
     changed._root, changed._file = study.root, study.file
-    titles = [row.title for row in narration.augmented_film_rows(changed)]
+    titles = [row.title for row in generators_exhibits.augmented_film_rows(changed)]
     assert titles[0] == "brightness (not used in this study)"
     assert titles[1] == "contrast"
     none = study.model_copy(update={"gan": study.gan.model_copy(update={"augmentations": ()})})
     none._root, none._file = study.root, study.file
-    assert len(narration.augmented_film_rows(none)) == 4
+    assert len(generators_exhibits.augmented_film_rows(none)) == 4
 
 
 def test_no_film_of_a_private_hospital_is_augmented(study):
     films = {film.tobytes() for film in load_image_set(study, "hospital", 32).images}
-    for row in narration.augmented_film_rows(private(study)):
+    for row in generators_exhibits.augmented_film_rows(private(study)):
         assert row.films[0].tobytes() not in films
         assert "stand-ins" in row.origin
 
 
 def test_truncation_rows_and_interpolation_are_the_generator_s(study):
-    rows = narration.truncation_rows(study, "positive")
+    rows = generators_exhibits.truncation_rows(study, "positive")
     assert [row.title.split("truncation ")[1] for row in rows] == ["0.25", "0.5", "0.75", "1 (none)"]
     spreads = [row.films.astype(float).std(0).mean() for row in rows]
     assert spreads == sorted(spreads)
     assert {row.origin for row in rows} == {"synthetic, after simulated films"}
-    row = narration.interpolation_row(study, "positive")
+    row = generators_exhibits.interpolation_row(study, "positive")
     assert row.films.shape == (8, 32, 32)
     assert np.abs(row.films[0].astype(int) - rows[-1].films[0]).max() <= 1
     assert np.abs(row.films[-1].astype(int) - row.films[0]).mean() > 1
 
 
 def test_a_walk_that_comes_too_near_to_private_films_is_not_shown(study, monkeypatch):
-    shown = narration.walk(study)
+    shown = generators_exhibits.walk(study)
     assert shown.startswith(b"\x89PNG")
     monkeypatch.setattr(
         "cxrlib.chapters.generators.exhibits.near_copies", lambda study, films: np.ones(len(films), bool)
     )
-    assert isinstance(narration.walk(study), Figure)
+    assert isinstance(generators_exhibits.walk(study), Figure)
 
 
 def test_a_picture_is_kept_as_it_is(study):
-    picture = narration.show(study, "walk", b"\x89PNG, a picture")
+    picture = words.show(study, "walk", b"\x89PNG, a picture")
     assert picture.data == study.results.figure("walk").read_bytes() == b"\x89PNG, a picture"
 
 
 def test_a_study_without_comparisons_has_an_empty_table(study):
     assert study.gan.comparisons == ()
-    table = narration.comparisons(study)
+    table = generators_exhibits.comparisons(study)
     assert len(table) == 0
     assert "nothing to set" in comparison_facts(table, "negative")["augmentation"]

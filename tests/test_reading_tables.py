@@ -7,7 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrlib import narration, reading_tables
+from cxrlib.chapters import tables, words
+from cxrlib.chapters.classifiers import shown as classifiers_shown
+from cxrlib.chapters.generators import shown as generators_shown
+from cxrlib.chapters.results import shown as results_shown
 from cxrlib.classifiers.settings import Arm, ClassifierSettings
 from cxrlib.evaluation.metrics import METRICS
 from cxrlib.evaluation.paper import paper_conclusions, paper_table2
@@ -29,7 +32,7 @@ def table2():
 
 
 def test_table_two_has_a_row_per_class_and_the_paper_s_beside_it():
-    table = reading_tables.table_two(table2(), "hospital", paper_table2())
+    table = results_shown.table_two(table2(), "hospital", paper_table2())
     ours = table.loc[("baseline", "positive")]
     assert plain(ours["accuracy (%)"]) == "70.0 (65–75)"
     assert plain(ours["recall (%)"]) == "75.0 (70–80)"
@@ -40,14 +43,14 @@ def test_table_two_has_a_row_per_class_and_the_paper_s_beside_it():
 
 
 def test_roles_are_kept_apart():
-    table = reading_tables.table_two(table2(), "validation")
+    table = results_shown.table_two(table2(), "validation")
     assert table["accuracy (%)"].iloc[0].startswith("90.0")
     assert len(table) == 2
 
 
 def test_oversampled_and_synthetic_films_are_counted_apart():
     record = {"training_images": {"negative": 92, "positive": 52}, "synthetic_images": {"negative": 32, "positive": 32}}
-    table = reading_tables.composition({"synthetic": record})
+    table = classifiers_shown.composition({"synthetic": record})
     assert table.loc["synthetic"].tolist() == [60, 32, 20, 32]
 
 
@@ -55,7 +58,7 @@ def test_confusion_counts_are_means_over_seeds():
     counts = {"tp": [8, 10, 0], "fn": [2, 0, 10], "fp": [1, 3, 0], "tn": [9, 7, 10]}
     keys = {"role": "hospital", "arm": "baseline", "seed": [0, 1, 1]}
     table = pd.DataFrame({**keys, "operating_point": ["fixed", "fixed", "validation"], **counts})
-    np.testing.assert_array_equal(reading_tables.confusion_counts(table, "hospital")["baseline"], [[9, 1], [2, 8]])
+    np.testing.assert_array_equal(results_shown.confusion_counts(table, "hospital")["baseline"], [[9, 1], [2, 8]])
 
 
 def test_differences_are_in_points_and_leave_out_the_baseline():
@@ -67,38 +70,38 @@ def test_differences_are_in_points_and_leave_out_the_baseline():
         ],
         columns=["role", "arm", "operating_point", "metric", "difference", "low", "high"],
     )
-    shown = reading_tables.differences(table, "hospital", ["accuracy"])
+    shown = results_shown.differences(table, "hospital", ["accuracy"])
     assert shown.index.tolist() == ["synthetic"]
     assert plain(shown.loc["synthetic", "accuracy (points)"]) == "+2.1 (−0 to +5)"
 
 
 def test_settings_are_shown_one_per_row_lists_included():
-    table = reading_tables.settings(ClassifierSettings(doses=(10, 25), steps="equal"))
+    table = tables.settings(ClassifierSettings(doses=(10, 25), steps="equal"))
     assert table.loc["doses", "value"] == "10, 25"
     assert table.loc["steps", "value"] == "equal"
 
 
 def test_the_other_operating_point_gives_the_other_rows():
-    shown = reading_tables.table_two(table2(), "hospital", operating_point="validation")
+    shown = results_shown.table_two(table2(), "hospital", operating_point="validation")
     assert shown["accuracy (%)"].iloc[0].startswith("50.0")
     assert len(shown) == 2
 
 
 def test_measures_beyond_table_two_keep_their_own_units_and_mark_a_slope_without_meaning():
-    shown = reading_tables.ranking(made.table2(["baseline"]), "hospital")
+    shown = results_shown.ranking(made.table2(["baseline"]), "hospital")
     expected = made.table2(["baseline"]).query("role == 'hospital'").iloc[0]
     assert plain(shown.loc["baseline", "area under ROC"]) == (
         f"{expected.roc_auc:.2f} ({expected.roc_auc_low:.2f} to {expected.roc_auc_high:.2f})"
     )
     wild = made.table2(["baseline"]).assign(calibration_slope=29769.6)
-    assert reading_tables.probabilities(wild, "hospital").loc["baseline", "calibration slope"] == "beyond 100"
+    assert results_shown.probabilities(wild, "hospital").loc["baseline", "calibration slope"] == "beyond 100"
 
 
 def test_corrected_p_stand_run_by_run_under_their_test():
     table = made.significance(["baseline", "synthetic", "oversampled"])
     table.loc[(table["arm"] == "synthetic") & (table["test"] == "delong"), "p_holm"] = [0.0002, 0.0312, 0.5]
     table = table[~((table["arm"] == "oversampled") & (table["test"] == "mcnemar"))]
-    shown = reading_tables.significance(table, "hospital")
+    shown = results_shown.significance(table, "hospital")
     assert shown.index.tolist() == ["synthetic", "oversampled"]
     assert shown.loc["synthetic", "area under ROC (DeLong): corrected p, by seed"] == "< 0.001, 0.031, 0.50"
     assert shown.loc["oversampled", "answers (McNemar): corrected p, by seed"] == "–"
@@ -110,21 +113,21 @@ def test_recall_at_equal_precision_stands_beside_its_difference():
         ("hospital", "baseline", 0.8, 0.5, 0.4, 0.6, 0, 0, 0),
         ("hospital", "synthetic", 0.8, 0.7, 0.6, 0.8, 0.2, 0.1, 0.3),
     ]
-    shown = reading_tables.equal_precision(pd.DataFrame(rows, columns=columns), "hospital")
+    shown = results_shown.equal_precision(pd.DataFrame(rows, columns=columns), "hospital")
     assert plain(shown.loc["synthetic", "recall, positive (%)"]) == "70.0 (60–80)"
     assert plain(shown.loc["synthetic", "difference (points)"]) == "+20.0 (+10 to +30)"
     assert shown.loc["baseline", "difference (points)"] == ""
 
 
 def test_what_can_be_said_of_the_paper_names_its_counts_and_limits():
-    shown = reading_tables.paper_conclusions(paper_conclusions()).loc[("hospital (Ulm)", "recall, positive")]
+    shown = results_shown.paper_conclusions(paper_conclusions()).loc[("hospital (Ulm)", "recall, positive")]
     assert plain(shown["COVIDx (%)"]).startswith("84 of 110: 76.4 (")
     assert plain(shown["COVIDx+Synth (%)"]).startswith("105 of 110: 95.5 (")
     assert shown["verdict"] == "different"
 
 
 def test_small_subgroups_are_shown_as_such():
-    shown = reading_tables.subgroups(made.subgroups(), "hospital", "recall_positive", ["baseline", "synthetic"])
+    shown = results_shown.subgroups(made.subgroups(), "hospital", "recall_positive", ["baseline", "synthetic"])
     assert shown.loc[("age", "unknown")].tolist() == ["<5", "<5", "–", "–"]
     assert plain(shown.loc[("sex", "F"), "recall, positive (%), synthetic"]) == "73.0 (60–85)"
     assert shown.loc[("sex", "F"), "films"] == "90"
@@ -133,7 +136,7 @@ def test_small_subgroups_are_shown_as_such():
 def test_attention_stands_beside_the_share_of_area():
     table = made.attention(["baseline"])
     table.loc[2, ["films", "patients", "estimate", "low", "high", "chance", "suppressed"]] = [None] * 6 + [True]
-    shown = reading_tables.attention(table)
+    shown = results_shown.attention(table)
     assert plain(shown.iloc[0]["share of attention (%)"]) == "35.0 (33–37)"
     assert shown.iloc[0]["share of area (%)"] == "33.0"
     assert shown.iloc[2].tolist() == ["<5", "opacities", "–", "–"]
@@ -144,7 +147,7 @@ def test_what_validation_decided_is_a_range_over_an_arm_s_classifiers():
         ("baseline", seed, "all"): {"temperature": t, "threshold_validation": p, "hospital_openings": 1}
         for seed, t, p in ((0, 1.5, 0.25), (1, 2.25, 0.25))
     }
-    shown = reading_tables.decided_on_validation(records).loc["baseline"]
+    shown = classifiers_shown.decided_on_validation(records).loc["baseline"]
     assert shown["temperature"] == "1.50 to 2.25"
     assert shown["threshold of largest recall sum"] == "0.25"
     assert shown["hospital opened, times"] == shown["classifiers"] == 2
@@ -152,7 +155,7 @@ def test_what_validation_decided_is_a_range_over_an_arm_s_classifiers():
 
 def test_every_arm_has_its_question():
     arms = (*get_args(Arm), "synthetic-dose10")
-    table = reading_tables.arms(arms)
+    table = classifiers_shown.arms(arms)
     assert table.index.tolist() == list(arms)
     assert (table["answers"].str.len() > 20).all()
     assert "10 %" in table.loc["synthetic-dose10", "trains on"]
@@ -163,20 +166,20 @@ def test_every_arm_has_its_question():
     [((0.9534, 0.9, 0.99), "95.3 (90–99)"), ((0.5, np.nan, np.nan), "50.0"), ((np.nan, 0, 1), "–")],
 )
 def test_intervals_stand_beside_estimates(numbers, text):
-    assert plain(narration.with_interval(*numbers)) == text
+    assert plain(words.with_interval(*numbers)) == text
 
 
 def test_simulated_films_are_called_simulated(tiny_study_file):
     study = load_study(tiny_study_file)
-    assert narration.origin(study, "hospital") == "simulated films"
-    assert "no patient stands behind any of them" in narration.origin_sentence(study)
+    assert words.origin(study, "hospital") == "simulated films"
+    assert "no patient stands behind any of them" in words.origin_sentence(study)
 
 
 def test_many_hidden_levels_become_one_row():
     levels = [("view", "AP", False), ("view", "PA", True), *[("source", f"place {n}", n > 0) for n in range(6)]]
     table = pd.DataFrame(levels, columns=["subgroup", "level", "suppressed"])
     table = table.assign(role="hospital", arm="baseline", metric="recall_positive")
-    pooled = reading_tables.pooled_levels(table)
+    pooled = results_shown.pooled_levels(table)
     assert pooled["level"].tolist() == ["AP", "PA", "place 0", "other (5)"]
     assert pooled["suppressed"].tolist() == [False, True, False, True]
 
@@ -194,7 +197,7 @@ def test_quality_sets_each_measure_beside_the_halves_and_names_what_is_not_known
         )
     ]
     table = pd.DataFrame(rows, columns=["label", "comparison", "measure", "estimate", "low", "high"])
-    shown = reading_tables.quality(table)
+    shown = generators_shown.quality(table)
     assert shown.columns.tolist() == ["hospital, one half against the other", "synthetic against hospital"]
     assert shown.index.get_level_values("measure").tolist() == ["kernel distance", "Fréchet distance", "recall"]
     assert shown.loc[("kernel distance", "positive")].tolist() == ["0.00 (−0.02 to 0.02)", "0.06 (0.00 to 0.10)"]

@@ -16,9 +16,11 @@ from rich.console import Console
 from sklearn.metrics import roc_auc_score
 from small_reading import answers_to
 
-from cxrlib import narration, reading_tables
 from cxrlib.artifacts import read_json
 from cxrlib.chapters.films.tables import synthetic_flow
+from cxrlib.chapters.reading import shown
+from cxrlib.chapters.reading import story as reading_story
+from cxrlib.chapters.reading.notebook import open_chapter
 from cxrlib.chapters.reading.report import report_readings
 from cxrlib.chapters.reading.sentences import chance_verdict, reading_sentences
 from cxrlib.chapters.reading.tables import COLUMNS, make_reading_tables
@@ -185,7 +187,7 @@ def test_people_are_never_counted_together_with_simulated_readers(study):
     own = found.tables["reading_accuracy"]
     row = own[(own["readers"] == PEOPLE) & (own["measure"] == "accuracy")].iloc[0]
     assert (row["right"], row["answers"]) == (16, 16)
-    story = narration.tell_readings(study, found.groups, found.tables)
+    story = reading_story.tell_readings(study, found.groups, found.tables)
     assert story.readers == PEOPLE
     assert "not shown here" in story.facts()["beside"]
     assert story.facts()["who"].startswith("One reader has")
@@ -227,14 +229,14 @@ def test_sentences_change_with_what_was_answered(study):
 
 def test_simulated_readers_are_named_wherever_they_are_shown(simulated):
     study, found = simulated
-    story = narration.tell_readings(study, found.groups, found.tables)
+    story = reading_story.tell_readings(study, found.groups, found.tables)
     assert "simulated readers" in story.said
     assert "a program made up" in story.facts()["who"]
     for name in FIGURES:
         texts = [text.get_text() for text in story.figure(name).findobj(lambda part: hasattr(part, "get_text"))]
         assert any("simulated readers" in text for text in texts), name
     for show in ("readers_accuracy", "readers_realism", "readers_agreement", "readers_pairs"):
-        table = getattr(reading_tables, show)(story.tables[TABLE_OF[show]], story.readers)
+        table = getattr(shown, show)(story.tables[TABLE_OF[show]], story.readers)
         assert len(table)
         assert table.index.name == PROGRAMS
 
@@ -245,13 +247,13 @@ TABLE_OF = {"readers_accuracy": "reading_accuracy", "readers_realism": "reading_
 
 def test_without_readings_everything_says_so(study):
     found = make_reading_tables(study)
-    story = narration.tell_readings(study, found.groups, found.tables)
+    story = reading_story.tell_readings(study, found.groups, found.tables)
     for name in FIGURES:
         texts = [text.get_text() for text in story.figure(name).findobj(lambda part: hasattr(part, "get_text"))]
         assert "no readings yet" in texts
     assert story.facts()["who"] == "There are no readings yet."
     for show, table in TABLE_OF.items():
-        assert getattr(reading_tables, show)(story.tables[table], story.readers).empty
+        assert getattr(shown, show)(story.tables[table], story.readers).empty
     printed = printed_report(study)
     assert "no readings yet" in printed
     assert "cxr review tiny" in printed
@@ -338,22 +340,14 @@ def test_the_cells_on_readings_run_whoever_has_read(study, readers):
         read_all(study, "anna", tasks=2)
         read_all(study, "berta", tasks=4)
     notebook = nbformat.read(REPOSITORY / "notebooks" / "03_synthesis_review.ipynb", as_version=4)
-    names = {
-        "study": study,
-        "reader": "",
-        "synthetic": {},
-        "pairs": {"distances": [1.0]},
-        "glue_all": lambda *_, **__: 0,
-    }
-    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    imports, begin = sources[1].split("\nstudy = ")[0], next(
-        place for place, source in enumerate(sources) if "protocol = prepare_protocol" in source
-    )  # fmt: skip
-    exec(compile(imports.replace("glue_all, ", ""), "imports", "exec"), names)
-    for source in sources[begin:]:
+    names = {"study": study, "reader": "", "chapter": open_chapter(study)}
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code" and "chapter.glue" not in cell.source]
+    begin = next(place for place, source in enumerate(sources) if "protocol = prepare_protocol" in source)
+    for source in (sources[1].split("\nstudy = ")[0], *sources[begin:]):
         exec(compile(source, source, "exec"), names)
     assert len(list((study.results.root / "figures").glob("read*.png"))) == 5
-    assert names["story"].readers == ("simulated readers" if readers == "simulated readers" else "readers")
+    shown_readers = "simulated readers" if readers == "simulated readers" else "readers"
+    assert names["chapter"].table("readers_accuracy").index.name == shown_readers
 
 
 def test_readers_verdict_comes_before_the_classifiers_that_depend_on_it(write_tiny_study):
@@ -419,9 +413,9 @@ def test_readers_who_are_not_through_have_no_part_in_what_is_said_of_all(study):
     everyone = found.tables["reading_accuracy"].set_index(["reader", "question", "measure"]).loc["all"]
     assert everyone.loc[("real or synthetic", "accuracy"), "answers"] == 32
     assert everyone.loc[("real or synthetic", "accuracy"), "estimate"] == 0.5
-    shown = reading_tables.readers_accuracy(found.tables["reading_accuracy"], PEOPLE)
-    assert sum("not counted" in name for name in shown.index) == 3
-    story = narration.tell_readings(study, found.groups, found.tables)
+    accuracy = shown.readers_accuracy(found.tables["reading_accuracy"], PEOPLE)
+    assert sum("not counted" in name for name in accuracy.index) == 3
+    story = reading_story.tell_readings(study, found.groups, found.tables)
     assert story.single["reader"].nunique() == 2
 
 

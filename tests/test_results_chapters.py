@@ -8,15 +8,17 @@ import pandas as pd
 import pytest
 from finished_study import trained
 
-from cxrlib.chapters.films.tables import covidx_labels
+from cxrlib.chapters.films.tables import covidx_labels, make_film_tables
 from cxrlib.chapters.generators.comparisons import COLUMNS as COMPARISON_COLUMNS
+from cxrlib.chapters.generators.quality import measure_quality
 from cxrlib.chapters.reading.report import COLUMNS as READING_ANSWERS
 from cxrlib.chapters.reading.tables import COLUMNS as READING_COLUMNS
+from cxrlib.chapters.results.explanations import explain_study
+from cxrlib.chapters.results.tables import make_tables
 from cxrlib.chapters.run import WIDGET_VIEW, run_chapter
 from cxrlib.films.settings import CovidxSource
 from cxrlib.publishing.guard_pages import NOT_SHOWN
 from cxrlib.study import load_study
-from cxrlib.tables import explain_study, make_film_tables, make_tables, measure_quality
 
 PAGES = Path(__file__).resolve().parent.parent / "book"
 NOTEBOOKS = PAGES.parent / "notebooks"

@@ -5,7 +5,10 @@ import pandas as pd
 import pytest
 from audited import write_audit
 
-from cxrlib import figures, narration, reading_tables
+from cxrlib.chapters import exhibits, sheets
+from cxrlib.chapters.classifiers import exhibits as classifiers_exhibits
+from cxrlib.chapters.films import exhibits as films_exhibits
+from cxrlib.chapters.films import shown as films_shown
 from cxrlib.films.images import load_image_set
 from cxrlib.films.preparation import prepare_role
 from cxrlib.films.settings import LABELS, ROLES
@@ -38,7 +41,7 @@ def is_of_the_study(film, study):
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("label", LABELS)
 def test_a_private_row_shows_simulated_films_and_says_so(study, role, label):
-    row = narration.film_row(study, role, label, count=3)
+    row = exhibits.film_row(study, role, label, count=3)
     assert "may not be shown" in row.title
     assert "simulated" in row.origin
     assert row.films.shape == (3, study.gan.resolution, study.gan.resolution)
@@ -46,26 +49,26 @@ def test_a_private_row_shows_simulated_films_and_says_so(study, role, label):
 
 
 def test_the_augmented_film_is_not_a_private_one(study):
-    row = narration.augmented_row(study)
+    row = classifiers_exhibits.augmented_row(study)
     assert "may not be shown" in row.title
     assert not is_of_the_study(row.films[0], study)
 
 
 def test_figure_one_outlines_simulated_films(study, monkeypatch):
     monkeypatch.setattr("cxrlib.chapters.films.exhibits.LARGE_PX", study.classifier.image_size)
-    outlined = narration.outlined_films(study)
+    outlined = films_exhibits.outlined_films(study)
     assert all("simulated" in title for title in outlined["titles"])
     assert "simulated" in outlined["origin"]
     assert outlined["lungs"].any(axis=(1, 2)).all()
     assert outlined["opacities"][1].any()
     assert not any(is_of_the_study(film, study) for film in outlined["films"])
-    figures.annotated_films(**outlined)
+    sheets.annotated_films(**outlined)
 
 
 def test_a_publishable_role_shows_its_own_films(study):
     source = study.data.training.model_copy(update={"publishable": True})
     open_study = study.model_copy(update={"data": study.data.model_copy(update={"training": source})})
-    row = narration.film_row(open_study, "training", "negative", count=3)
+    row = exhibits.film_row(open_study, "training", "negative", count=3)
     assert row.title == "training · negative"
     assert all(is_of_the_study(film, open_study) for film in row.films)
 
@@ -73,7 +76,7 @@ def test_a_publishable_role_shows_its_own_films(study):
 def test_unreadable_files_of_a_private_role_are_not_named(study):
     entries = [{"file": "Meier.png", "reason": "damaged: Meier.png ends early"}, {"file": "b.png", "reason": "missing"}]
     records = {"hospital": {"unreadable": [*entries, {"file": "c.png", "reason": "missing"}]}}
-    table = reading_tables.unreadable(study, records)
+    table = films_shown.unreadable(study, records)
     assert table["file"].tolist() == ["1 not named", "2 not named"]
     assert table["reason"].tolist() == ["damaged", "missing"]
     assert "Meier" not in table.to_csv()
@@ -82,7 +85,7 @@ def test_unreadable_files_of_a_private_role_are_not_named(study):
 def test_small_numbers_of_a_private_hospital_s_folds_are_hidden(study):
     rows = [(f"p{number}", "fold0" if number < 9 else "fold1", LABELS[number % 7 == 0]) for number in range(30)]
     manifest = pd.DataFrame(rows, columns=["patient_id", "fold", "label"])
-    table = reading_tables.folds(study, manifest)
+    table = films_shown.folds(study, manifest)
     assert table.loc["fold0", "positive films"] == "<5"
     assert "withheld" in table.to_numpy()
     assert table["patients"].tolist() == [9, 21]

@@ -10,6 +10,9 @@ from generated_films import write_generated
 from sklearn import metrics as reference
 
 from cxrlib.artifacts import write_record
+from cxrlib.chapters.films.tables import table1
+from cxrlib.chapters.generators.quality import measure_quality
+from cxrlib.chapters.results.tables import gather_predictions, make_tables, statements_path
 from cxrlib.errors import InputError
 from cxrlib.evaluation.metrics import METRICS
 from cxrlib.films.audit import prepare_study
@@ -17,7 +20,6 @@ from cxrlib.films.images import load_image_set
 from cxrlib.films.settings import LABELS, ROLES
 from cxrlib.generators.training import GeneratorFilms
 from cxrlib.study import load_study
-from cxrlib.tables import gather_predictions, make_tables, measure_quality, statements_path, table1
 
 ARMS = ["baseline", "synthetic", "synthetic-crossfit", "oversampled"]
 

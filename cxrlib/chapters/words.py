@@ -10,8 +10,8 @@ import pandas as pd
 from IPython.display import HTML, Image, display
 from matplotlib.figure import Figure
 
-from cxrlib import figures
 from cxrlib.artifacts import atomic_path
+from cxrlib.chapters import style
 from cxrlib.films.settings import LABELS, ROLES
 from cxrlib.study import Study
 
@@ -60,9 +60,9 @@ def show(study: Study, name: str, figure: Figure | bytes) -> Image:
         data, width = figure, None
     else:
         buffer = io.BytesIO()
-        with figures.style():
+        with style.style():
             figure.savefig(buffer, format="png", metadata={"Software": None})
-        data, width = buffer.getvalue(), round(figures.WIDTH_INCHES * 96)
+        data, width = buffer.getvalue(), round(style.WIDTH_INCHES * 96)
     with atomic_path(study.results.figure(name)) as temporary:
         temporary.write_bytes(data)
     return Image(data=data, format="png", width=width)

@@ -10,11 +10,11 @@ import pytest
 
 from cxrlib.artifacts import read_json
 from cxrlib.chapters.generators import comparisons as comparisons_module
+from cxrlib.chapters.generators.comparisons import compare_generators
 from cxrlib.errors import InputError
 from cxrlib.generators import stepping
 from cxrlib.generators.training import train_generator
 from cxrlib.study import REPOSITORY, load_study
-from cxrlib.tables import compare_generators
 from cxrlib.workflow import jobs_of, save_settings, snakemake_command
 
 BOTH = "  comparisons: [random-start, no-augmentation]\n  comparison_label: positive\n"

@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from PIL import Image as PillowImage
 
-from cxrlib import figures
-from cxrlib.chapters.exhibits import row_of_synthetic
+from cxrlib.chapters import sheets, style
+from cxrlib.chapters.exhibits import film_row, row_of_synthetic, synthetic_row
+from cxrlib.chapters.sheets import FilmRow
 from cxrlib.chapters.stand_ins import NOT_SHOWN, STAND_IN, stand_ins
 from cxrlib.chapters.words import origin, publishable, synthetic_origin
-from cxrlib.figures import FilmRow
 from cxrlib.films.images import load_image_set
 from cxrlib.films.settings import LABELS
 from cxrlib.generators.diffaugment import AUGMENTATIONS, augment
@@ -88,8 +89,8 @@ def walk(study: Study, fold: str = "all") -> Figure | bytes:
             walks[label] = interpolation(generator, _seeds(study, label, WALK_FILMS), WALK_STEPS)
     shown = ~np.any([near_copies(study, films) for films in walks.values()], axis=0)
     if not shown.any():
-        return figures.note("every film is too near to one that may not be shown", synthetic_origin(study))
-    return figures.animated_films({label: films[shown] for label, films in walks.items()}, synthetic_origin(study))
+        return style.note("every film is too near to one that may not be shown", synthetic_origin(study))
+    return sheets.animated_films({label: films[shown] for label, films in walks.items()}, synthetic_origin(study))
 
 
 def snapshots(study: Study, fold: str = "all") -> dict[str, pd.DataFrame]:
@@ -106,3 +107,22 @@ def comparisons(study: Study) -> pd.DataFrame:
 
 def _seeds(study: Study, label: str, count: int) -> list[int]:
     return [seed_for(study.seed, "shown", "generator", label, index) for index in range(count)]
+
+
+def sample_row(study: Study, label: str, fold: str = "all") -> FilmRow:
+    """The generator's sheet of films from random numbers that stay the same through its training."""
+    sheet = np.asarray(PillowImage.open(study.results.generator(label, fold) / "samples.png"))
+    size = study.gan.resolution
+    lines, columns = sheet.shape[0] // size, sheet.shape[1] // size
+    films = sheet.reshape(lines, size, columns, size).swapaxes(1, 2).reshape(-1, size, size)
+    return row_of_synthetic(study, f"synthetic · {label}, the same random numbers throughout", films)
+
+
+def real_and_synthetic_rows(study: Study) -> list[FilmRow]:
+    """For each label a row of hospital films and a row of synthetic ones."""
+    return [row for label in LABELS for row in (film_row(study, "hospital", label), synthetic_row(study, label))]
+
+
+def generator_logs(study: Study, fold: str = "all") -> dict[str, pd.DataFrame]:
+    """The training log of each label's generator."""
+    return {label: pd.read_csv(study.results.generator(label, fold) / "log.csv") for label in LABELS}

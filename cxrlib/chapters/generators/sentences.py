@@ -231,3 +231,20 @@ def _small(text: str) -> str:
 def _listed(names: tuple[str, ...]) -> str:
     """Words with commas, and with "and" before the last."""
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def quality_facts(quality: pd.DataFrame) -> dict[str, str]:
+    """What Chapter 2 says of the measures, from the table `quality`."""
+    rows = believed(quality)
+    distances = rows[rows["measure"] == "kid"].groupby("comparison")["estimate"].mean()
+    return {
+        "tested": compared_with(rows),
+        "kid_synthetic": f"{distances['synthetic-hospital']:.3g}",
+        "kid_public": f"{distances['public-hospital']:.3g}",
+        "kid_halves": f"{distances['hospital-halves']:.3g}",
+        "nearer": nearness(rows),
+        "fidelity": fidelity(rows),
+        "variety": variety(rows),
+        "shares": shares(rows),
+        "features": quality["features"].iloc[0],
+    }

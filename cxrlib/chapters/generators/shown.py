@@ -1,42 +1,9 @@
 """Tables of the chapters on generators and classifiers: settings, arms, composition, time, quality."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import pandas as pd
 
-from cxrlib.classifiers.settings import DOSE_PREFIX, synthetic_percent
-from cxrlib.films.settings import LABELS
 from cxrlib.generators.settings import GanSettings
-from cxrlib.settings import Settings
 
-ARM_QUESTIONS = {
-    "baseline": ("public films", "How well do public films alone prepare for the hospital?"),
-    "synthetic": (
-        "public films and synthetic ones, of generators that learned from all hospital films",
-        "Do synthetic films help? (The paper's way: the generators have seen the films of the test.)",
-    ),
-    "synthetic-crossfit": (
-        "public films and synthetic ones, of generators that never saw the fold under test",
-        "Is the gain real, or did the test leak into the training?",
-    ),
-    "oversampled": (
-        "public films, the rarer label drawn more often until the proportions are those of the synthetic arm",
-        "Is the gain only that of a better balance between the labels?",
-    ),
-    "class-weighted": (
-        "public films, each label weighted in the loss until the proportions are those of the synthetic arm",
-        "The same question, answered without showing any film twice.",
-    ),
-    "synthetic-only": (
-        "synthetic films alone, of generators that never saw the fold under test",
-        "What do the synthetic films carry by themselves?",
-    ),
-    "source-rule": (
-        "no film: the share of positives of each source of the public films",
-        "How far does it go to recognise where a film was taken? (Validation only.)",
-    ),
-}
 COMPARISONS = {
     "hospital-halves": "hospital, one half against the other",
     "synthetic-hospital": "synthetic against hospital",
@@ -50,15 +17,6 @@ MEASURES = {
     "density": "density",
     "coverage": "coverage",
 }
-
-
-def settings(stage: Settings) -> pd.DataFrame:
-    """The settings of a stage, one per row."""
-    rows = [
-        (name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
-        for name, value in stage.model_dump().items()
-    ]
-    return pd.DataFrame(rows, columns=["setting", "value"]).set_index("setting")
 
 
 def loss_terms(gan: GanSettings) -> pd.DataFrame:
@@ -84,20 +42,6 @@ def loss_terms(gan: GanSettings) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["network", "term", "what it asks for", "here"]).set_index(["network", "term"])
 
 
-def synthetic_flow(table: pd.DataFrame) -> pd.DataFrame:
-    """From synthetic films made to those that arms may learn from, one row per fold and label."""
-    shown = table.rename(
-        columns={
-            "fold": "generators of",
-            "made": "films made",
-            "flagged": "flagged as copies",
-            "rejected": "rejected by readers",
-            "used": "films used",
-        }
-    )
-    return shown.set_index(["generators of", "label"])
-
-
 def quality(table: pd.DataFrame) -> pd.DataFrame:
     """Every measure of each label beside the same between two halves of the hospital's films; intervals in brackets."""
     shown = table.assign(
@@ -119,67 +63,3 @@ def _measure(estimate: float, low: float, high: float) -> str:
         f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\u2212") for value in (estimate, low, high)
     )
     return f"{estimate} ({low} to {high})"
-
-
-def arms(names: Sequence[str]) -> pd.DataFrame:
-    """What each arm trains on, and which question it answers."""
-    rows = [(name, *_question(name)) for name in names]
-    return pd.DataFrame(rows, columns=["arm", "trains on", "answers"]).set_index("arm")
-
-
-def _question(arm: str) -> tuple[str, str]:
-    if arm.startswith(DOSE_PREFIX):
-        return (
-            f"public films and {synthetic_percent(arm)} % of the synthetic ones of synthetic-crossfit",
-            "Does the effect grow with the number of synthetic films?",
-        )
-    return ARM_QUESTIONS[arm]
-
-
-def composition(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Films per epoch of each arm, from one classifier record per arm."""
-    rows = {}
-    for arm, record in records.items():
-        counts = []
-        for label in LABELS:
-            synthetic = record["synthetic_images"].get(label, 0)
-            counts += [record["training_images"].get(label, 0) - synthetic, synthetic]
-        rows[arm] = counts
-    columns = [f"{kind} {label}" for label in LABELS for kind in ("public", "synthetic")]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("arm")
-
-
-def timing(records: Mapping[tuple[str, int, str], Mapping[str, Any]]) -> pd.DataFrame:
-    """Runs, optimiser steps and minutes per arm, from the records of all classifiers by (arm, seed, fold)."""
-    rows = [(arm, record["steps"], record["seconds"] / 60) for (arm, _, _), record in records.items()]
-    grouped = pd.DataFrame(rows, columns=["arm", "steps", "minutes"]).groupby("arm", sort=False)
-    table = pd.DataFrame({
-        "classifiers": grouped.size(),
-        "steps per classifier": grouped["steps"].mean().round().astype(int),
-        "minutes per classifier": grouped["minutes"].mean().round(2),
-        "minutes in all": grouped["minutes"].sum().round(1),
-    })  # fmt: skip
-    return table
-
-
-def decided_on_validation(records: Mapping[tuple[str, int, str], Mapping[str, Any]]) -> pd.DataFrame:
-    """Per arm, the temperatures and thresholds that validation films decided, and how often the hospital was opened.
-
-    From the records of all classifiers by (arm, seed, fold); a range where an arm has several classifiers.
-    """
-    rows = [
-        (arm, record["temperature"], record["threshold_validation"], record["hospital_openings"])
-        for (arm, _, _), record in records.items()
-    ]
-    found = pd.DataFrame(rows, columns=["arm", "temperature", "threshold", "openings"]).groupby("arm", sort=False)
-    return pd.DataFrame({
-        "temperature": found["temperature"].agg(_range),
-        "threshold of largest recall sum": found["threshold"].agg(_range),
-        "classifiers": found.size(),
-        "hospital opened, times": found["openings"].sum(),
-    })  # fmt: skip
-
-
-def _range(values: pd.Series) -> str:
-    low, high = f"{values.min():.2f}", f"{values.max():.2f}"
-    return low if low == high else f"{low} to {high}"

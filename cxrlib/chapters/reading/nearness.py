@@ -7,10 +7,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cxrlib.artifacts import read_json
-from cxrlib.chapters.exhibits import row_of_synthetic
+from cxrlib.chapters.exhibits import film_row, row_of_synthetic, synthetic_row
+from cxrlib.chapters.reading.nearness_figures import NearnessPanel, lungs_beside_real
+from cxrlib.chapters.sheets import FilmRow
 from cxrlib.chapters.stand_ins import NOT_SHOWN
+from cxrlib.chapters.style import note
 from cxrlib.chapters.words import origin, percent, publishable, synthetic_origin
-from cxrlib.figures import FilmRow, NearnessPanel, lungs_beside_real, note
 from cxrlib.films.images import load_image_set, load_synthetic
 from cxrlib.films.settings import LABELS
 from cxrlib.generators.lung_measures import load_anatomy
@@ -162,3 +164,8 @@ def _said_of_lungs(table: pd.DataFrame) -> str:
         f"{percent(share)} of a set's films lie outside the middle {percent(MIDDLE, 0)} of real films ({worst}); "
         f"{percent(1 - MIDDLE, 0)} would lie there if they were real ones."
     )
+
+
+def contact_sheet_rows(study: Study, label: str, count: int = 16) -> list[FilmRow]:
+    """Synthetic films of one label, then the hospital's."""
+    return [synthetic_row(study, label, count=count), film_row(study, "hospital", label, count)]

@@ -9,8 +9,8 @@ import pandas as pd
 from rich.console import RenderableType
 from rich.table import Table
 
-from cxrlib import reading_tables
 from cxrlib.artifacts import write_csv
+from cxrlib.chapters.reading import shown as reading_shown
 from cxrlib.chapters.reading.sentences import reading_sentences
 from cxrlib.chapters.reading.tables import StudyReadings, make_reading_tables
 from cxrlib.reading.agreement import PROGRAMS
@@ -43,7 +43,7 @@ def report_readings(study: Study, csv: Path | None = None) -> Iterator[Renderabl
         sentences = reading_sentences(tables, readers, len(answers))
         yield f"{readers}\n" + "\n".join(f"  {sentences[name]}" for name in SAID)
         yield ""
-        shown = reading_tables.readers_accuracy(tables["reading_accuracy"], readers)
+        shown = reading_shown.readers_accuracy(tables["reading_accuracy"], readers)
         yield terminal_table(shown, f"Real or synthetic? ({readers}; 95 % intervals)")
         yield _progress(found, readers)
     for reader, session, seconds in found.jumps:

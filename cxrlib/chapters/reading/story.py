@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cxrlib import figures
+from cxrlib.chapters import style
+from cxrlib.chapters.reading import figures
 from cxrlib.chapters.reading.sentences import NO_READINGS, NOT_ENOUGH, counted_rows, reading_sentences
 from cxrlib.chapters.words import origin, synthetic_origin
 from cxrlib.films.images import load_synthetic
@@ -62,7 +63,7 @@ class ReadingStory:
         }
         needed = self.answers[self.answers["seconds"] > 0] if name == "time" else self.single
         nothing = NOT_ENOUGH if len(self.answers) else NO_READINGS
-        return draw[name]() if len(needed) else figures.note(nothing, origin(self.study, "hospital"))
+        return draw[name]() if len(needed) else style.note(nothing, origin(self.study, "hospital"))
 
     @cached_property
     def single(self) -> pd.DataFrame:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxrlib.chapters.results.explanation_figures import LookedAt
 from cxrlib.chapters.words import origin, publishable, synthetic_origin
-from cxrlib.figures import LookedAt
 from cxrlib.study import Study
 
 FAILURES = {

@@ -13,10 +13,11 @@ import pandas as pd
 from IPython.display import Image
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from cxrlib import figures
+from cxrlib.chapters import style
+from cxrlib.chapters.results import curves as results_curves
 from cxrlib.chapters.run import HEADLESS
+from cxrlib.chapters.words import origin, show
 from cxrlib.errors import InputError
-from cxrlib.narration import origin, show
 from cxrlib.study import Study
 
 PARTED = 100
@@ -49,12 +50,12 @@ class ThresholdView:
 
     def figure(self, threshold: float) -> Any:
         """The counts, and the threshold's place on the ROC and precision–recall curves."""
-        return figures.operating_point(self._points, self.counts(threshold), threshold, self._origin)
+        return results_curves.operating_point(self._points, self.counts(threshold), threshold, self._origin)
 
     def picture(self, threshold: float) -> bytes:
         """The figure as a PNG, drawn lightly enough to follow a hand."""
         buffer = io.BytesIO()
-        with figures.style():
+        with style.style():
             self.figure(threshold).savefig(buffer, format="png", dpi=96, metadata={"Software": None})
         return buffer.getvalue()
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.figures import METRIC_NAMES
+from cxrlib.chapters.style import METRIC_NAMES
+from cxrlib.chapters.words import with_interval
 from cxrlib.films.settings import LABELS
-from cxrlib.narration import with_interval
 from cxrlib.study import Study
 
 # A slope like this means that all answers are nearly the same; its digits would only mislead.

@@ -1,0 +1,78 @@
+"""What Chapter 2 shows and says, by name."""
+
+from typing import Any
+
+import pandas as pd
+
+from cxrlib.artifacts import read_json
+from cxrlib.chapters import sheets, tables
+from cxrlib.chapters.chapter import Chapter, Drawn
+from cxrlib.chapters.generators import exhibits, figures, sentences, shown
+from cxrlib.chapters.training import training_curves
+from cxrlib.chapters.words import origin
+from cxrlib.films.settings import LABELS
+from cxrlib.study import Study
+
+TRAINING = {
+    "loss_generator": "generator's loss",
+    "loss_discriminator": "discriminator's loss",
+    "real_sign": "trust in real films",
+}
+
+
+def open_chapter(study: Study) -> Chapter:
+    """Chapter 2 of a study."""
+    return Chapter(study, "gan", FIGURES, TABLES, facts)
+
+
+def _training(study: Study) -> Drawn:
+    logs = exhibits.generator_logs(study)
+    return training_curves(logs, "images", TRAINING, "films shown", origin(study, "hospital"))
+
+
+def _variants(study: Study) -> Drawn:
+    return figures.variant_curves(exhibits.comparisons(study), sentences.PAIRS, origin(study, "hospital"))
+
+
+def _quality(study: Study) -> Drawn:
+    return figures.quality_intervals(_believed(study), shown.COMPARISONS, shown.MEASURES, origin(study))
+
+
+def _believed(study: Study) -> pd.DataFrame:
+    return sentences.believed(pd.read_csv(study.results.table("quality")))
+
+
+FIGURES = {
+    "gan_augmentation": lambda study: sheets.film_sheet(exhibits.augmented_film_rows(study)),
+    "gan_training": _training,
+    "snapshots": lambda study: figures.snapshot_curves(exhibits.snapshots(study), origin(study, "hospital")),
+    "samples": lambda study: sheets.film_sheet([exhibits.sample_row(study, label) for label in LABELS]),
+    "variants": _variants,
+    "real_and_synthetic": lambda study: sheets.film_sheet(exhibits.real_and_synthetic_rows(study)),
+    "truncation": lambda study: sheets.film_sheet(exhibits.truncation_rows(study, "positive")),
+    "interpolation": lambda study: sheets.film_sheet([exhibits.interpolation_row(study, label) for label in LABELS]),
+    "walk": exhibits.walk,
+    "quality": _quality,
+}
+TABLES = {
+    "settings": lambda study: tables.settings(study.gan),
+    "losses": lambda study: shown.loss_terms(study.gan),
+    "quality": lambda study: shown.quality(_believed(study)),
+}
+
+
+def facts(study: Study) -> dict[str, Any]:
+    """What the chapter glues."""
+    records = {
+        (label, fold): read_json(study.results.generator_record(label, fold))
+        for fold in study.generator_folds
+        for label in LABELS
+    }
+    return {
+        "resolution": study.gan.resolution,
+        "truncation": study.synthesis.truncation,
+        "films_each": read_json(study.results.synthetic_record("positive", "all"))["images"],
+        **sentences.generator_facts(study, records),
+        **sentences.comparison_facts(exhibits.comparisons(study), study.gan.comparison_label),
+        **sentences.quality_facts(pd.read_csv(study.results.table("quality"))),
+    }

@@ -1,0 +1,126 @@
+"""What Chapter 5 shows and says, by name."""
+
+from typing import Any
+
+import pandas as pd
+
+from cxrlib.artifacts import read_json
+from cxrlib.chapters.chapter import Chapter, Drawn
+from cxrlib.chapters.results import curves, explained, explanation_figures, figures, shown
+from cxrlib.chapters.results.sentences import results_facts
+from cxrlib.chapters.results.tables import statements_path
+from cxrlib.chapters.words import origin
+from cxrlib.study import Study
+
+PAPER_ARMS = ["baseline", "synthetic", "synthetic-crossfit"]
+PAPER_METRICS = ["accuracy", "recall_positive", "recall_negative", "precision_positive"]
+MAIN_METRICS = ["accuracy", "recall_positive", "recall_negative", "f1_positive"]
+DOSE_METRICS = ["recall_positive", "recall_negative", "roc_auc"]
+
+
+def open_chapter(study: Study) -> Chapter:
+    """Chapter 5 of a study."""
+    return Chapter(study, "results", FIGURES, TABLES, facts)
+
+
+def _table(study: Study, name: str) -> pd.DataFrame:
+    return pd.read_csv(study.results.table(name))
+
+
+def _hospital(study: Study) -> str:
+    return origin(study, "hospital")
+
+
+def _shown_arms(study: Study) -> list[str]:
+    """The baseline, and the arm that the explanations show."""
+    return ["baseline", read_json(study.results.explanations_record)["arm"]]
+
+
+def _paper_beside(study: Study) -> Drawn:
+    table2, paper2 = _table(study, "table2"), _table(study, "paper_table2")
+    return figures.paper_beside(table2, paper2, PAPER_METRICS, _hospital(study), PAPER_ARMS)
+
+
+def _seeds(study: Study) -> Drawn:
+    seeds, headline = _table(study, "table2_seeds"), _table(study, "headline")
+    return figures.seed_dots(seeds, "hospital", MAIN_METRICS, _hospital(study), headline)
+
+
+def _differences(study: Study) -> Drawn:
+    return figures.differences(_table(study, "differences"), "hospital", MAIN_METRICS, _hospital(study))
+
+
+def _curves(study: Study, role: str) -> Drawn:
+    seeds = _table(study, "table2_seeds")
+    return curves.curves(_table(study, "curves"), role, origin(study, role), seeds, study.classifier.arms)
+
+
+def _reliability(study: Study) -> Drawn:
+    return curves.reliability(_table(study, "calibration"), "hospital", _hospital(study), study.classifier.arms)
+
+
+def _decision(study: Study) -> Drawn:
+    return curves.decision_curve(_table(study, "decision"), "hospital", _hospital(study), study.classifier.arms)
+
+
+def _dose(study: Study) -> Drawn:
+    dose, seeds = _table(study, "dose"), _table(study, "dose_seeds")
+    return figures.dose_curve(dose, seeds, "hospital", DOSE_METRICS, _hospital(study))
+
+
+def _subgroups(study: Study) -> Drawn:
+    groups = shown.pooled_levels(_table(study, "subgroups"))
+    return figures.subgroups(groups, "hospital", "recall_positive", _shown_arms(study), _hospital(study))
+
+
+def _confusion(study: Study) -> Drawn:
+    counts = shown.confusion_counts(_table(study, "table2_seeds"), "hospital")
+    return figures.confusion_matrices(counts, _hospital(study))
+
+
+def _table_two(study: Study, role: str) -> pd.DataFrame:
+    return shown.table_two(_table(study, "table2"), role, _table(study, "paper_table2"))
+
+
+def _subgroup_table(study: Study) -> pd.DataFrame:
+    groups = shown.pooled_levels(_table(study, "subgroups"))
+    return shown.subgroups(groups, "hospital", "recall_negative", _shown_arms(study))
+
+
+FIGURES = {
+    "paper_beside": _paper_beside,
+    "seeds": _seeds,
+    "differences": _differences,
+    "curves": lambda study: _curves(study, "hospital"),
+    "curves_validation": lambda study: _curves(study, "validation"),
+    "reliability": _reliability,
+    "decision": _decision,
+    "dose": _dose,
+    "subgroups": _subgroups,
+    "confusion": _confusion,
+    "failures": lambda study: explanation_figures.attention_gallery(explained.failure_rows(study)),
+    "attention": lambda study: explanation_figures.attention_shares(_table(study, "attention"), _hospital(study)),
+    "figure_two": lambda study: explanation_figures.real_and_synthetic(**explained.figure_two(study)),
+}
+TABLES = {
+    "table2_validation": lambda study: _table_two(study, "validation"),
+    "table2_hospital": lambda study: _table_two(study, "hospital"),
+    "table2_own_threshold": lambda study: shown.table_two(
+        _table(study, "table2"), "hospital", operating_point="validation"
+    ),
+    "ranking": lambda study: shown.ranking(_table(study, "table2"), "hospital"),
+    "paper_conclusions": lambda study: shown.paper_conclusions(_table(study, "paper_conclusions")),
+    "differences": lambda study: shown.differences(_table(study, "differences"), "hospital", MAIN_METRICS),
+    "significance": lambda study: shown.significance(_table(study, "tests"), "hospital"),
+    "equal_precision": lambda study: shown.equal_precision(_table(study, "at_equal_precision"), "hospital"),
+    "probabilities": lambda study: shown.probabilities(_table(study, "table2"), "hospital"),
+    "subgroups": _subgroup_table,
+    "attention": lambda study: shown.attention(_table(study, "attention")),
+}
+
+
+def facts(study: Study) -> dict[str, Any]:
+    """What the chapter glues."""
+    tables = {name: _table(study, name) for name in ("table2_seeds", "attention", "subgroups")}
+    explanations = read_json(study.results.explanations_record)
+    return read_json(statements_path(study)) | results_facts(study, tables, explanations)
