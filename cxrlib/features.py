@@ -1,15 +1,18 @@
-"""Torchvision networks for grey films: built with or without trained weights, and as extractors of features."""
+"""Networks for grey films: built with or without trained weights, and as extractors of features."""
 
-import difflib
+import copy
+import importlib
 import pickle
 import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as functional
 import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -17,31 +20,26 @@ from torch import Tensor, nn
 
 from cxrlib.artifacts import sha256_of
 from cxrlib.errors import InputError
+from cxrlib.networks import NETWORKS, unknown_network
 from cxrlib.reproducibility import pick_device, random_generator, seed_for
 
-# torchvision's convolutional networks that take films of any size and end in one linear layer.
-FAMILIES = (
-    "convnext_", "densenet", "efficientnet_", "mnasnet", "mobilenet_", "regnet_", "resne", "shufflenet_", "wide_resnet"
-)  # fmt: skip
 IMAGENET_WEIGHTS = "IMAGENET1K_V1"
 DOWNLOAD_TIMEOUT_SECONDS = 20.0
-# Mean of ImageNet's three channel means and standard deviations, for images in [0, 1].
-IMAGENET_GREY_MEAN, IMAGENET_GREY_STD = 0.449, 0.226
 
 
 def build_network(name: str, weights: str, outputs: int, *, seed: int = 0) -> nn.Module:
-    """A torchvision network for one grey channel with a new last linear layer of `outputs` values.
+    """A network of `NETWORKS` for one grey channel with a new last linear layer of `outputs` values.
 
     Takes float tensors (N, 1, H, W). The first convolution's weights are summed over its three input channels, so the
     network answers as it would to a grey film copied into three channels. `weights` is `imagenet` (torchvision's
-    IMAGENET1K_V1, as there were in 2021), `none` (random) or the path of a `.safetensors` file with the network's
-    state under torchvision's names; the file's last layer is not used. `seed` decides every random weight. Raises
-    `InputError` for an unknown network, weights that can't be had, and a file of another network.
+    IMAGENET1K_V1, as there were in 2021, or those that an installed package brings), `none` (random) or the path of a
+    `.safetensors` file with the network's state; its last layer is not used. `seed` decides every random weight.
+    Raises `InputError` for an unknown network, weights that can't be had, and a file of another network.
     """
     _check_name(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for("network", name, seed))
-        network = torchvision.models.get_model(name, weights=None)
+        network = _function(NETWORKS[name].build)(name)
         _replace(network, _first_convolution(network), _grey_convolution)
         _replace(network, last_layer(network)[0], lambda layer: nn.Linear(layer.in_features, outputs))
     if weights != "none":
@@ -56,24 +54,24 @@ def last_layer(network: nn.Module) -> tuple[str, nn.Linear]:
     return layers[-1]
 
 
-def describe_weights(weights: str) -> str:
+def describe_weights(network: str, weights: str) -> str:
     """What the network's weights are before training, in words for a reader."""
     if weights == "none":
         return "random weights"
     if weights == "imagenet":
-        return f"ImageNet weights (torchvision {IMAGENET_WEIGHTS})"
-    return f"weights from {Path(weights).name} (SHA-256 {identify_weights(weights)[:12]}…)"
+        return f"ImageNet weights ({NETWORKS[network].weights_name})"
+    return f"weights from {Path(weights).name} (SHA-256 {identify_weights(network, weights)[:12]}…)"
 
 
-def identify_weights(weights: str, expected_sha256: str | None = None) -> str:
-    """What decides the weights before training: a file's SHA-256, the name of torchvision's set, or `none`.
+def identify_weights(network: str, weights: str, expected_sha256: str | None = None) -> str:
+    """What decides the weights before training: a file's SHA-256, the name of the ImageNet weights, or `none`.
 
     Raises `InputError` for a file that is not there or, where its SHA-256 is given, is another file.
     """
     if weights == "none":
         return weights
     if weights == "imagenet":
-        return IMAGENET_WEIGHTS
+        return NETWORKS[network].weights_name
     if not Path(weights).is_file():
         raise InputError(f"{weights}: no such weights file; expected the path of a .safetensors file")
     found = sha256_of(Path(weights))
@@ -86,13 +84,13 @@ def identify_weights(weights: str, expected_sha256: str | None = None) -> str:
 
 
 def extract_features(
-    images: np.ndarray, *, network: str = "resnet18", weights: str = "none", seed: int = 0, batch_size: int = 64
+    images: np.ndarray, *, network: str, weights: str, seed: int = 0, batch_size: int = 16
 ) -> np.ndarray:
     """Penultimate features of films, uint8 (N, S, S) to float32 (N, D), in evaluation mode.
 
-    A film's features do not depend on the films beside it. With `weights: none` the network is a seeded random one,
-    whose batch normalisation is settled on noise with the 1/f spectrum of natural images: without it, the features
-    of deep random networks vanish.
+    A film's features do not depend on the films beside it. Trained networks get films at the side they were trained at,
+    random ones as they are. With `weights: none` the network is a seeded random one, whose batch normalisation is
+    settled on noise with the 1/f spectrum of natural images: without it, the features of deep random networks vanish.
     """
     _check_films(images)
     extract = feature_extractor(images.shape[1], network=network, weights=weights, seed=seed, batch_size=batch_size)
@@ -101,14 +99,16 @@ def extract_features(
 
 @torch.inference_mode()
 def feature_extractor(
-    size: int, *, network: str = "resnet18", weights: str = "none", seed: int = 0, batch_size: int = 64
+    size: int, *, network: str, weights: str, seed: int = 0, batch_size: int = 16
 ) -> Callable[[np.ndarray], np.ndarray]:
     """`extract_features` as a function of the films, uint8 (N, size, size), for callers that come again and again.
 
     The network is built and settled once.
     """
-    device = pick_device()
-    model = build_network(network, weights, 2, seed=seed).to(device).eval().requires_grad_(False)
+    device, entry = pick_device(), NETWORKS[network]
+    model = build_network(network, weights, 2, seed=seed).to(device, memory_format=torch.channels_last)
+    model = model.eval().requires_grad_(False)
+    side = size if weights == "none" else entry.side
     if weights == "none":
         _settle_normalisation(model, (size, size), seed, device)
     features: list[Tensor] = []
@@ -119,19 +119,24 @@ def feature_extractor(
         _check_films(images)
         features.clear()
         for start in range(0, len(images), batch_size):
-            model(_prepare(torch.from_numpy(np.array(images[start : start + batch_size])).to(device)))
+            films = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
+            films = bring_to(films[:, None].float() / 255, side)
+            model(((films - entry.mean) / entry.std).contiguous(memory_format=torch.channels_last))
         return torch.cat(features).numpy()
 
     return extract
 
 
+def bring_to(films: Tensor, side: int) -> Tensor:
+    """Films (N, 1, S, S) at another side, bilinear, without aliasing where they shrink."""
+    if films.shape[-1] == side:
+        return films
+    return functional.interpolate(films, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
+
+
 def _check_films(images: np.ndarray) -> None:
     if images.ndim != 3 or images.dtype != np.uint8:
         raise ValueError(f"found {images.dtype} {images.shape}, expected uint8 (images, size, size)")
-
-
-def _prepare(images: Tensor) -> Tensor:
-    return (images[:, None].float() / 255 - IMAGENET_GREY_MEAN) / IMAGENET_GREY_STD
 
 
 def _settle_normalisation(model: nn.Module, size: tuple[int, ...], seed: int, device: torch.device) -> None:
@@ -150,17 +155,20 @@ def _settle_normalisation(model: nn.Module, size: tuple[int, ...], seed: int, de
         layer.eval()
 
 
-def known_networks() -> list[str]:
-    """Names that `build_network` takes."""
-    return [name for name in torchvision.models.list_models(module=torchvision.models) if name.startswith(FAMILIES)]
-
-
 def _check_name(name: str) -> None:
-    known = known_networks()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean `{near[0]}`?" if near else f"known networks: {', '.join(known)}"
-        raise InputError(f"classifier.network: found `{name}`, which is no network known here; {hint}")
+    if name not in NETWORKS:
+        raise InputError(f"classifier.network: {unknown_network(name)}")
+
+
+def _function(place: str) -> Callable[[str], Any]:
+    """The function that an entry of `NETWORKS` names as `module:function`."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def torchvision_network(name: str) -> nn.Module:
+    """A torchvision network with random weights, for three channels."""
+    return torchvision.models.get_model(name, weights=None)
 
 
 def _first_convolution(network: nn.Module) -> str:
@@ -174,25 +182,23 @@ def _replace(network: nn.Module, name: str, make: Callable[[nn.Module], nn.Modul
 
 
 def _grey_convolution(layer: nn.Conv2d) -> nn.Conv2d:
-    grey = nn.Conv2d(1, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, bias=layer.bias is not None)
-    with torch.no_grad():
-        grey.weight.copy_(layer.weight.sum(dim=1, keepdim=True))
-        if layer.bias is not None:
-            grey.bias.copy_(layer.bias)
+    grey = copy.deepcopy(layer)
+    grey.in_channels = 1
+    grey.weight = nn.Parameter(layer.weight.detach().sum(dim=1, keepdim=True))
     return grey
 
 
 def _trained_state(name: str, weights: str) -> tuple[dict[str, Tensor], str]:
-    """State under torchvision's names and where it is from."""
+    """The network's state and where it is from."""
     if weights == "imagenet":
-        return _imagenet_state(name), f"torchvision's {IMAGENET_WEIGHTS}"
+        return _function(NETWORKS[name].weights)(name), NETWORKS[name].weights_name
     try:
         return load_file(weights), weights
     except (OSError, SafetensorError) as error:
         raise InputError(f"{weights}: not a readable .safetensors file: {error}") from None
 
 
-def _imagenet_state(name: str) -> dict[str, Tensor]:
+def torchvision_weights(name: str) -> dict[str, Tensor]:
     """Torchvision's weights, from its cache or downloaded into it."""
     source = torchvision.models.get_model_weights(name)[IMAGENET_WEIGHTS]
     cached = Path(torch.hub.get_dir()) / "checkpoints" / source.url.rpartition("/")[2]

@@ -228,7 +228,7 @@ def test_quality_finds_copies_of_hospital_films_nearer_than_public_ones(finished
             # A ball to the fifth of nine films is wide: public films may well lie in it.
             assert found[share, "synthetic-hospital"] > 0.9 * found[share, "hospital-halves"] > 0.6
             assert found[share, "synthetic-hospital"] > found[share, "public-hospital"]
-    assert table["features"].str.contains("resnet18, random weights").all()
+    assert table["features"].str.contains("efficientnet_lite0, ImageNet weights").all()
     assert not set(pd.read_csv(finished_study.results.manifest("hospital"))["patient_id"]) & set(
         table.astype(str).stack()
     )

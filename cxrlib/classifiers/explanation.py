@@ -14,20 +14,8 @@ from torch import Tensor, nn
 
 from cxrlib.classifiers.network import PixelStatistics, as_pixels, normalise
 from cxrlib.errors import InputError
+from cxrlib.networks import NETWORKS, unknown_network
 
-# Where each family of torchvision's networks keeps its convolutional stages, in order: a container of them, or names.
-STAGES: dict[str, str | tuple[str, ...]] = {
-    "resnet": ("layer1", "layer2", "layer3", "layer4"),
-    "resnext": ("layer1", "layer2", "layer3", "layer4"),
-    "wide_resnet": ("layer1", "layer2", "layer3", "layer4"),
-    "shufflenet": ("maxpool", "stage2", "stage3", "conv5"),
-    "densenet": "features",
-    "convnext": "features",
-    "efficientnet": "features",
-    "mobilenet": "features",
-    "regnet": "trunk_output",
-    "mnasnet": "layers",
-}
 # A map of fewer cells a side says nothing about places; films of 224 pixels have 7 in the last stage of most networks.
 FEWEST_CELLS = 4
 FILMS_AT_ONCE = 32
@@ -37,8 +25,8 @@ def attention_stage(network: nn.Module, name: str, size: int) -> tuple[nn.Module
     """The last convolutional stage that still tells places apart on films of `size` pixels, and its cells a side.
 
     On films of 224 pixels this is the network's last stage; on small films, whose last stage has one or two cells, an
-    earlier one. `name` is torchvision's name of the network. Raises `InputError` for a family without known stages,
-    and for films too small for any.
+    earlier one. `name` is one of `NETWORKS`. Raises `InputError` for another, and for films too small
+    for any stage.
     """
     stages = _stages(network, name)
     cells = dict.fromkeys(range(len(stages)), 0)
@@ -67,13 +55,9 @@ def attention_stage(network: nn.Module, name: str, size: int) -> tuple[nn.Module
 
 
 def _stages(network: nn.Module, name: str) -> list[nn.Module]:
-    family = next((known for known in STAGES if name.startswith(known)), None)
-    if family is None:
-        raise InputError(
-            f"classifier.network: found `{name}`, of whose convolutional stages nothing is known here; what it looked "
-            f"at can be shown for: {', '.join(STAGES)}"
-        )
-    places = STAGES[family]
+    if name not in NETWORKS:
+        raise InputError(f"classifier.network: {unknown_network(name)}")
+    places = NETWORKS[name].stages
     try:
         if isinstance(places, str):
             return list(network.get_submodule(places).children())

@@ -1,6 +1,5 @@
 """Settings of the classifiers: by default the paper's recipe (Schaudt et al. 2021)."""
 
-import difflib
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from cxrlib.networks import NETWORKS, unknown_network
 from cxrlib.settings import Settings
 
 Arm = Literal[
@@ -21,25 +21,13 @@ Arm = Literal[
 ]  # fmt: skip
 DOSE_PREFIX = "synthetic-dose"
 
-# torchvision's convolutional networks that take films of any size and end in one linear layer.
-NETWORKS = (
-    "convnext_base", "convnext_large", "convnext_small", "convnext_tiny",
-    "densenet121", "densenet161", "densenet169", "densenet201",
-    "efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3", "efficientnet_b4",
-    "efficientnet_v2_s", "efficientnet_v2_m",
-    "mnasnet0_5", "mnasnet1_0", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small",
-    "regnet_x_400mf", "regnet_x_800mf", "regnet_x_1_6gf", "regnet_x_3_2gf",
-    "regnet_y_400mf", "regnet_y_800mf", "regnet_y_1_6gf", "regnet_y_3_2gf",
-    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d",
-    "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "wide_resnet50_2",
-)  # fmt: skip
-
 
 class ClassifierSettings(Settings):
     """One recipe for every arm; only the training data differ.
 
-    `weights` is `imagenet` (through torchvision), `none` (random), or the path of a local `.safetensors` file, which
-    must have the SHA-256 `weights_sha256` if that is given. `steps` says what an epoch is: `epochs`, one pass over the
+    `network` is one of `cxrlib.networks.NETWORKS`. `weights` is `imagenet` (through torchvision; those of
+    `efficientnet_lite0` need no download), `none` (random), or the path of a local `.safetensors` file, which must have
+    the SHA-256 `weights_sha256` if that is given. `steps` says what an epoch is: `epochs`, one pass over the
     arm's own films (the paper's way: more films, more steps), or `equal`, as many films, and so optimiser steps, as
     an epoch of the baseline has. `doses` are percentages of the cross-fitted synthetic films, each an arm of its own.
     """
@@ -64,9 +52,7 @@ class ClassifierSettings(Settings):
     @classmethod
     def _network_is_known(cls, value: str) -> str:
         if value not in NETWORKS:
-            near = difflib.get_close_matches(value, NETWORKS, n=1, cutoff=0.5)
-            hint = f"did you mean `{near[0]}`?" if near else f"known networks: {', '.join(NETWORKS)}"
-            raise ValueError(f"found `{value}`, which is no network known here; {hint}")
+            raise ValueError(unknown_network(value))
         return value
 
     @field_validator("weights")
@@ -107,7 +93,7 @@ class ClassifierSettings(Settings):
         if self.weights_sha256 and self.weights in ("imagenet", "none"):
             raise ValueError(
                 f"weights_sha256: found with weights: {self.weights}; it is for a .safetensors file "
-                "(torchvision checks its own downloads)"
+                "(ImageNet weights are checked anyway)"
             )
         return self
 

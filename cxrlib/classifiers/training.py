@@ -94,7 +94,7 @@ def _train_network(
         "seconds": run.seconds + time.perf_counter() - started,
         "model_sha256": sha256_of(folder / "model.safetensors"),
         "predictions_sha256": sha256_of(folder / "predictions.csv"),
-        "weights": describe_weights(study.classifier.weights),
+        "weights": describe_weights(study.classifier.network, study.classifier.weights),
         "pixel_mean": run.statistics.mean,
         "pixel_std": run.statistics.std,
         "training_images": run.films.counts(),
@@ -184,7 +184,8 @@ def _what_decides(study: Study, arm: str, seed: int, fold: str) -> tuple[dict[st
         return settings, inputs
     recipe = study.classifier.model_dump(mode="json", exclude={"arms", "seeds", "doses", "weights_sha256"})
     settings["classifier"] = recipe | {"weights": Path(recipe["weights"]).name}
-    inputs["weights"] = identify_weights(study.classifier.weights, study.classifier.weights_sha256)
+    chosen = study.classifier
+    inputs["weights"] = identify_weights(chosen.network, chosen.weights, chosen.weights_sha256)
     if (synthetic_percent(arm) or arm in REBALANCED_ARMS) and study.synthesis.exclude_rejected:
         problem, command = "readers have not decided which films to reject", f"reject-films {study.name}"
         verdict = _upstream(study.results.rejected_record(study.review.protocol), problem, command)

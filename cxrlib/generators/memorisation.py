@@ -24,9 +24,8 @@ import pandas as pd
 from PIL import Image
 
 from cxrlib.errors import InputError
-from cxrlib.features import feature_extractor
 from cxrlib.generators.copy_search import CopySearch, Distances, Features
-from cxrlib.generators.quality import describe_features, features_network
+from cxrlib.generators.quality import describe_features, film_extractor
 from cxrlib.reproducibility import seed_for
 
 if TYPE_CHECKING:
@@ -164,8 +163,7 @@ def copy_settings(study: "Study") -> dict[str, Any]:
 
 def compare_with_training(study: "Study", films: np.ndarray, known: "GeneratorFilms") -> Comparison:
     """Look for copies among the films uint8 (N, S, S) of a generator that was trained on the known films."""
-    weights, network = study.classifier.weights, features_network(study)
-    features = feature_extractor(films.shape[1], network=network, weights=weights, seed=study.seed)
+    features = film_extractor(study)
     training, held_out = known.training, known.held_out
     search = CopySearch(training.images, features)
     copies = find_copies(

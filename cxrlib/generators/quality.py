@@ -1,6 +1,6 @@
 """How near two sets of films are, by features.
 
-Features are taken by `film_features`, with the study's own network. Distances between sets: kernel distance, Fréchet
+Features are taken by `film_features`, with the study's judge. Distances between sets: kernel distance, Fréchet
 distance; what part of one set lies among the films of the other: precision, recall, density, coverage.
 """
 
@@ -12,37 +12,44 @@ import torch
 
 from cxrlib.errors import InputError
 from cxrlib.features import describe_weights, extract_features, feature_extractor
+from cxrlib.networks import JUDGE, NETWORKS
 
 if TYPE_CHECKING:
     from cxrlib.study import Study
 
 CHUNK_ROWS = 1024
 NEIGHBOURS = 5
-# With random weights any network is a random map of the film; this one tells scanners apart far better than slim ones.
-RANDOM_FEATURES_NETWORK = "resnet18"
 
 
 def features_network(study: "Study") -> str:
     """Name of the network whose features the study's films are measured by."""
-    return study.classifier.network if study.classifier.weights != "none" else RANDOM_FEATURES_NETWORK
+    return judge_of(study)[0]
+
+
+def judge_of(study: "Study") -> tuple[str, str]:
+    """Network and weights of the judge: the study's own where they are trained, else EfficientNet-Lite0 with those of
+    ImageNet, which need no download. Random networks hardly see what is wrong with a film."""
+    classifier = study.classifier
+    return (JUDGE, "imagenet") if classifier.weights == "none" else (classifier.network, classifier.weights)
 
 
 def film_features(study: "Study", films: np.ndarray) -> np.ndarray:
-    """Features of films, uint8 (N, S, S) to float32 (N, D): the penultimate layer of the study's network, before it is
-    trained."""
-    return extract_features(films, network=features_network(study), weights=study.classifier.weights, seed=study.seed)
+    """Features of films, uint8 (N, S, S) to float32 (N, D): the penultimate layer of the judge."""
+    network, weights = judge_of(study)
+    return extract_features(films, network=network, weights=weights, seed=study.seed)
 
 
 def film_extractor(study: "Study") -> Callable[[np.ndarray], np.ndarray]:
     """`film_features` as a function of the films, for callers that come again and again: the network is built once."""
-    network, weights = features_network(study), study.classifier.weights
+    network, weights = judge_of(study)
     return feature_extractor(study.gan.resolution, network=network, weights=weights, seed=study.seed)
 
 
 def describe_features(study: "Study") -> str:
     """Network, weights, layer and size of the films, in words for a reader."""
-    weights = describe_weights(study.classifier.weights)
-    return f"{features_network(study)}, {weights}, penultimate layer, {study.gan.resolution} px"
+    network, weights = judge_of(study)
+    side = f"{study.gan.resolution} px brought to {NETWORKS[network].side}"
+    return f"{network}, {describe_weights(network, weights)}, penultimate layer, {side}"
 
 
 def kernel_distance(

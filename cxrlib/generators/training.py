@@ -14,7 +14,7 @@ from cxrlib.films.held_out import held_out_rows
 from cxrlib.films.settings import LABELS
 from cxrlib.generators.drawing import is_out_of_memory
 from cxrlib.generators.processes import join_processes
-from cxrlib.generators.quality import describe_features, features_network, film_extractor
+from cxrlib.generators.quality import describe_features, features_network, film_extractor, judge_of
 from cxrlib.generators.run import Progress, Run
 from cxrlib.generators.settings import GanSettings
 from cxrlib.generators.snapshots import Judge
@@ -179,7 +179,7 @@ def _identity(
     if len(films.held_out):
         # They choose the snapshot.
         settings["features_network"] = features_network(study)
-        inputs["features_weights"] = identify_weights(study.classifier.weights)
+        inputs["features_weights"] = identify_weights(*judge_of(study))
     if start is not None:
         record = read_json(start / "config.json")
         inputs |= {f"public_{name}": record[name] for name in ("generator_sha256", "discriminator_sha256")}

@@ -97,7 +97,7 @@ def test_a_study_s_snapshots_are_measured_against_its_held_out_films(make_study)
     record = train_generator(study, "negative", "all")
     films = generator_films(study, "negative", "all")
     assert (record["films"], record["held_out_films"], record["selected_by"]) == (96, 24, "held-out KID")
-    assert record["features"].startswith("resnet18, random weights")
+    assert record["features"].startswith("efficientnet_lite0, ImageNet weights (package ")
     folder = study.results.generator("negative", "all")
     table = pd.read_csv(folder / "snapshots.csv")
     chosen = table[table["chosen"]].iloc[0]

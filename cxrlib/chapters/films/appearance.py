@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.evaluation.separation import separation
-from cxrlib.features import describe_weights, extract_features
 from cxrlib.films.appearance import (
     MEASURES,
     map_of_films,
@@ -16,7 +15,7 @@ from cxrlib.films.appearance import (
 )
 from cxrlib.films.images import load_image_set
 from cxrlib.films.settings import LABELS, ROLES
-from cxrlib.generators.quality import features_network
+from cxrlib.generators.quality import describe_features, film_features
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 
@@ -72,8 +71,7 @@ def film_map(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
     role of its own label.
     """
     images, manifest = _drawn(study)
-    network = features_network(study)
-    features = extract_features(images, network=network, weights=study.classifier.weights, seed=study.seed)
+    features = film_features(study, images)
     points = map_of_films(features, seed=seed_for(study.seed, "map of films") % 2**32)
     components = principal_components(features)
     role, label = manifest["role"].to_numpy(), manifest["label"].to_numpy()
@@ -81,7 +79,7 @@ def film_map(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
     facts = {
         "films": len(manifest),
         "count": NEIGHBOURS,
-        "features": f"{network}, {describe_weights(study.classifier.weights)}",
+        "features": describe_features(study),
         "same_role": share_of_like_neighbours(components, role, patients, NEIGHBOURS),
         "same_role_by_chance": 1 / manifest["role"].nunique(),
         "same_label": {

@@ -20,6 +20,7 @@ from cxrlib.generators.quality import (
     features_network,
     film_features,
     frechet_distance,
+    judge_of,
     kernel_distance,
     neighbour_measures,
 )
@@ -178,7 +179,7 @@ def _what_decides_quality(study: Study) -> tuple[dict[str, Any], dict[str, Any]]
         "draws": DRAWS,
         "neighbours": NEIGHBOURS,
     }
-    inputs: dict[str, Any] = {"weights": identify_weights(study.classifier.weights)}
+    inputs: dict[str, Any] = {"weights": identify_weights(*judge_of(study))}
     for role in ("training", "hospital"):
         inputs[role] = films_identity(study, role, study.gan.resolution)
     for fold in _synthetic_folds(study):

