@@ -23,6 +23,7 @@ TINY = {
     "gan": {
         "resolution": 32, "latent_dim": 16, "mapping_layers": 2, "channel_base": 128, "channel_max": 16,
         "batch_size": 8, "ema_half_life_images": 100, "total_images": 96, "checkpoint_images": 32,
+        "path_length_weight": 0, "style_mixing_probability": 0,
     },
     "synthesis": {"images_per_label": 16},
     "classifier": {

@@ -96,11 +96,11 @@ def test_what_a_comparison_says_of_copies_follows_their_intervals():
 
 
 def test_loss_terms_say_what_is_off():
-    shown = generators_shown.loss_terms(GanSettings(path_length_weight=2.0, r1_weight=0.5))["here"]
+    shown = generators_shown.loss_terms(GanSettings(style_mixing_probability=0, r1_weight=0.5))["here"]
     assert shown["generator", "path length"] == "weight 2, every 4 steps"
     assert shown["generator", "style mixing"] == "off"
     assert shown["discriminator", "gradient penalty"] == "weight 0.5, every 16 steps"
-    assert (generators_shown.loss_terms(GanSettings(path_length_weight=0))["here"] == "off").sum() == 2
+    assert (generators_shown.loss_terms(GanSettings(preset="64px-hundreds"))["here"] == "off").sum() == 2
 
 
 @pytest.fixture(scope="module")

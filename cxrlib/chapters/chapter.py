@@ -38,7 +38,8 @@ class Chapter:
         return None if drawn is None else show(self.study, name, drawn)
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table as people read it. Raises `InputError` for an unknown name."""
+        """A table as people read it; the notebook shows its texts in full. Raises `InputError` for an unknown name."""
+        pd.options.display.max_colwidth = None
         return self._named(self.tables, "table", name)(self.study)
 
     def glue(self, **more: Any) -> None:

@@ -53,6 +53,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     for column, preset in enumerate(PRESET_NAMES)
 }
 
+# For the films of 256 pixels and the few hundred of a label that the paper had.
+PAPER_PRESET = "256px-hundreds"
+
 
 class GanSettings(Settings):
     """One generator per label and fold: a style-based network trained with differentiable augmentation.
@@ -62,11 +65,12 @@ class GanSettings(Settings):
     With `eigenfilms`, which is in neither paper, a generator begins at principal components of its training films
     (up to `latent_dim` of them, at most 64×64 pixels) instead of at noise: for budgets of minutes.
 
-    A `preset` names one of `PRESETS`, and what is written beside it wins. A weight, probability or percentage of 0
-    turns its part off, and so does an `adaptive_target` of null.
+    A `preset` names one of `PRESETS`, and what is written beside it wins; without one, the paper's is meant, which the
+    defaults repeat. A weight, probability or percentage of 0 turns its part off, and so does an `adaptive_target` of
+    null.
     """
 
-    preset: str | None = None
+    preset: str = PAPER_PRESET
     resolution: PositiveInt = 256
     latent_dim: PositiveInt = 512
     mapping_layers: PositiveInt = 8
@@ -79,9 +83,9 @@ class GanSettings(Settings):
     discriminator_learning_rate: PositiveFloat = 0.002
     r1_weight: PositiveFloat = 10.0
     r1_interval_steps: PositiveInt = 16
-    path_length_weight: NonNegativeFloat = 0.0
+    path_length_weight: NonNegativeFloat = 2.0
     path_length_interval_steps: PositiveInt = 4
-    style_mixing_probability: float = Field(default=0.0, ge=0, le=1)
+    style_mixing_probability: float = Field(default=0.9, ge=0, le=1)
     ema_half_life_images: PositiveInt = 10_000
     ema_warmup: PositiveFloat = 0.1
     augmentations: tuple[Augmentation, ...] = ("brightness", "contrast", "translation", "cutout")
@@ -100,14 +104,14 @@ class GanSettings(Settings):
     def _fill_from_the_preset(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        preset = PRESETS.get(str(values.get("preset")), {})
+        preset = PRESETS.get(str(values.get("preset", PAPER_PRESET)), {})
         # A study file has lists where settings have tuples.
         return preset | {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
     @field_validator("preset")
     @classmethod
-    def _known_preset(cls, value: str | None) -> str | None:
-        if value is not None and value not in PRESETS:
+    def _known_preset(cls, value: str) -> str:
+        if value not in PRESETS:
             raise ValueError(f"found `{value}`; presets are {', '.join(PRESETS)}")
         return value
 

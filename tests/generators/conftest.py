@@ -28,6 +28,8 @@ gan:
   channel_max: 8
   batch_size: 4
   r1_interval_steps: 4
+  path_length_weight: 0
+  style_mixing_probability: 0
   ema_half_life_images: 20
   initialise_from: public
   public_images: 24

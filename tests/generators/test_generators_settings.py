@@ -12,6 +12,12 @@ def test_every_preset_gives_its_column_and_is_named_after_it(name):
     assert name.startswith(f"{settings.resolution}px-")
 
 
+def test_without_a_preset_everything_has_the_paper_s_value():
+    assert GanSettings() == GanSettings(preset="256px-hundreds")
+    written = {name: field.get_default() for name, field in GanSettings.model_fields.items()}
+    assert written == GanSettings().model_dump(), "the defaults of the fields say the same"
+
+
 def test_what_a_study_file_says_wins_over_its_preset(write_tiny_study):
     changes = {"preset": "64px-thousands", "augmentations": ["cutout"], "eigenfilms": False, "learning_rate": 1}
     file = write_tiny_study(gan=changes)

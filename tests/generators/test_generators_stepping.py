@@ -28,7 +28,7 @@ def discs(count: int = 12) -> torch.Tensor:
 def stepper(films: torch.Tensor | None = None, compiled: bool | None = None, **changes) -> Stepper:
     settings = GanSettings(**{
         "resolution": 32, "latent_dim": 8, "mapping_layers": 2, "channel_base": 128, "channel_max": 8, "batch_size": 4,
-        "r1_interval_steps": 4, "ema_half_life_images": 20,
+        "r1_interval_steps": 4, "ema_half_life_images": 20, "path_length_weight": 0, "style_mixing_probability": 0,
     } | changes)  # fmt: skip
     films = discs() if films is None else films
     return Stepper(Networks(**new_networks(films, settings, SEED)), films, settings, SEED, compiled=compiled)
@@ -117,7 +117,7 @@ def test_real_films_are_mirrored_only_where_the_study_asks_for_it():
     assert np.mean(lighter_left) == pytest.approx(0.5, abs=0.15)
 
 
-def test_mixing_and_lengths_are_off_unless_a_study_asks():
+def test_without_its_weight_no_path_length_is_measured():
     run = stepper()
     run.step(0, 0)
     assert "path_length" not in run.means()
