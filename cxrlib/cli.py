@@ -98,11 +98,16 @@ def import_dicom(
     key: Annotated[
         Path | None, typer.Option(help="File of the secret key; by default ~/.config/cxr/pseudonyms.key")
     ] = None,
+    column: Annotated[
+        list[str], typer.Option(help="What the table calls a column, e.g. label=Befund; repeatable")
+    ] = (),
+    word: Annotated[list[str], typer.Option(help="What a label's word means, e.g. krank=positive; repeatable")] = (),
 ) -> None:
     """Turn a DICOM export into a folder of films under pseudonyms. Interrupted, type the same again."""
     from cxrlib.intake.dicom import import_dicom as import_films
 
-    imported = import_films(source, labels, out, key_file=key, progress=_progress)
+    columns, words = _pairs(column, "--column"), _pairs(word, "--word")
+    imported = import_films(source, labels, out, key_file=key, columns=columns, words=words, progress=_progress)
     for line in imported.lines(out):
         _say(line)
     if not imported.used:
@@ -361,6 +366,13 @@ def _closing_lines(study: Any, seconds: float) -> None:
         _say(f"  {stage:<16} {int(worked) // 60:3d} min {int(worked) % 60:2d} s")
     _say(f"this run took {int(seconds) // 60} min {int(seconds) % 60} s\n")
     _say(f"The book: {(study.build_folder / 'html' / 'index.html').as_uri()}")
+
+
+def _pairs(options: list[str], name: str) -> dict[str, str]:
+    wrong = next((option for option in options if "=" not in option.strip("=")), None)
+    if wrong is not None:
+        raise InputError(f"{name}: found `{wrong}`, expected two names with = between them")
+    return dict(option.split("=", 1) for option in options)
 
 
 def _one_of(value: str, allowed: Any, option: str) -> None:

@@ -1,15 +1,17 @@
 """Reader of a folder with images and a table of labels, CSV or Excel."""
 
 import difflib
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from cxrlib.errors import InputError
-from cxrlib.films.label_table import read_label_table
-from cxrlib.films.listing import Listing, is_folder, make_listing, unlisted_images
+from cxrlib.films.label_table import read_label_table, refuse_twice
+from cxrlib.films.listing import Listing, by_unique_suffix, files_under, is_folder, make_listing, unlisted_images
 from cxrlib.films.manifest import MANIFEST_COLUMNS
 from cxrlib.films.settings import LABELS, FolderSource
+from cxrlib.films.table_words import UNCERTAIN, column_of, meaning_of
 
 REQUIRED_COLUMNS = ("file", "patient_id", "label")
 SEXES = {"f": "F", "female": "F", "m": "M", "male": "M", "w": "F", "weiblich": "F", "männlich": "M"}
@@ -20,20 +22,25 @@ def read_folder(source: FolderSource) -> Listing:
 
     The table has the columns that `source.columns` names (by default file, patient_id, label and, where known, source,
     finding, view, sex, age, lung_mask); others are ignored. Its words for the labels are those of `source.labels`, or
-    negative and positive. Without a `source` column, the source is the `location`, else the folder's name. Raises
-    `InputError` for a missing folder, table or column, an unknown label, a missing patient, an age that is none, and a
-    file that is listed twice.
+    negative and positive in the usual words and numbers; rows that say neither are left out and counted. A file may be
+    named by the end of its path, or by the path it had elsewhere. Without a `source` column, the source is the
+    `location`, else the folder's name. Raises `InputError` for a missing folder, table or column, an unknown label, a
+    missing patient, an age that is none, and a file that is listed twice.
     """
     root = Path(source.folder)
     if not is_folder(root):
         raise InputError(f"{root}: no such folder; expected images and a table {source.labels_file}")
-    table = read_label_table(root, source.labels_file)
+    asked = {name for fact, name in source.columns.model_dump().items() if fact in REQUIRED_COLUMNS}
+    table = read_label_table(root, source.labels_file, wanted=asked.issubset)
     where = str(root / source.labels_file)
     table = _named_as_in_a_manifest(table, source, where)
     _check_filled(table, where)
     table["label"] = _labels(table["label"], source, where)
-    table["file"] = table["file"].map(_tidied)
+    table["file"] = _found_files(table["file"].map(_tidied), root)
     _check_once(table, where)
+    unclear = table["label"] == UNCERTAIN
+    left_out = [{"file": file, "reason": "uncertain or no label"} for file in table.loc[unclear, "file"]]
+    table = table[~unclear].copy()
     if "age" in table:
         table["age"] = _years(table["age"], source.columns.age, where)
     rows = table.reindex(columns=list(MANIFEST_COLUMNS), fill_value="").assign(fold="", image_id=table["file"])
@@ -41,7 +48,9 @@ def read_folder(source: FolderSource) -> Listing:
     rows["sex"] = rows["sex"].str.lower().map(SEXES).fillna("")
     rows["lung_mask"] = rows["lung_mask"].map(_tidied)
     named = {*rows["file"], *rows["lung_mask"]}
-    return make_listing(rows, root, root / source.labels_file, unlisted_images(root, named))
+    unlisted = unlisted_images(root, {*named, *(row["file"] for row in left_out)})
+    listing = make_listing(rows, root, root / source.labels_file, unlisted)
+    return replace(listing, unreadable=[*listing.unreadable, *left_out])
 
 
 def _named_as_in_a_manifest(table: pd.DataFrame, source: FolderSource, where: str) -> pd.DataFrame:
@@ -53,14 +62,17 @@ def _named_as_in_a_manifest(table: pd.DataFrame, source: FolderSource, where: st
     asked = [fact for fact, name in names.items() if fact in REQUIRED_COLUMNS or name != fact]
     problems = []
     for fact in asked:
+        refuse_twice(list(table.columns), names[fact], where)
         if names[fact] not in table:
             near = difflib.get_close_matches(names[fact], list(table.columns), n=1, cutoff=0.5)
             hint = f"; did you mean `{near[0]}`?" if near else ""
             problems.append(f"no column `{names[fact]}` ({fact}){hint}")
     if problems:
+        guessed = {fact: name for name in table.columns if (fact := column_of(name)) in asked and name != fact}
+        example = ", ".join(f"{fact}: {name}" for fact, name in guessed.items()) or "patient_id: PatID, label: Befund"
         raise InputError(
             f"{where}: {'; '.join(problems)}; found {', '.join(table.columns)}; write the table's own names in the "
-            "study file, e.g. `columns: {patient_id: PatID, label: Befund}`"
+            f"study file, e.g. `columns: {{{example}}}`"
         )
     present = {fact: table[name] for fact, name in names.items() if name in table}
     if "location" in table and "source" not in present:
@@ -69,17 +81,17 @@ def _named_as_in_a_manifest(table: pd.DataFrame, source: FolderSource, where: st
 
 
 def _check_filled(table: pd.DataFrame, where: str) -> None:
-    for column in REQUIRED_COLUMNS:
+    for column in REQUIRED_COLUMNS[:2]:
         empty = table.index[table[column] == ""]
         if len(empty):
             raise InputError(f"{where}: row {empty[0]}: {column} is empty ({len(empty)} such rows)")
 
 
 def _labels(words: pd.Series, source: FolderSource, where: str) -> pd.Series:
-    """The table's words as negative and positive, whatever their case."""
+    """The table's words as negative, positive or uncertain: the study file's meaning first, then the usual one."""
     known = {label: label for label in LABELS} | {word.casefold(): label for word, label in source.labels.items()}
-    labels = words.str.casefold().map(known)
-    unknown = words[labels.isna()]
+    labels = words.map(lambda word: known.get(word.casefold()) or meaning_of(word))
+    unknown = words[labels == ""]
     if len(unknown):
         found = unknown.iloc[0]
         near = difflib.get_close_matches(found.casefold(), list(known), n=1)
@@ -96,6 +108,14 @@ def _labels(words: pd.Series, source: FolderSource, where: str) -> pd.Series:
 def _tidied(file: str) -> str:
     """One spelling per file, so that `./a.png` and `a.png` are seen to be the same; others are left for `refusal`."""
     return str(PurePosixPath(file)) if file else ""
+
+
+def _found_files(names: pd.Series, root: Path) -> pd.Series:
+    """Names as they are below the folder; one that is not is looked for by its end, as far as only one file has it."""
+    absent = [name for name in names if ".." not in PurePosixPath(name).parts and not (root / name).is_file()]
+    if not absent:
+        return names
+    return names.replace(by_unique_suffix(absent, list(files_under(root))))
 
 
 def _check_once(table: pd.DataFrame, where: str) -> None:

@@ -1,4 +1,4 @@
-"""A table of labels as people keep it: CSV in the dialects of their spreadsheets, or an Excel workbook.
+"""A table of labels as people keep it: CSV in the dialects of their spreadsheets, or a workbook.
 
 Every cell comes out as text; nothing is guessed about its meaning here.
 """
@@ -6,8 +6,11 @@ Every cell comes out as text; nothing is guessed about its meaning here.
 import csv
 import datetime
 import io
+import re
+import statistics
 import warnings
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +18,55 @@ import pandas as pd
 
 from cxrlib.errors import InputError
 from cxrlib.films.containment import MAXIMUM_TABLE_BYTES, decode_text, read_table_bytes
+from cxrlib.films.table_words import tidy
 
-SEPARATORS = (",", ";", "\t")
+SEPARATORS = (",", ";", "\t", "|")
 MAXIMUM_ROWS = 1_000_000
 MAXIMUM_COLUMNS = 500
 MAXIMUM_CELLS = 20_000_000
+# How many lines are looked at to tell separator and header.
+LINES_LOOKED_AT = 25
+FOOTER = re.compile(
+    r"(sum|summe|total|totale|gesamt|insgesamt|anzahl|count|somme|suma|razem|итого|合计|合計|n\s*=|stand|erstellt|exported|"
+    r"printed|source|quelle)\b",
+    re.IGNORECASE,
+)
+WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
+
+Rows = list[list[str]]
 
 
-def read_label_table(root: Path, file: str) -> pd.DataFrame:
+def read_label_table(root: Path, file: str, wanted: Callable[[list[str]], bool] | None = None) -> pd.DataFrame:
     """The table `file` in the folder `root`, every cell as stripped text, empty where absent.
 
-    The index counts rows as a spreadsheet shows them: the header is row 1. Wholly empty rows are left out. A name
-    that ends in .xlsx is read as an Excel workbook (its first sheet, formulas as last computed), any other as CSV:
-    separated by commas, semicolons or tabs, in UTF-8, UTF-16 or Windows-1252. Raises `InputError` for a file that is
-    missing, outside the folder, too large or damaged, for a header with repeated names, and for rows longer than it.
+    The index counts rows as a spreadsheet shows them: the first is row 1. Left out are titles above the header, wholly
+    empty rows, and sums and notes below the table. A name that ends in .xlsx, .xls or .ods is read as a workbook: its
+    first sheet whose header is `wanted`, else its first with text; formulas as last computed, numbers with the zeros
+    that they are shown with. Any other is read as CSV: separated by commas, semicolons, tabs or bars, in UTF-8, UTF-16
+    or Windows-1252. Columns of the same name get their number behind it. Raises `InputError` for a file that is
+    missing, outside the folder, too large or damaged, and for rows longer than the header.
     """
     where = str(root / file)
     content = read_table_bytes(root, file)
-    if file.lower().endswith(".xls"):
-        raise InputError(f"{where}: an old Excel workbook; save it as .xlsx or as CSV (UTF-8)")
-    rows = _excel_rows(content, where) if file.lower().endswith(".xlsx") else _csv_rows(content, where)
-    rows = [[cell.strip() for cell in row] for row in rows]
-    header_at = next((number for number, row in enumerate(rows) if any(row)), None)
+    suffix = Path(file).suffix.lower()
+    if suffix not in WORKBOOKS:
+        return _table(_csv_rows(content, where), where)
+    sheets = _excel_sheets(content, where) if suffix in (".xlsx", ".xlsm") else _other_sheets(content, where)
+    tables = []
+    for rows in sheets:
+        if any(any(row) for row in rows):
+            table = _table(rows, where)
+            if wanted is None or wanted(list(table.columns)):
+                return table
+            tables.append(table)
+    if not tables:
+        raise InputError(f"{where}: holds no text; expected a header and one row per image")
+    return tables[0]
+
+
+def _table(rows: Rows, where: str) -> pd.DataFrame:
+    rows = [[tidy(cell) for cell in row] for row in rows]
+    header_at = _header_row(rows)
     if header_at is None:
         raise InputError(f"{where}: holds no text; expected a header and one row per image")
     header = _header(rows[header_at], f"{where}: row {header_at + 1}")
@@ -47,7 +77,27 @@ def read_label_table(root: Path, file: str) -> pd.DataFrame:
         if any(row):
             numbers.append(number)
             filled.append((row + [""] * len(header))[: len(header)])
+    while filled and _is_footer(filled[-1], len(filled) > 1 and numbers[-1] > numbers[-2] + 1):
+        del filled[-1], numbers[-1]
     return pd.DataFrame(filled, columns=header, index=numbers, dtype=str)
+
+
+def _header_row(rows: Rows) -> int | None:
+    """The first row that is about as full as those below it: above it stand titles, which fill a cell or two."""
+    filled = [(number, sum(map(bool, row))) for number, row in enumerate(rows[: 2 * LINES_LOOKED_AT]) if any(row)]
+    for place, (number, cells) in enumerate(filled):
+        below = [count for _, count in filled[place + 1 :]]
+        if cells >= min(2, max(count for _, count in filled)) and (
+            not below or 3 * cells > 2 * statistics.median(below)
+        ):
+            return number
+    return filled[0][0] if filled else None
+
+
+def _is_footer(row: list[str], apart: bool) -> bool:
+    """A last row of sums or notes: it begins as those do, or stands alone below an empty row."""
+    cells = [cell for cell in row if cell]
+    return len(cells) < len(row) and (bool(FOOTER.match(cells[0])) or (apart and len(cells) == 1))
 
 
 def _header(cells: list[str], where: str) -> list[str]:
@@ -55,23 +105,30 @@ def _header(cells: list[str], where: str) -> list[str]:
         cells = cells[:-1]
     if len(cells) > MAXIMUM_COLUMNS:
         raise InputError(f"{where}: {len(cells):,} columns; at most {MAXIMUM_COLUMNS}")
-    twice = next((name for name in cells if name and cells.count(name) > 1), None)
+    # A column that can't be told from another, or has no name, can't be asked for, but need not be refused.
+    return [
+        f"{name} (column {number})".strip() if cells.count(name) > 1 or not name else name
+        for number, name in enumerate(cells, start=1)
+    ]
+
+
+def refuse_twice(columns: list[str], name: str, where: str) -> None:
+    """Raise `InputError` if a column that is needed is there several times."""
+    twice = [column for column in columns if re.fullmatch(re.escape(name) + r" \(column \d+\)", column)]
     if twice:
-        raise InputError(f"{where}: column `{twice}` is there {cells.count(twice)} times; give each a name of its own")
-    # A column without a name can't be asked for, but need not be refused: spreadsheets leave such gaps.
-    return [name or f"(column {number})" for number, name in enumerate(cells, start=1)]
+        raise InputError(f"{where}: column `{name}` is there {len(twice)} times; give each a name of its own")
 
 
-def _csv_rows(content: bytes, where: str) -> list[list[str]]:
-    if content.startswith(b"PK\x03\x04"):
-        raise InputError(f"{where}: an Excel workbook by its content; let its name end in .xlsx")
+def _csv_rows(content: bytes, where: str) -> Rows:
+    if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise InputError(f"{where}: an Excel workbook by its content; let its name end in .xlsx, .xls or .ods")
     text = decode_text(content, where)
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    rows: list[list[str]] = []
+    said = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)
+    rows: Rows = []
     try:
-        separator = max(SEPARATORS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
+        separator = said[1] if said else _separator(text)
         for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
-            rows.append(row)
+            rows.append([] if said and not rows else row)
             if len(rows) > MAXIMUM_ROWS:
                 raise InputError(f"{where}: more than {MAXIMUM_ROWS:,} rows; a row per image is expected")
     except csv.Error as error:
@@ -79,32 +136,70 @@ def _csv_rows(content: bytes, where: str) -> list[list[str]]:
     return rows
 
 
-def _excel_rows(content: bytes, where: str) -> list[list[str]]:
+def _separator(text: str) -> str:
+    """The mark that cuts most of the first lines into the same number of cells, and into most cells."""
+    lines = [line for line in text.splitlines() if line.strip()][:LINES_LOOKED_AT]
+
+    def fit(mark: str) -> tuple[int, int]:
+        counts = [len(next(csv.reader([line], delimiter=mark), [])) for line in lines]
+        common = max(set(counts) - {1}, key=lambda number: (counts.count(number), number), default=1)
+        return (counts.count(common), common) if common > 1 else (0, 1)
+
+    return max(SEPARATORS, key=fit)
+
+
+def _excel_sheets(content: bytes, where: str) -> Iterator[Rows]:
     import openpyxl
 
     _check_unpacked_size(content, where)
-    rows: list[list[str]] = []
     cells = 0
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
-            sheet = book.worksheets[0]
-            # What a workbook says of its own size may be wrong, and empty cells would be made up to fill it.
-            sheet.reset_dimensions()
-            for row in sheet.iter_rows(values_only=True, max_row=MAXIMUM_ROWS + 1):
-                rows.append([_cell_text(cell) for cell in row])
-                cells += len(row)
-                if len(rows) > MAXIMUM_ROWS or cells > MAXIMUM_CELLS:
-                    break
+            for sheet in book.worksheets:
+                # What a workbook says of its own size may be wrong, and empty cells would be made up to fill it.
+                sheet.reset_dimensions()
+                rows: Rows = []
+                for row in sheet.iter_rows(max_row=MAXIMUM_ROWS + 1):
+                    rows.append([_cell_text(cell.value, cell.number_format) for cell in row])
+                    cells += len(row)
+                    if len(rows) > MAXIMUM_ROWS or cells > MAXIMUM_CELLS:
+                        break
+                _check_size(len(rows), cells, where)
+                yield rows
+    except InputError:
+        raise
     except Exception as error:
         # Only openpyxl works here, and damaged workbooks make it fail in every way that Python knows.
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{where}: not a readable Excel workbook: {reason}; save it as CSV (UTF-8)") from None
-    if len(rows) > MAXIMUM_ROWS or cells > MAXIMUM_CELLS:
+        raise _unreadable(error, where) from None
+
+
+def _other_sheets(content: bytes, where: str) -> Iterator[Rows]:
+    """Sheets of an .xls or .ods workbook."""
+    import python_calamine
+
+    if content.startswith(b"PK"):
+        _check_unpacked_size(content, where)
+    try:
+        book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
+        sheets = [book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names]
+    except Exception as error:  # the reader is another language's, and raises what that makes of damage
+        raise _unreadable(error, where) from None
+    for sheet in sheets:
+        _check_size(len(sheet), sum(map(len, sheet)), where)
+        yield [[_cell_text(cell if cell != "" else None, None) for cell in row] for row in sheet]
+
+
+def _unreadable(error: Exception, where: str) -> InputError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return InputError(f"{where}: not a readable Excel workbook: {reason}; save it as CSV (UTF-8)")
+
+
+def _check_size(rows: int, cells: int, where: str) -> None:
+    if rows > MAXIMUM_ROWS or cells > MAXIMUM_CELLS:
         limit = f"{MAXIMUM_ROWS:,} rows or {MAXIMUM_CELLS:,} cells"
         raise InputError(f"{where}: more than {limit}; a row per image is expected")
-    return rows
 
 
 def _check_unpacked_size(content: bytes, where: str) -> None:
@@ -121,12 +216,16 @@ def _check_unpacked_size(content: bytes, where: str) -> None:
         raise InputError(f"{where}: too large: unpacks to {unpacked:,} bytes; at most {MAXIMUM_TABLE_BYTES:,}")
 
 
-def _cell_text(value: Any) -> str:
-    """A whole number without its decimals (patient 12345, not 12345.0), a day without its midnight."""
+def _cell_text(value: Any, shown_as: str | None) -> str:
+    """A whole number without its decimals (patient 12345, not 12345.0), but with its zeros; a day without midnight."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return str(value).upper()
     if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+        value = int(value)
+    if isinstance(value, int) and shown_as and re.fullmatch(r"0{2,}", shown_as):
+        return str(value).zfill(len(shown_as))
     if isinstance(value, datetime.datetime) and value.time() == datetime.time():
         return value.date().isoformat()
     return str(value)

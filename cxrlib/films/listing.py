@@ -1,6 +1,7 @@
 """What a reader finds: the rows of a data set, and the files that can't be used, each with the reason."""
 
 import os
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,37 @@ def unlisted_images(root: Path, named: Collection[str]) -> list[str]:
     sheets = f"{CONTACT_SHEETS}{os.sep}" if (root / IMPORT_TABLE).is_file() else None
     images = (file for file in files_under(root) if file.lower().endswith(IMAGE_SUFFIXES) and file not in named)
     return [file for file in images if not (sheets and file.startswith(sheets))]
+
+
+def by_unique_suffix(names: Collection[str], files: Collection[str]) -> dict[str, str]:
+    """{name: the file it stands for}: base names, and paths of another machine, by the longest end that they share.
+
+    Only names that fit one file, whatever their case and Unicode's form. `\\` separates folders as `/` does.
+    """
+    by_base: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    for file in files:
+        parts = path_parts(file)
+        by_base.setdefault(parts[-1] if parts else "", []).append((parts, file))
+    found = {}
+    for name in names:
+        wanted = path_parts(name)
+        near = by_base.get(wanted[-1], []) if wanted else []
+        fits = [file for parts, file in near if ends_alike(parts, wanted)]
+        if len(fits) == 1:
+            found[name] = fits[0]
+    return found
+
+
+def ends_alike(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
+    """Whether the shorter of two paths is the end of the longer."""
+    shorter = min(len(first), len(second))
+    return first[-shorter:] == second[-shorter:]
+
+
+def path_parts(path: str) -> tuple[str, ...]:
+    """Folders and name of a path, of any machine, as they are compared."""
+    parts = unicodedata.normalize("NFC", path).casefold().replace("\\", "/").split("/")
+    return tuple(part for part in parts if part not in ("", "."))
 
 
 def files_under(root: Path) -> Iterator[str]:

@@ -11,7 +11,7 @@ import fcntl
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from cxrlib.intake.borders import FILMS_PER_SHEET, draw_sheet
 from cxrlib.intake.header import CRASHED, SLOW, Header, read_header
 from cxrlib.intake.journal import Journal
 from cxrlib.intake.judgement import NOT_SAID_VIEW, UNCLEAR
-from cxrlib.intake.labels import ROWS_NAMED, FilmLabels, read_film_labels
+from cxrlib.intake.labels import FilmLabels, read_film_labels
 from cxrlib.intake.pixels import BLACK_PERCENTILE, LONG_SIDE_PX, WHITE_PERCENTILE, convert_file
 from cxrlib.intake.pseudonyms import Pseudonyms, default_key_file, load_pseudonyms, make_private_folder
 from cxrlib.intake.source import walk
@@ -54,7 +54,7 @@ class Imported:
     by_label: dict[str, int]
     view_unknown: int
     sheets: int
-    unmatched_label_rows: list[int]
+    of_the_labels: tuple[str, ...]
     private_folder: Path
     key_file: Path
 
@@ -72,14 +72,7 @@ class Imported:
                 f"{self.view_unknown:,} films used do not say their view; lateral ones may be among them "
                 f"(`{NOT_SAID_VIEW}` in {IMPORT_TABLE})"
             )
-        if self.unmatched_label_rows:
-            named = ", ".join(map(str, self.unmatched_label_rows[:ROWS_NAMED]))
-            more = len(self.unmatched_label_rows) - ROWS_NAMED
-            yield (
-                f"{len(self.unmatched_label_rows):,} rows of the labels match no film: {named}"
-                + (f" and {more:,} more" if more > 0 else "")
-                + "; have ids lost leading zeros in a spreadsheet?"
-            )
+        yield from self.of_the_labels
         yield f"{out}: {LABELS_FILE}, {IMPORT_TABLE}, {IMAGES}/"
         if self.sheets:
             yield (
@@ -106,13 +99,16 @@ def import_dicom(
     out: Path,
     *,
     key_file: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    words: Mapping[str, str] | None = None,
     seconds_per_file: int = SECONDS_PER_FILE,
     progress: Progress | None = None,
 ) -> Imported:
     """Turn the DICOM files under `source` into the folder `out`; interrupted, it goes on when it is called again.
 
-    `labels` is the hospital's table (see `read_film_labels`). The key is made on first use. `labels.csv` is written
-    last: a folder that has it is finished. `progress("headers")`, then `progress("films")`, are told (done, total).
+    `labels` is the hospital's table, `columns` and `words` its names and words (see `read_film_labels`). The key is
+    made on first use. `labels.csv` is written last: a folder that has it is finished. `progress("headers")`, then
+    `progress("films")`, are told (done, total).
 
     Raises `InputError` for folders within each other, a folder `out` that holds anything else, an unfit key, a table
     of labels that can't be used or disagrees with itself, a full disk, and a second import into the same folder.
@@ -121,7 +117,7 @@ def import_dicom(
     _check_places(source, out)
     key_file = Path(key_file or default_key_file())
     pseudonyms = load_pseudonyms(key_file, outside=(source, out))
-    table = read_film_labels(Path(labels), pseudonyms)
+    table = read_film_labels(Path(labels), pseudonyms, columns, words)
     place = key_file.expanduser().resolve()
     name = hashlib.sha256(f"{source.resolve()}\0{out.resolve()}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
     private = place.with_name(f"{place.name}.imports") / name
@@ -129,7 +125,8 @@ def import_dicom(
         work = _Import(source, out, private, pseudonyms, journal, seconds_per_file, progress)
         _check_out(work)
         _read_headers(work)
-        journal.note_labels((path, table.label_of(keys)) for path, keys in journal.films())
+        table.find_files((os.fsdecode(path), keys["file"]) for path, _, keys in journal.keyed())
+        journal.note_labels((path, *table.label_of(keys, usable)) for path, usable, keys in journal.keyed())
         _draw_films(work)
         _clear_films(work)
         sheets = _draw_sheets(work)
@@ -312,7 +309,7 @@ def _summary(work: _Import, table: FilmLabels, sheets: int, key_file: Path) -> I
         by_label=by_label,
         view_unknown=view_unknown,
         sheets=sheets,
-        unmatched_label_rows=table.unmatched_rows(),
+        of_the_labels=tuple(table.lines()),
         private_folder=work.private,
         key_file=key_file,
     )

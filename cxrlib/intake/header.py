@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cxrlib.intake import judgement
 from cxrlib.intake.judgement import words
+from cxrlib.intake.labels import BARE, without_zeros
 from cxrlib.intake.pseudonyms import Pseudonyms
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ TOO_LARGE = "too many pixels"
 UNKNOWN_SYNTAX = "a compression that can't be read"
 NO_CONTRAST = "one grey value only"
 UNLABELLED = "no label"
+UNCERTAIN_LABEL = "its label is uncertain or empty"
 DUPLICATE = "a copy of another file (same image id)"
 
 # Those of plain radiography; and those under which a film may come besides, if it says that it shows the chest.
@@ -94,9 +96,10 @@ def read_header(path: bytes, source: Path, pseudonyms: Pseudonyms) -> Header:
         dataset = open_dataset(source / os.fsdecode(path), TAGS, stop_before_pixels=True)
         # Values are parsed when they are asked for, and a damaged one may raise anything.
         try:
-            return describe(dataset, os.fsdecode(path), pseudonyms)
-        except Skipped:
-            raise
+            keys = keys_of(dataset, os.fsdecode(path), pseudonyms)
+            return describe(dataset, keys)
+        except Skipped as skipped:
+            return Header(skipped.reason, skipped.detail, keys=keys)
         except Exception as error:
             raise Skipped(DAMAGED, f"{type(error).__name__}: {error}") from None
     except Skipped as skipped:
@@ -124,27 +127,35 @@ def open_dataset(path: Path, tags: list[str], stop_before_pixels: bool) -> "Data
         raise Skipped(DAMAGED, f"{type(error).__name__}: {error}") from None
 
 
-def describe(dataset: "Dataset", file: str, pseudonyms: Pseudonyms) -> Header:
-    """What a parsed header says of the file `file`; raises `Skipped` for one that is left out."""
+def keys_of(dataset: "Dataset", file: str, pseudonyms: Pseudonyms) -> dict[str, str]:
+    """The pseudonyms by which a label may be found, whatever the file shows; ids that it lacks are left out."""
+    patient, accession = words(dataset, "PatientID"), words(dataset, "AccessionNumber")
+    ids = {
+        "patient_id": patient,
+        "accession_number": accession,
+        "study_uid": words(dataset, "StudyInstanceUID"),
+        "image_uid": words(dataset, "SOPInstanceUID"),
+        "file": file,
+        "study_date": words(dataset, "StudyDate"),
+        BARE["patient_id"]: without_zeros(patient),
+        BARE["accession_number"]: without_zeros(accession),
+    }
+    return {kind: pseudonyms.of(kind, text) for kind, text in ids.items() if text}
+
+
+def describe(dataset: "Dataset", keys: dict[str, str]) -> Header:
+    """What a parsed header says; raises `Skipped` for one that is left out. Without a patient's id, a label's row may
+    name the patient."""
     _check_kind(dataset)
     said = judgement.judge(dataset, words(dataset, "Modality").upper() in MODALITIES)
     if said.reason:
         raise Skipped(said.reason, said.because)
-    image, patient = words(dataset, "SOPInstanceUID"), words(dataset, "PatientID")
-    if not image or not patient:
+    if "image_uid" not in keys:
         raise Skipped(NO_ID)
-    ids = {
-        "patient_id": patient,
-        "accession_number": words(dataset, "AccessionNumber"),
-        "study_uid": words(dataset, "StudyInstanceUID"),
-        "image_uid": image,
-        "file": file,
-    }
-    keys = {kind: pseudonyms.of(kind, text) for kind, text in ids.items() if text}
     sex = words(dataset, "PatientSex").upper()
     return Header(
         image_id=keys["image_uid"],
-        patient_id=keys["patient_id"],
+        patient_id=keys.get("patient_id", ""),
         view=said.view,
         turn=said.turn,
         note=said.note,

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cxrlib.errors import InputError
-from cxrlib.intake.header import DUPLICATE, UNLABELLED, Header
+from cxrlib.films.table_words import UNCERTAIN
+from cxrlib.intake.header import DUPLICATE, NO_ID, UNCERTAIN_LABEL, UNLABELLED, Header
+from cxrlib.intake.labels import BARE, KEYS
 from cxrlib.intake.pseudonyms import make_private_folder
 
-KEY_KINDS = ("file", "image_uid", "study_uid", "accession_number", "patient_id")
+KEY_KINDS = (*KEYS, *BARE.values())
 FACTS = ("image_id", "patient_id", "view", "sex", "age", "year", "turn", "note")
 ROWS_AT_A_TIME = 1000
+LABELLED = "label IN ('negative', 'positive') AND patient_id != ''"
 
 # header_reason and pixel_reason are null until the step is done, then empty or the reason why the file is left out.
 # sighting is the number of the run that last saw the file.
@@ -34,7 +37,9 @@ CREATE INDEX IF NOT EXISTS images ON files (image_id, path);
 OUTCOMES = f"""
 SELECT file_id, path, label, {", ".join(FACTS)}, detail, CASE
     WHEN header_reason != '' THEN header_reason
+    WHEN patient_id = '' THEN '{NO_ID}'
     WHEN label = '' THEN '{UNLABELLED}'
+    WHEN label = '{UNCERTAIN}' THEN '{UNCERTAIN_LABEL}'
     WHEN pixel_reason IS NULL THEN '{DUPLICATE}'
     ELSE pixel_reason END AS reason
 FROM files
@@ -116,16 +121,21 @@ class Journal:
             (header.reason, header.detail, *values, path),
         )
 
-    def films(self) -> Iterator[tuple[bytes, dict[str, str]]]:
-        """Files whose header is fine, each with the pseudonyms by which its label may be found."""
-        for path in self._paths("header_reason = ''"):
+    def keyed(self) -> Iterator[tuple[bytes, bool, dict[str, str]]]:
+        """(path, whether its header is fine, pseudonyms by which its label may be found) of files with ids."""
+        for path in self._paths("key_file != ''"):
             row = self._database.execute("SELECT * FROM files WHERE path = ?", (path,)).fetchone()
-            yield path, {kind: row[f"key_{kind}"] for kind in KEY_KINDS if row[f"key_{kind}"]}
+            keys = {kind: row[f"key_{kind}"] for kind in KEY_KINDS if row[f"key_{kind}"]}
+            yield path, row["header_reason"] == "", keys
 
-    def note_labels(self, labels: Iterable[tuple[bytes, str]]) -> None:
+    def note_labels(self, labels: Iterable[tuple[bytes, str, str]]) -> None:
+        """(path, label, patient) of each film; the patient may come from the label's row."""
         self._database.execute("BEGIN")
-        for path, label in labels:
-            self._database.execute("UPDATE files SET label = ? WHERE path = ?", (label, path))
+        for path, label, patient in labels:
+            self._database.execute(
+                "UPDATE files SET label = ?, patient_id = CASE ? WHEN '' THEN key_patient_id ELSE ? END WHERE path = ?",
+                (label, patient, patient, path),
+            )
         self._database.execute("COMMIT")
 
     def undecoded(self) -> Iterator[tuple[bytes, str, str]]:
@@ -133,9 +143,9 @@ class Journal:
         last = ""
         while True:
             rows = self._database.execute(
-                "SELECT MIN(path), image_id, turn FROM files WHERE header_reason = '' AND label != '' AND image_id > ? "
+                f"SELECT MIN(path), image_id, turn FROM files WHERE header_reason = '' AND {LABELLED} AND image_id > ? "
                 "AND pixel_reason IS NULL AND NOT EXISTS (SELECT 1 FROM files AS other WHERE other.image_id = "
-                "files.image_id AND other.pixel_reason = '' AND other.label != '') "
+                "files.image_id AND other.pixel_reason = '' AND other.label IN ('negative', 'positive')) "
                 "GROUP BY image_id ORDER BY image_id LIMIT ?",
                 (last, ROWS_AT_A_TIME),
             ).fetchall()

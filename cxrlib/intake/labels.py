@@ -1,110 +1,253 @@
 """The hospital's own table of labels, matched to films by whichever id the hospital has."""
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
+
 from cxrlib.errors import InputError
-from cxrlib.films.label_table import read_label_table
+from cxrlib.films.label_table import read_label_table, refuse_twice
+from cxrlib.films.listing import ends_alike, path_parts
 from cxrlib.films.settings import LABELS
+from cxrlib.films.table_words import UNCERTAIN, column_of, dates, meaning_of
 from cxrlib.intake.pseudonyms import Pseudonyms
 
-# How a column may be called, without capitals, spaces and signs.
-KEY_NAMES = {
-    "patientid": "patient_id",
-    "accessionnumber": "accession_number",
-    "accession": "accession_number",
-    "studyuid": "study_uid",
-    "studyinstanceuid": "study_uid",
-    "imageuid": "image_uid",
-    "sopinstanceuid": "image_uid",
-    "file": "file",
-}
-KEYS = tuple(dict.fromkeys(KEY_NAMES.values()))
+KEYS = ("patient_id", "accession_number", "study_uid", "image_uid", "file", "study_date")
+# A day alone tells no films apart.
+ENOUGH = KEYS[:-1]
+# Ids of which spreadsheets eat leading zeros, and the kind of pseudonym that is made of them without.
+BARE = {"patient_id": "bare_patient", "accession_number": "bare_accession"}
 ROWS_NAMED = 10
+SHORTENED = re.compile(r"\d[.,]\d+E\+\d+", re.IGNORECASE)
 
 Wanted = tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: what a film must match (pseudonyms), its label, and the patient whom the row names."""
+
+    number: int
+    label: str
+    patient: str
+
+
 @dataclass
 class FilmLabels:
-    """Labels by what a film must match: every id that the row gives, as pseudonyms."""
+    """Labels by what a film must match: every id that a row gives, as pseudonyms.
+
+    `columns` are those used, {name in the table: what it holds}, `unused` all others. `files` are the names in
+    the column `file`, each with its row and pseudonym; `bare` are rows by the pseudonym of an id without leading zeros.
+    """
 
     file: Path
-    rows: dict[Wanted, tuple[int, str]]
-    kinds: set[tuple[str, ...]]
+    rows: dict[Wanted, Row]
+    columns: dict[str, str]
+    unused: list[str]
+    files: dict[str, tuple[int, str]]
+    bare: dict[str, list[int]]
     matched: set[int] = field(default_factory=set)
+    seen: set[int] = field(default_factory=set)
+    bare_matches: set[int] = field(default_factory=set)
+    films_of_row: dict[int, int] = field(default_factory=dict)
 
-    def label_of(self, keys: dict[str, str]) -> str:
-        """The label of a film, empty if no row matches; raises `InputError` if rows disagree."""
-        found = []
-        for kinds in self.kinds:
-            wanted = tuple((kind, keys.get(kind, "")) for kind in kinds)
-            if wanted in self.rows:
-                found.append(self.rows[wanted])
-        self.matched.update(row for row, _ in found)
-        labels = {label for _, label in found}
+    def __post_init__(self) -> None:
+        self._index()
+
+    def _index(self) -> None:
+        """Rows by what films must match; those that name a patient also without, for films that name none."""
+        self._rows = dict(self.rows)
+        for wanted, row in self.rows.items():
+            others = tuple(key for key in wanted if key[0] != "patient_id")
+            if row.patient and {kind for kind, _ in others} & set(ENOUGH):
+                self._rows.setdefault((("patient_id", ""), *others), row)
+        self._kinds = {tuple(kind for kind, _ in wanted) for wanted in self._rows}
+
+    def find_files(self, paths: Iterable[tuple[str, str]]) -> None:
+        """Let rows that name a file by its end, or by a path of another machine, stand for the one file that fits.
+
+        `paths` are (path in the source, its pseudonym). Raises `InputError` where several files fit.
+        """
+        ends_of: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+        for name in self.files:
+            parts = path_parts(name)
+            ends_of.setdefault(parts[-1] if parts else "", []).append((name, parts))
+        fits: dict[str, list[tuple[bool, str]]] = {}
+        for path, pseudonym in paths if ends_of else ():
+            parts = path_parts(path)
+            for name, ends in ends_of.get(parts[-1], ()):
+                if ends_alike(parts, ends):
+                    fits.setdefault(name, []).append((parts == ends, pseudonym))
+        stands_for = {}
+        for name, found in fits.items():
+            number, own = self.files[name]
+            best = [pseudonym for whole, pseudonym in found if whole] or [pseudonym for _, pseudonym in found]
+            if len(best) > 1:
+                raise InputError(
+                    f"{self.file}: row {number}: file: `{name}` is the name of {len(best)} files in the source; "
+                    "expected one: give its folders too, or another id"
+                )
+            stands_for["file", own] = "file", best[0]
+        self.rows = {tuple(stands_for.get(key, key) for key in wanted): row for wanted, row in self.rows.items()}
+        self._index()
+
+    def label_of(self, keys: Mapping[str, str], usable: bool = True) -> tuple[str, str]:
+        """(label, patient) of a film, both empty if no row matches; raises `InputError` if rows disagree.
+
+        The label may be uncertain. The patient is the header's, else the row's. A film that is not `usable` gets
+        neither, but its row is known to have a film.
+        """
+        found = [
+            row for kinds in self._kinds if (row := self._rows.get(tuple((kind, keys.get(kind, "")) for kind in kinds)))
+        ]
+        self.seen.update(row.number for row in found)
+        if not found:
+            for kind in BARE.values():
+                self.bare_matches.update(self.bare.get(keys.get(kind, ""), ()))
+        if not found or not usable:
+            return "", ""
+        labels = {row.label for row in found}
         if len(labels) > 1:
-            listed = " and ".join(f"{row} ({label})" for row, label in sorted(found))
+            listed = " and ".join(f"{number} ({label})" for number, label in sorted((r.number, r.label) for r in found))
             raise InputError(
-                f"{self.file}: rows {listed} match the same film; expected one label for each film: "
-                "give the accession number or the image's uid where a patient has films of both labels"
+                f"{self.file}: rows {listed} match the same film; expected one label for each film: give the accession "
+                "number, the study's date or the image's uid where a patient has films of both labels"
             )
-        return labels.pop() if labels else ""
+        for row in found:
+            self.matched.add(row.number)
+            self.films_of_row[row.number] = self.films_of_row.get(row.number, 0) + 1
+        return labels.pop(), keys.get("patient_id") or next((row.patient for row in found if row.patient), "")
+
+    def lines(self) -> Iterator[str]:
+        """What a person should know of how the table was read."""
+        meant = ", ".join(f"{name} = {kind}" for name, kind in self.columns.items())
+        yield f"{self.file.name}: read {meant}" + (f"; not used: {', '.join(self.unused)}" if self.unused else "")
+        unclear = [row.number for row in self.rows.values() if row.label == UNCERTAIN]
+        if unclear:
+            yield f"{_rows(unclear)} say neither positive nor negative, and are not used"
+        several = sum(self.films_of_row.get(row.number, 0) > 1 for wanted, row in self.rows.items() if len(wanted) == 1)
+        if several and {kind for wanted in self.rows for kind, _ in wanted} == {"patient_id"}:
+            yield (
+                f"{several:,} patients have several films under one label; if not all of them were made in the same "
+                "illness, add accession_number or study_date"
+            )
+        skipped = sorted(self.seen - self.matched)
+        if skipped:
+            yield f"{_rows(skipped)} match only files that were skipped for other reasons"
+        unmatched = self.unmatched_rows()
+        if unmatched:
+            bare = len(self.bare_matches & set(unmatched))
+            yield f"{_rows(unmatched)} match no film" + (
+                f"; {bare:,} of them would, but for leading zeros: format the column as text and write the table again"
+                if bare
+                else ""
+            )
 
     def unmatched_rows(self) -> list[int]:
-        """Rows, numbered as in the table, that no film matched."""
-        return sorted({row for row, _ in self.rows.values()} - self.matched)
+        """Rows, numbered as in the table, that no file of the source matches."""
+        return sorted({row.number for row in self.rows.values()} - self.seen)
 
 
-def read_film_labels(file: Path, pseudonyms: Pseudonyms) -> FilmLabels:
-    """Read a CSV or Excel table of ids and labels (see `read_label_table` for the dialects).
+def _rows(numbers: list[int]) -> str:
+    named = ", ".join(map(str, numbers[:ROWS_NAMED])) + (
+        f" and {len(numbers) - ROWS_NAMED:,} more" if len(numbers) > ROWS_NAMED else ""
+    )
+    return f"{len(numbers):,} {'row' if len(numbers) == 1 else 'rows'} of the labels ({named})"
 
-    It has a column `label` (negative or positive) and at least one of `patient_id`, `accession_number`, `study_uid`,
-    `image_uid` and `file` (relative to the source); a film must match every id that a row gives. Ids are kept as
-    pseudonyms only. Raises `InputError` for a table without them, an unknown label, a row without an id, and two rows
-    of the same ids with different labels.
+
+def read_film_labels(
+    file: Path, pseudonyms: Pseudonyms, columns: Mapping[str, str] | None = None, words: Mapping[str, str] | None = None
+) -> FilmLabels:
+    """Read a table of ids and labels (see `read_label_table` for the dialects).
+
+    It has a column for the label and at least one of `patient_id`, `accession_number`, `study_uid`, `image_uid` and
+    `file`, besides which it may have `study_date`; a film must match every id that a row gives. Columns are known by
+    the usual names of many languages, or by `columns`, {what it holds: name in the table}. So are the labels' words, or
+    by `words`, {word: label}; uncertain and empty labels are kept as uncertain. Ids are kept as pseudonyms only. Raises
+    `InputError` for a table without them, an unknown label, a row without an id, an id that a spreadsheet has
+    shortened, and two rows of the same ids with different labels.
     """
-    table = read_label_table(file.parent, file.name)
-    columns = [_column(name) for name in table.columns]
-    keys = [name for name in columns if name in KEYS]
-    twice = sorted({name for name in (*keys, "label") if columns.count(name) > 1})
-    if "label" not in columns or not keys or twice:
-        raise InputError(
-            f"{file}: found the columns {', '.join(table.columns)}"
-            + (f", of which {', '.join(twice)} comes twice" if twice else "")
-            + f"; expected one `label` and at least one of: {', '.join(KEYS)}"
-        )
-    rows: dict[Wanted, tuple[int, str]] = {}
+    given = {name: kind for kind, name in (columns or {}).items()}
+
+    def held(names: list[str]) -> list[str]:
+        return [given.get(name) or ("" if column_of(name) in given.values() else column_of(name)) for name in names]
+
+    def wanted(names: list[str]) -> bool:
+        return "label" in held(names) and not set(ENOUGH).isdisjoint(held(names))
+
+    table = read_label_table(file.parent, file.name, wanted)
+    names, holds = list(table.columns), held(list(table.columns))
+    _check_columns(file, names, holds, given)
+    used = {name: kind for name, kind in zip(names, holds, strict=True) if kind in (*KEYS, "label")}
+    unused = [name for name in names if name not in used]
+    table = table[list(used)].rename(columns=used)
+    if "study_date" in table:
+        table["study_date"] = pd.Series(dates(table["study_date"].items(), str(file)), dtype=str)
+    meanings = {word.casefold(): label for word, label in (words or {}).items()}
+    wrong = next((label for label in meanings.values() if label not in (*LABELS, UNCERTAIN)), None)
+    if wrong:
+        raise InputError(f"--word: found the meaning `{wrong}`, expected {', '.join(LABELS)} or {UNCERTAIN}")
+    rows: dict[Wanted, Row] = {}
+    files: dict[str, tuple[int, str]] = {}
+    bare: dict[str, list[int]] = {}
     for number, *cells in table.itertuples(name=None):
-        wanted, label = _row(file, number, dict(zip(columns, cells, strict=True)), pseudonyms)
-        first = rows.setdefault(wanted, (number, label))
-        if first[1] != label:
+        values = dict(zip(table.columns, cells, strict=True))
+        ids, row = _row(file, number, values, meanings, pseudonyms)
+        first = rows.setdefault(ids, row)
+        if first.label != row.label:
             raise InputError(
-                f"{file}: rows {first[0]} ({first[1]}) and {number} ({label}) have the same ids; expected one label: "
-                "add a column that tells their films apart, e.g. accession_number"
+                f"{file}: rows {first.number} ({first.label}) and {number} ({row.label}) have the same ids; expected "
+                "one label: add a column that tells their films apart, e.g. accession_number or study_date"
             )
+        if values.get("file"):
+            files[values["file"]] = number, pseudonyms.of("file", values["file"])
+        for kind, name in BARE.items():
+            if values.get(kind):
+                bare.setdefault(pseudonyms.of(name, without_zeros(values[kind])), []).append(number)
     if not rows:
         raise InputError(f"{file}: no row under the header; expected one for each patient, study or image")
-    return FilmLabels(file, rows, {tuple(kind for kind, _ in wanted) for wanted in rows})
+    return FilmLabels(file, rows, used, unused, files, bare)
 
 
-def _row(file: Path, number: int, values: dict[str, str], pseudonyms: Pseudonyms) -> tuple[Wanted, str]:
-    label = values.get("label", "").lower()
-    if label not in LABELS:
+def _check_columns(file: Path, names: list[str], holds: list[str], given: Mapping[str, str]) -> None:
+    absent = [name for name in given if name not in names]
+    for name in {re.sub(r" \(column \d+\)$", "", name) for name in names}:
+        if (given.get(name) or column_of(name)) in (*KEYS, "label"):
+            refuse_twice(names, name, str(file))
+    twice = sorted({kind for kind in holds if kind in (*KEYS, "label") and holds.count(kind) > 1})
+    if absent or twice or "label" not in holds or set(ENOUGH).isdisjoint(holds):
+        said = f", of which {', '.join(twice)} comes twice" if twice else ""
+        said += f", not {', '.join(absent)}" if absent else ""
         raise InputError(
-            f"{file}: row {number}: label: found `{values.get('label', '')}`, expected {' or '.join(LABELS)}"
+            f"{file}: found the columns {', '.join(names)}{said}; expected one `label` and at least one of: "
+            f"{', '.join(ENOUGH)}; name the table's own with --column, e.g. --column label=Befund"
         )
-    wanted = tuple((kind, pseudonyms.of(kind, _posix(kind, values[kind]))) for kind in KEYS if values.get(kind))
-    if not wanted:
+
+
+def _row(
+    file: Path, number: int, values: dict[str, str], words: Mapping[str, str], pseudonyms: Pseudonyms
+) -> tuple[Wanted, Row]:
+    text = values["label"]
+    label = words.get(text.casefold()) or meaning_of(text)
+    if not label:
+        raise InputError(
+            f"{file}: row {number}: label: found `{text}`, expected {' or '.join(LABELS)}; say what it means with "
+            f"--word, e.g. --word {text}=negative"
+        )
+    for kind in KEYS:
+        if SHORTENED.fullmatch(values.get(kind, "")):
+            raise InputError(
+                f"{file}: row {number}: {kind}: found `{values[kind]}`, a number that a spreadsheet has shortened; "
+                "format the column as text, fill in the whole ids and write the table again"
+            )
+    ids = tuple((kind, pseudonyms.of(kind, values[kind])) for kind in KEYS if values.get(kind))
+    if {kind for kind, _ in ids}.isdisjoint(ENOUGH):
         raise InputError(f"{file}: row {number}: every id is empty; expected at least one")
-    return wanted, label
+    return ids, Row(number, label, dict(ids).get("patient_id", ""))
 
 
-def _posix(kind: str, text: str) -> str:
-    return text.replace("\\", "/").removeprefix("./") if kind == "file" else text
-
-
-def _column(name: str) -> str:
-    plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    return KEY_NAMES.get(plain, plain)
+def without_zeros(text: str) -> str:
+    """An id as a spreadsheet leaves it that takes it for a number."""
+    return text.lstrip("0") if text.isdigit() else text

@@ -1,6 +1,7 @@
 """Tables of labels as hospitals keep them: other names, other words, other spreadsheets."""
 
 import re
+import zipfile
 
 import numpy as np
 import openpyxl
@@ -87,9 +88,9 @@ def test_rows_are_counted_as_the_spreadsheet_shows_them(tmp_path):
         ("file,PatId,label\n", {"columns": {"patient_id": "PatID"}}, r"no column `PatID` .*; did you mean `PatId`\?"),
         (HEADER, {"columns": {"age": "Alter"}}, r"no column `Alter` \(age\); found file, patient_id, label"),
         (HEADER + "a,p,positv\n", {"labels": GERMAN_LABELS}, r"row 2: .* `positv`.*did you mean `positiv`\?"),
-        (HEADER + "a,p,ja\nb,p,nein\n", {}, r"found `ja`.*`labels: \{ja: positive\}` \(2 such rows: `ja`, `nein`\)"),
+        (HEADER + "a,p,so\nb,p,la\n", {}, r"found `so`.*`labels: \{so: positive\}` \(2 such rows: `la`, `so`\)"),
         ("file;patient_id;label;Alter\na;p;positive;7x\n", {"columns": {"age": "Alter"}}, r"`Alter`\): found `7x`"),
-        ("file,patient_id,label,label\n", {}, r"row 1: column `label` is there 2 times"),
+        ("file,patient_id,label,label\n", {}, r"column `label` is there 2 times"),
         (HEADER + "a,p,positive,more\n", {}, r"row 2: 4 cells, but the header has 3"),
         (HEADER + '"a,p,positive\n', {}, r"not valid CSV: unexpected end of data"),
         (HEADER + "a,p,positive\n./a,q,positive\n", {}, r"row 3: `a` is listed twice"),
@@ -102,6 +103,89 @@ def test_what_is_wrong_with_a_mapped_table_is_said(tmp_path, text, settings, mes
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(InputError, match=message):
         read_folder(source_of(tmp_path, **settings))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\nfile;patient_id;label\na.png;7;1\nb.png;8;0\n",
+        "Findings of ward 3\n\nmade 1.4.2020,by hand\nfile,patient_id,label\na.png,7,ja\nb.png,8,nein\n",
+        "file|patient_id|label\na.png|7|TRUE\nb.png|8|FALSE\n",
+        "file,patient_id,label,note,note\na.png,7,positive,x,y\nb.png,8,negative,,\n",
+        "file;patient_id;label\na.png;7;+\nb.png;8;-\nSumme;2;\n",
+        "file;patient_id;label\na.png;7;+\nb.png;8;-\n\nLast change by Dr. Who\n",
+        "\u00a0file\u200b,patient_id,label\u00a0\na.png,\ufeff7\u00a0,positive\nb.png,8,\u200bnegative\n",
+        'file;patient_id;label;text\na.png;7;positive;"one, two, three"\nb.png;8;negative;four, five\n',
+        "file,patient_id,label\nC:\\export\\a.png,7,oui\n/data/old/B.PNG,8,non\n",
+    ],
+)
+def test_tables_are_taken_as_they_come(tmp_path, text):
+    make_images(tmp_path, "a.png", "b.png")
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
+    listing = read_folder(source_of(tmp_path))
+    assert listing.manifest[["file", "patient_id", "label"]].values.tolist() == [
+        ["a.png", "7", "positive"], ["b.png", "8", "negative"],
+    ]  # fmt: skip
+    assert listing.unreadable == []
+
+
+def test_rows_without_a_clear_label_are_left_out_and_counted(tmp_path):
+    make_images(tmp_path, "a.png", "b.png", "c.png")
+    (tmp_path / "labels.csv").write_text("file,patient_id,label\na.png,7,positive\nb.png,8,unklar\nc.png,9,\n")
+    listing = read_folder(source_of(tmp_path))
+    assert list(listing.manifest["file"]) == ["a.png"]
+    assert [row["reason"] for row in listing.unreadable] == ["uncertain or no label"] * 2
+    assert listing.unexpected == ()
+
+
+def test_a_workbook_is_read_as_it_is_shown(tmp_path):
+    """A cover sheet comes first; the ids are numbers whose zeros are only a format."""
+    make_images(tmp_path, "a.png")
+    book = openpyxl.Workbook()
+    book.active.append(["Findings", "2020"])
+    sheet = book.create_sheet("Daten")
+    sheet.append(["file", "patient_id", "label"])
+    sheet.append(["a.png", 7, True])
+    sheet["B2"].number_format = "0000"
+    book.save(tmp_path / "labels.xlsx")
+    manifest = read_folder(source_of(tmp_path, labels_file="labels.xlsx")).manifest
+    assert manifest[["patient_id", "label"]].values.tolist() == [["0007", "positive"]]
+
+
+def test_an_open_document_spreadsheet_is_read(tmp_path):
+    make_images(tmp_path, "a.png")
+    cells = [["file", "patient_id", "label"], ["a.png", "07", "positiv"]]
+    rows = "".join(
+        "<table:table-row>"
+        + "".join(
+            f'<table:table-cell office:value-type="string"><text:p>{cell}</text:p></table:table-cell>' for cell in row
+        )
+        + "</table:table-row>"
+        for row in cells
+    )
+    names = "".join(
+        f' xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text")
+    )
+    with zipfile.ZipFile(tmp_path / "labels.ods", "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr("META-INF/manifest.xml", "<manifest/>")
+        archive.writestr(
+            "content.xml",
+            f"<office:document-content{names}><office:body><office:spreadsheet>"
+            f'<table:table table:name="one">{rows}</table:table>'
+            "</office:spreadsheet></office:body></office:document-content>",
+        )
+    manifest = read_folder(source_of(tmp_path, labels_file="labels.ods")).manifest
+    assert manifest[["patient_id", "label"]].values.tolist() == [["07", "positive"]]
+    (tmp_path / "labels.xls").write_bytes(b"no workbook" * 100)
+    with pytest.raises(InputError, match="not a readable Excel workbook"):
+        read_folder(source_of(tmp_path, labels_file="labels.xls"))
+
+
+def test_a_table_of_other_names_is_told_how_to_be_mapped(tmp_path):
+    (tmp_path / "labels.csv").write_text("Dateiname;PatID;Befund\na;1;0\n")
+    with pytest.raises(InputError, match=r"columns: \{file: Dateiname, patient_id: PatID, label: Befund\}"):
+        read_folder(source_of(tmp_path))
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path):

@@ -75,7 +75,7 @@ def test_a_mask_outside_the_folder_is_ignored(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "header", "message"),
     [
-        (["a.png,p,covid"], "file,patient_id,label", r"row 2: label: found `covid`, expected negative or positive"),
+        (["a.png,p,grippe"], "file,patient_id,label", r"row 2: label: found `grippe`, expected negative or positive"),
         (["a.png,p"], "file,patient_id", r"no column `label` \(label\); found file, patient_id"),
         (["a.png,p,positive", "a.png,p,positive"], "file,patient_id,label", r"row 3: `a.png` is listed twice"),
         (["a.png,,positive"], "file,patient_id,label", r"row 2: patient_id is empty"),

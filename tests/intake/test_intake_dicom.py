@@ -216,7 +216,7 @@ def test_labels_may_be_an_excel_table(hospital):
     ("lines", "said"),
     [
         (["patient_id,label", "P1,sick"], "row 2: label: found `sick`, expected negative or positive"),
-        (["patient,label", "P1,positive"], "found the columns patient, label; expected one `label` and at least"),
+        (["person,label", "P1,positive"], "found the columns person, label; expected one `label` and at least"),
         (["patient_id,PatientID,label", "P1,P1,positive"], "patient_id comes twice"),
         (["patient_id,accession_number,label", ",,positive"], "row 2: every id is empty"),
         (["patient_id,label", "P1,positive", "p1,negative"], "rows 2 (positive) and 3 (negative) have the same ids"),
@@ -235,12 +235,91 @@ def test_unusable_labels_are_refused(hospital, lines, said):
     assert not (hospital.out / "labels.csv").exists()
 
 
-def test_rows_without_a_film_are_counted(hospital):
-    hospital.write_labels("patient_id,label", "P1,positive", "007,negative", "008,negative")
+def said(hospital: Hospital, **options) -> str:
+    return "\n".join(hospital.run(**options).lines(hospital.out))
+
+
+def test_rows_without_a_film_are_told_from_rows_of_skipped_films(hospital):
+    hospital.write_labels("patient_id,label", "P1,positive", "007,negative", "8,negative", "P4,negative")
+    hospital.add("a"), hospital.add("b", PatientID="P4", ViewPosition="LL"), hospital.add("c", PatientID="008")
+    text = said(hospital)
+    assert "2 rows of the labels (3, 4) match no film; 1 of them would, but for leading zeros" in text
+    assert "1 row of the labels (5) match only files that were skipped for other reasons" in text
+
+
+def test_days_tell_films_of_a_patient_apart_and_unused_columns_are_named(hospital):
+    hospital.write_labels(
+        "PatID;Untersuchungsdatum;Befund;Ward",
+        "P1;17.03.2020;negativ;3",
+        "P1;2020-04-15;positiv;4",
+        "P1;2018-1-1;;5",
+    )
+    for day in ("20180101", "20200317", "20200415"):
+        hospital.add(day, StudyDate=day)
+    text = said(hospital)
+    labels = {name: (row["reason"] or "used") for name, row in hospital.private_table().items()}
+    assert labels == {"20180101": "its label is uncertain or empty", "20200317": "used", "20200415": "used"}
+    assert "PatID = patient_id, Untersuchungsdatum = study_date, Befund = label; not used: Ward" in text
+
+
+def test_days_that_may_be_of_two_months_are_refused(hospital):
     hospital.add("a")
-    imported = hospital.run()
-    assert imported.unmatched_label_rows == [3, 4]
-    assert any("2 rows of the labels match no film: 3, 4" in line for line in imported.lines(hospital.out))
+    hospital.write_labels("patient_id,date,label", "P1,03/04/2020,positive")
+    with pytest.raises(InputError, match="row 2: date: days such as 3/4 may be one of two months"):
+        hospital.run()
+    hospital.write_labels("patient_id,date,label", "P1,03/17/2020,positive", "P2,03/04/2020,negative")
+    assert hospital.run().used == 1
+
+
+def test_a_table_may_name_columns_and_words_of_its_own(hospital):
+    hospital.add("a"), hospital.add("b", PatientID="P2"), hospital.add("c", PatientID="P3")
+    hospital.write_labels("Wer,Was,Befund", "P1,krank,x", "P2,gesund,y", "P3,unklar,z")
+    mapped = {"columns": {"patient_id": "Wer", "label": "Was"}, "words": {"krank": "positive", "gesund": "negative"}}
+    assert hospital.run(**mapped).by_label == {"positive": 1, "negative": 1}
+    with pytest.raises(InputError, match=r"row 2: label: found `krank`.*--word krank=negative"):
+        hospital.run(columns=mapped["columns"])
+
+
+@pytest.mark.parametrize("name", ["IM1", "b/IM1", "C:\\export\\b\\IM1", "/mnt/pacs/b/im1", "B/IM1"])
+def test_files_are_known_by_the_end_of_their_path(hospital, name):
+    hospital.add("b/IM1"), hospital.add("b/IM2")
+    hospital.write_labels("file,label", f"{name},positive")
+    assert hospital.run().used == 1
+    assert hospital.private_table()["b/IM1"]["outcome"] == "used"
+
+
+def test_a_name_of_several_files_is_refused(hospital):
+    hospital.add("a/IM1"), hospital.add("b/IM1")
+    hospital.write_labels("Dateiname,label", "IM1,positive")
+    with pytest.raises(InputError, match="row 2: file: `IM1` is the name of 2 files"):
+        hospital.run()
+    hospital.write_labels("Dateiname,label", "a/IM1,positive")
+    assert hospital.run().used == 1
+
+
+def test_the_table_may_name_the_patient_of_a_film_that_names_none(hospital):
+    hospital.add("a", PatientID=""), hospital.add("b", PatientID="")
+    hospital.write_labels("file,patient_id,label", "a,P7,positive")
+    assert hospital.run().used == 1
+    assert {name: row["reason"] for name, row in hospital.private_table().items()} == {
+        "a": "", "b": "no patient id or no image id",
+    }  # fmt: skip
+    hospital.add("c", PatientID="P7")
+    hospital.write_labels("file,patient_id,label", "a,P7,positive", "c,P7,positive")
+    assert hospital.run().patients == 1
+
+
+def test_patients_of_several_films_under_one_label_are_counted(hospital):
+    hospital.add("a"), hospital.add("b"), hospital.add("c", PatientID="P2")
+    hospital.write_labels("patient_id,label", "P1,1", "P2,0")
+    assert "1 patients have several films under one label" in said(hospital)
+
+
+def test_numbers_that_a_spreadsheet_shortened_are_refused(hospital):
+    hospital.add("a")
+    hospital.write_labels("Accession No.,label", "1.23457E+11,positive")
+    with pytest.raises(InputError, match=r"row 2: accession_number: found `1\.23457E.11`, a number that a spreadsheet"):
+        hospital.run()
 
 
 def test_a_decoder_that_crashes_or_hangs_costs_its_own_file_only(hospital, monkeypatch):

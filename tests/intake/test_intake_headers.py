@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from cxrlib.intake import header, judgement, words
-from cxrlib.intake.header import Skipped, describe
+from cxrlib.intake.header import Skipped
 from cxrlib.intake.pixels import turn_upright
 from cxrlib.intake.pseudonyms import Pseudonyms
 
@@ -41,10 +41,18 @@ class Unchecked(Dataset):
         return MultiValue(str, value) if isinstance(value, list) and isinstance(value[0], str) else value
 
 
+def told(dataset: Dataset) -> header.Header:
+    """As `read_header` does; without a label, a film of nobody is nobody's."""
+    found = header.describe(dataset, header.keys_of(dataset, "file", PSEUDONYMS))
+    if not found.patient_id:
+        raise Skipped(header.NO_ID)
+    return found
+
+
 def outcome(attributes: dict) -> tuple[str, header.Header | None]:
     whole = outcome.whole = getattr(outcome, "whole", None) or film(ramp(4, 4), bits=12)
     try:
-        return "used", describe(Unchecked(whole, attributes), "file", PSEUDONYMS)
+        return "used", told(Unchecked(whole, attributes))
     except Skipped as skipped:
         return skipped.reason, None
 

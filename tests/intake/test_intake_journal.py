@@ -15,8 +15,10 @@ def import_files(journal: Journal, number: int) -> None:
     journal.see((Sighting(b"folder/%07d" % n, 1, 1, "") for n in range(number)), lambda path: path.decode())
     for path in journal.without_header():
         image = str(int(path[-7:]) // 2)
-        journal.note_header(path, Header(image_id=image, patient_id=image, keys={"patient_id": image}))
-    journal.note_labels((path, "positive") for path, _ in journal.films())
+        journal.note_header(
+            path, Header(image_id=image, patient_id=image, keys={"patient_id": image, "file": path.decode()})
+        )
+    journal.note_labels((path, "positive", "") for path, *_ in journal.keyed())
     for path, *_ in journal.undecoded():
         journal.note_pixels(path, "")
 
@@ -41,9 +43,11 @@ def test_the_first_untried_file_of_each_image_comes_first(tmp_path):
     journal = Journal(tmp_path / "j.sqlite", "settings")
     journal.see((Sighting(path, 1, 1, "") for path in (b"c", b"a", b"b", b"z")), lambda path: path.decode())
     for path, image in ((b"a", "1"), (b"b", "1"), (b"c", "1"), (b"z", "2")):
-        journal.note_header(path, Header(image_id=image))
+        journal.note_header(
+            path, Header(image_id=image, patient_id="p", keys={"patient_id": "p", "file": path.decode()})
+        )
     assert list(journal.undecoded()) == [], "no film without a label"
-    journal.note_labels((path, "positive") for path in (b"a", b"b", b"c", b"z"))
+    journal.note_labels((path, "positive", "") for path in (b"a", b"b", b"c", b"z"))
     assert list(journal.undecoded()) == [(b"a", "1", ""), (b"z", "2", "")]
     journal.note_pixels(b"a", DAMAGED)
     journal.note_pixels(b"z", "")
