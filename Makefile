@@ -15,14 +15,19 @@ ifdef DATA
 export CXR_DATA := $(abspath $(DATA))
 endif
 
-.PHONY: report test lab review hub lint lock setup moved
+.PHONY: report test test-all proxy lab review hub lint lock setup moved
 
 report: setup
 	@$(BIN)/cxr report $(STUDY) $(if $(CORES),--cores $(CORES)) $(SNAKEMAKE)
 
-test: setup
-	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory hub || echo "No proxy: the test of several readers is skipped."; fi
+test: proxy
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not long"
+
+test-all: proxy
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+proxy: setup
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory hub || echo "No proxy: the test of several readers is skipped."; fi
 
 lab: setup
 	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" notebooks

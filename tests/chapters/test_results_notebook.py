@@ -20,7 +20,7 @@ from cxrlib.films.settings import CovidxSource
 from cxrlib.publishing.guard_pages import NOT_SHOWN
 from cxrlib.study import load_study
 
-PAGES = Path(__file__).resolve().parent.parent / "book"
+PAGES = Path(__file__).resolve().parents[2] / "book"
 NOTEBOOKS = PAGES.parent / "notebooks"
 CHAPTERS = ("04_classifier_training", "05_results")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from test_figures import drawn_texts, overlaps, pixels, texts
+from drawn import drawn_texts, overlaps, pixels, texts
 
 from cxrlib.chapters.films import figures as films_figures
 from cxrlib.films.appearance import MEASURES

@@ -10,7 +10,7 @@ import pytest
 
 from cxrlib.artifacts import CHAPTERS
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 KNOWN_TAGS = {"parameters", "hide-input", "remove-cell", "remove-output"}
 PREFIXES = dict(zip(CHAPTERS, ("data", "gan", "review", "classifier", "results"), strict=True))
 CELL_METADATA = {"tags", "mystnb"}
