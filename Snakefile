@@ -5,7 +5,6 @@ import shlex
 import sys
 
 from cxrlib.artifacts import CHAPTERS
-from cxrlib.classifiers.settings import REBALANCED_ARMS, synthetic_percent
 from cxrlib.films.settings import LABELS, ROLES
 from cxrlib.study import REPOSITORY, load_study
 
@@ -60,9 +59,8 @@ answers_of_people = sorted(
 
 def classifier_inputs(wildcards):
     """All arms are trained and judged on audited films; some learn from synthetic ones, or count them."""
-    if wildcards.arm in REBALANCED_ARMS:
-        return audited + synthetic_sets("all") + rejected
-    return audited + (synthetic_sets(wildcards.fold) + rejected if synthetic_percent(wildcards.arm) else [])
+    synthetic = synthetic_sets(wildcards.fold) + rejected if study.synthetic_folds(wildcards.arm) else []
+    return audited + synthetic
 
 
 def finished_classifiers(arms):

@@ -39,7 +39,7 @@ from torch import nn
 from torchvision import transforms
 
 from cxrlib.classifiers import arms
-from cxrlib.classifiers.arms import TrainingFilms, compose_training_films
+from cxrlib.classifiers.composition import TrainingFilms, compose_training_films
 from cxrlib.classifiers.fitting import TrainingRun, fit, one_cycle_learning_rates, train_epoch
 from cxrlib.classifiers.network import as_pixels, build_classifier, normalise, pixel_statistics, start_phase
 from cxrlib.classifiers.prediction import predict_probabilities

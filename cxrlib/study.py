@@ -12,7 +12,8 @@ import yaml
 from pydantic import Field, PositiveInt, PrivateAttr, ValidationError, model_validator
 
 from cxrlib.artifacts import Results
-from cxrlib.classifiers.settings import ClassifierSettings, dose_arm, has_network, is_crossfitted
+from cxrlib.classifiers.arms import arm_of
+from cxrlib.classifiers.settings import ClassifierSettings
 from cxrlib.errors import InputError
 from cxrlib.films.settings import ROLES, DataSettings, Role
 from cxrlib.generators.settings import FEWEST_FILMS, FEWEST_HELD_OUT_FILMS, GanSettings, SynthesisSettings
@@ -93,7 +94,8 @@ class Study(Settings):
 
         The generator of `fold0` is trained on the hospital's patients *outside* fold 0.
         """
-        crossfit = self.fold_names if any(is_crossfitted(arm) for arm in self.classifier_arms) else ()
+        needed = {fold for arm in self.classifier_arms for fold in self.synthetic_folds(arm)}
+        crossfit = self.fold_names if needed & set(self.fold_names) else ()
         start = ("public",) if self.gan.initialise_from == "public" else ()
         return (*start, "all", *crossfit)
 
@@ -114,16 +116,20 @@ class Study(Settings):
 
     @property
     def classifier_arms(self) -> tuple[str, ...]:
-        """Every arm that is trained: those of the study file, then the doses of the dose curve."""
-        return (*self.classifier.arms, *(dose_arm(percent) for percent in self.classifier.doses))
+        """Every arm that is trained, those that follow from `equal_steps` and `doses` included."""
+        return self.classifier.all_arms
 
     def classifier_seeds(self, arm: str) -> tuple[int, ...]:
         """Seeds for which an arm has a model: all of them, but one where nothing is drawn at random."""
-        return tuple(range(self.classifier.seeds)) if has_network(arm) else (0,)
+        return tuple(range(self.classifier.seeds)) if arm_of(arm).judges_hospital else (0,)
 
     def classifier_folds(self, arm: str) -> tuple[str, ...]:
         """Folds for which an arm has a model of its own: those of the hospital if cross-fitted, else `all`."""
-        return self.fold_names if is_crossfitted(arm) else ("all",)
+        return self.fold_names if arm_of(arm).crossfitted else ("all",)
+
+    def synthetic_folds(self, arm: str) -> tuple[str, ...]:
+        """Folds whose synthetic films have to be made before the arm can be trained; one for each model's fold."""
+        return self.classifier_folds(arm) if arm_of(arm).needs_synthetic else ()
 
     @property
     def image_sizes(self) -> tuple[int, ...]:

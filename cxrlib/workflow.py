@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from cxrlib.artifacts import CHAPTERS, read_json, start_afresh, write_json, write_text
-from cxrlib.classifiers.settings import has_network, synthetic_percent
+from cxrlib.classifiers.arms import arm_of
 from cxrlib.errors import InputError
 from cxrlib.films.settings import LABELS, ROLES
 from cxrlib.reading.events import remove_simulated
@@ -30,6 +30,7 @@ STAGES = ("data", "generators", "synthetic films", "classifiers", "tables", "cha
 # What may change without making finished films, generators or classifiers obsolete.
 HARMLESS_KEYS = (
     "title", "summary", "gan.preset", "gan.comparisons", "gan.comparison_label", "classifier.arms", "classifier.doses",
+    "classifier.equal_steps",
     "classifier.seeds", "review",
     *(f"data.{role}.publishable" for role in ROLES),
 )  # fmt: skip
@@ -117,7 +118,7 @@ def _classifier_jobs(study: Study) -> Iterator[Job]:
             for fold in study.classifier_folds(arm):
                 record = results.classifier_record(arm, seed, fold)
                 name = f"classifier · {arm} · seed {seed} · {fold}"
-                if not has_network(arm):
+                if not arm_of(arm).network:
                     yield Job("classifiers", name, record, 2)
                     continue
                 log = results.classifier(arm, seed, fold) / "log.csv"
@@ -127,10 +128,10 @@ def _classifier_jobs(study: Study) -> Iterator[Job]:
 
 
 def _films_per_epoch(study: Study, arm: str, public_films: int) -> int:
-    if study.classifier.steps == "equal":
+    recipe = arm_of(arm)
+    if recipe.equal_steps:
         return public_films
-    synthetic = 2 * study.synthesis.images_per_label * synthetic_percent(arm) // 100
-    return synthetic + (0 if arm == "synthetic-only" else public_films)
+    return 2 * study.synthesis.images_per_label * recipe.synthetic // 100 + public_films * recipe.public
 
 
 def _closing_jobs(study: Study) -> Iterator[Job]:

@@ -53,7 +53,10 @@ def test_the_paper_study_is_the_papers_recipe(monkeypatch, tmp_path):
         ({"gan": {"resolution": 65}}, "gan.resolution: found 65; a generator's resolution is 32, 64"),
         ({"data": {"folds": 17}}, "17 folds need at least 17 hospital patients of each label, but one label has 16"),
         ({"data": {"hospital": {"reader": "dicomm"}}}, "data.hospital"),
-        ({"classifier": {"arms": ["baselin"]}}, "classifier.arms.0: found 'baselin'"),
+        (
+            {"classifier": {"arms": ["baselin"]}},
+            "classifier.arms: found `baselin`, which is no arm; did you mean `baseline`?",
+        ),
         ({"synthesis": {"truncation": 1.5}}, "synthesis.truncation: found 1.5"),
         ({"gan": {"initialise_from": "public"}}, "needs public_images above 0"),
         ({"seed": -1}, "seed: found -1"),

@@ -5,13 +5,12 @@ import re
 import subprocess
 import sys
 import time
-from typing import get_args
 
 import psutil
 import pytest
 
 from cxrlib import workflow
-from cxrlib.classifiers.settings import Arm
+from cxrlib.classifiers.arms import ARMS
 from cxrlib.errors import InputError
 from cxrlib.study import load_study
 
@@ -139,7 +138,7 @@ def test_jobs_cover_every_arm_seed_and_fold(write_tiny_study):
 
 def test_snakemake_knows_every_arm_seed_and_fold(write_tiny_study):
     """A dry run of a study with all arms and two doses plans exactly the classifiers that the study has."""
-    study = load_study(write_tiny_study(classifier={"seeds": 2, "arms": list(get_args(Arm)), "doses": [10, 50]}))
+    study = load_study(write_tiny_study(classifier={"seeds": 2, "arms": list(ARMS), "doses": [10, 50]}))
     workflow.save_settings(study)
     command = workflow.snakemake_command(study, 1, ["--dry-run"])
     done = subprocess.run(command, cwd=study.root, capture_output=True, text=True, check=False)

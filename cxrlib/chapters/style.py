@@ -15,6 +15,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cxrlib.classifiers.arms import ARMS, RUNGS, arm_of
+
 WIDTH_INCHES = 8.0
 DOTS_PER_INCH = 160
 
@@ -28,20 +30,11 @@ LINE_LOOKS = (
     (BLACK, "-", "o"), (BLUE, (0, (5, 1.5)), "s"), (VERMILION, (0, (5, 1.5, 1, 1.5)), "D"), (GREEN, (0, (1, 1)), "^"),
     (PURPLE, (0, (3, 1, 1, 1, 1, 1)), "v"), (ORANGE, (0, (8, 2)), "P"), (SKY, "-", "X"),
 )  # fmt: skip
-BROWN = "#8A6100"
-# An arm looks the same in every figure. Doses look like the arm whose films they take a part of, with a smaller mark.
-ARM_LOOKS: Mapping[str, tuple[str, Any, str]] = {
-    "baseline": LINE_LOOKS[0],
-    "synthetic": LINE_LOOKS[1],
-    "synthetic-crossfit": LINE_LOOKS[2],
-    "oversampled": LINE_LOOKS[3],
-    "class-weighted": LINE_LOOKS[4],
-    "synthetic-only": (BROWN, (0, (8, 2)), "P"),
-    "source-rule": (MUTED, (0, (2, 2)), "X"),
-}
+# An arm looks the same in every figure: its colour is that of its rung of the ladder, its line and mark are its own.
+RUNG_COLOURS = dict(zip(RUNGS, (BLACK, GREEN, PURPLE, VERMILION, BLUE), strict=True))
+MARKERS = "osD^vPXp<>h*H8"
 # So does a label.
 LABEL_LOOKS: Mapping[str, tuple[str, Any, str]] = {"negative": LINE_LOOKS[1], "positive": LINE_LOOKS[2]}
-DOSE_LOOK = (VERMILION, (0, (1, 2)), "d")
 
 METRIC_NAMES = {
     "accuracy": "accuracy",
@@ -120,9 +113,17 @@ def mark_origin(figure: Figure, origin: str) -> None:
 
 def arm_look(arm: str, index: int = 0) -> tuple[str, Any, str]:
     """Colour, line and marker of an arm or a label; one that is not known looks by its place in the list."""
-    if arm.startswith("synthetic-dose"):
-        return DOSE_LOOK
-    return ARM_LOOKS.get(arm) or LABEL_LOOKS.get(arm) or LINE_LOOKS[index % len(LINE_LOOKS)]
+    if arm in LABEL_LOOKS:
+        return LABEL_LOOKS[arm]
+    try:
+        colour = RUNG_COLOURS[arm_of(arm).rung]
+    except KeyError:
+        return LINE_LOOKS[index % len(LINE_LOOKS)]
+    if arm not in ARMS:
+        return colour, (0, (1, 2)), "d"
+    place = list(ARMS).index(arm)
+    dashes = (1 + 2 * (place % 4), 1.5, *(1, 1) * (place // 4))
+    return colour, (0, dashes) if place else "-", MARKERS[place % len(MARKERS)]
 
 
 def note(text: str, origin: str) -> Figure:

@@ -1,189 +1,127 @@
-"""The arms: which films each recipe trains on, and with which weights in the loss."""
+"""The arms, each declared once: every table, figure, word and order of work that names an arm derives from here.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+An arm is one recipe of training data for the classifier. A new one is an entry in `ARMS`, made from the parts that an
+`Arm` has; it is then trained, tabulated, drawn and explained like the others.
+"""
 
-import numpy as np
-import torch
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from cxrlib.classifiers.settings import REBALANCED_ARMS, synthetic_percent
-from cxrlib.errors import InputError
-from cxrlib.films.images import (
-    ImageSet,
-    count_synthetic,
-    load_image_set,
-    load_manifest,
-    load_synthetic,
-    resize_images,
-)
-from cxrlib.films.settings import LABELS
-from cxrlib.reproducibility import random_generator
-from cxrlib.study import Study
+# The ladder: how much of the hospital an arm's training holds.
+RUNGS = (
+    "nothing of the hospital", "another balance or threshold", "its look", "its films by way of a generator",
+    "its films themselves",
+)  # fmt: skip
+NOTHING, BALANCE, LOOK, GENERATOR, FILMS = RUNGS
 
-# Arms that train on the public films and all the synthetic ones.
-SYNTHETIC_ARMS = ("synthetic", "synthetic-crossfit")
-FILMS_PER_COPY = 256
+DOSE_PREFIX = "synthetic-dose"
+EQUAL_STEPS = "-equal-steps"
 
 
 @dataclass(frozen=True)
-class TrainingFilms:
-    """uint8 films (M, S, S), their labels (M,) of 0 and 1, and the rows (N,) that make up one pass.
+class Arm:
+    """One arm, in parts.
 
-    `public` rows come first in `images`, synthetic ones after them; `rows` names a film more than once where an arm
-    draws with replacement. `label_weights` are the weights of the labels in the loss, whose mean over the rows is 1;
-    None means no weights. `films_per_epoch` is how many films an epoch takes from one shuffled pass after another;
-    None means one pass.
+    `films` and `answers` say in plain words what it learns from and which question it answers; `rung` is its place on
+    the ladder. What it learns from: `public` films; `synthetic`, so many per cent of the synthetic ones. With
+    `crossfitted` it has one model per fold, which uses nothing of that fold's patients. `balance` imitates the labels'
+    proportions in the arm `synthetic`, by films `drawn` again or by a loss that is `weighted`. `learns` is a `network`
+    or the `sources` of the public films (no network, no hospital film). With `equal_steps` an epoch has as many films,
+    and so optimiser steps, as one of the baseline.
     """
 
-    images: np.ndarray
-    labels: np.ndarray
-    rows: np.ndarray
-    public: int
-    label_weights: tuple[float, float] | None = None
-    films_per_epoch: int | None = None
+    name: str
+    films: str
+    answers: str
+    rung: str
+    public: bool = True
+    synthetic: int = 0
+    crossfitted: bool = False
+    balance: Literal["", "drawn", "weighted"] = ""
+    learns: Literal["network", "sources"] = "network"
+    equal_steps: bool = False
 
     @property
-    def epoch_films(self) -> int:
-        return len(self.rows) if self.films_per_epoch is None else self.films_per_epoch
+    def network(self) -> bool:
+        """Whether it trains a network, and so has a log, steps and a map of what it looked at."""
+        return self.learns == "network"
 
-    def counts(self) -> dict[str, int]:
-        """Films of one pass by label."""
-        return {label: int((self.labels[self.rows] == value).sum()) for value, label in enumerate(LABELS)}
+    @property
+    def judges_hospital(self) -> bool:
+        """Whether it predicts the hospital's films; the rule of sources can't, since it knows public sources only."""
+        return self.learns != "sources"
 
-    def synthetic_counts(self) -> dict[str, int]:
-        """Synthetic films of one pass by label."""
-        labels = self.labels[self.rows[self.rows >= self.public]]
-        return {label: int((labels == value).sum()) for value, label in enumerate(LABELS)}
-
-
-def check_arm(study: Study, arm: str, seed: int, fold: str) -> None:
-    """Raises `InputError` if the study has no such model."""
-    if arm not in study.classifier_arms:
-        raise InputError(f"arm: found `{arm}`, expected one of the study's arms: {', '.join(study.classifier_arms)}")
-    seeds = study.classifier_seeds(arm)
-    if seed not in seeds:
-        expected = f"0 to {seeds[-1]}" if len(seeds) > 1 else f"{seeds[0]}, the only one of arm `{arm}`"
-        raise InputError(f"seed: found {seed}, expected {expected}")
-    folds = study.classifier_folds(arm)
-    if fold not in folds:
-        raise InputError(f"fold: found `{fold}`, but arm `{arm}` has models for: {', '.join(folds)}")
+    @property
+    def needs_synthetic(self) -> bool:
+        """Whether the synthetic films have to be made first: it learns from them, or counts them."""
+        return self.synthetic > 0 or bool(self.balance)
 
 
-def compose_training_films(study: Study, arm: str, seed: int, fold: str) -> TrainingFilms:
-    """The films that this arm's model of `fold` trains on.
-
-    `baseline`: the public films. `synthetic`: besides, the synthetic films of generators trained on every hospital
-    patient. `synthetic-crossfit`: besides, those of the generators that never saw the patients of `fold`;
-    `synthetic-dose25`: besides, a random 25 % of these, a part of what a larger dose draws with the same seed.
-    `synthetic-only`: these alone. `oversampled`: the public films, and of the label that is too rare as many again,
-    drawn with replacement, as give the classes the proportions of the synthetic arm. `class-weighted`: the public
-    films, and weights in the loss that do the same. Raises `InputError` if a label has no film.
-    """
-    public = (load_manifest(study, "training")["label"] == "positive").to_numpy(np.int64)
-    made = synthetic_counts(study) if arm in REBALANCED_ARMS else (0, 0)
-    parts = [] if arm == "synthetic-only" else [_public_part(study, public)]
-    if synthetic_percent(arm):
-        parts += [_synthetic_part(study, arm, seed, fold, label) for label in LABELS]
-    labels = np.concatenate([part.labels for part in parts])
-    _check_labels(study, arm, labels)
-    rows = np.arange(len(labels))
-    if arm == "oversampled":
-        generator = random_generator("cpu", study.seed, "classifier", seed, "oversampling")
-        rows = np.concatenate((rows, drawn_again(labels, made, generator)))
-    return TrainingFilms(
-        _joined(parts, study.classifier.image_size),
-        labels,
-        rows,
-        public=0 if arm == "synthetic-only" else len(public),
-        label_weights=label_weights(labels, made) if arm == "class-weighted" else None,
-        films_per_epoch=len(public) if study.classifier.steps == "equal" else None,
-    )
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Some of an arm's films: labels (N,), and a way to get at the films of which `rows` (N,) are taken."""
-
-    labels: np.ndarray
-    rows: np.ndarray
-    load: Callable[[], np.ndarray]
+_DECLARED = (
+    Arm(
+        "baseline", "public films", "How well do public films alone prepare for the hospital?", NOTHING,
+    ),
+    Arm(
+        "synthetic", "public films and synthetic ones, of generators that learned from all hospital films",
+        "Do synthetic films help? (The paper's way: the generators have seen the films of the test.)",
+        GENERATOR, synthetic=100,
+    ),
+    Arm(
+        "synthetic-crossfit", "public films and synthetic ones, of generators that never saw the fold under test",
+        "Is the gain real, or did the test leak into the training?",
+        GENERATOR, synthetic=100, crossfitted=True,
+    ),
+    Arm(
+        "oversampled",
+        "public films, the rarer label drawn more often until the proportions are those of the synthetic arm",
+        "Is the gain only that of a better balance between the labels?", BALANCE, balance="drawn",
+    ),
+    Arm(
+        "class-weighted",
+        "public films, each label weighted in the loss until the proportions are those of the synthetic arm",
+        "The same question, answered without showing any film twice.", BALANCE, balance="weighted",
+    ),
+    Arm(
+        "synthetic-only", "synthetic films alone, of generators that never saw the fold under test",
+        "What do the synthetic films carry by themselves?", GENERATOR, public=False, synthetic=100, crossfitted=True,
+    ),
+    Arm(
+        "source-rule", "no film: the share of positives of each source of the public films",
+        "How far does it go to recognise where a film was taken? (Validation only.)", NOTHING, learns="sources",
+    ),
+)  # fmt: skip
+ARMS: dict[str, Arm] = {arm.name: arm for arm in _DECLARED}
 
 
-def _public_part(study: Study, labels: np.ndarray) -> _Part:
-    size = study.classifier.image_size
-    return _Part(labels, np.arange(len(labels)), lambda: load_image_set(study, "training", size).images)
+def arm_of(name: str) -> Arm:
+    """The arm of this name: declared, a dose (`synthetic-dose25`), or one at the baseline's number of steps
+    (`synthetic-crossfit-equal-steps`). Raises `KeyError` for any other name."""
+    if name in ARMS:
+        return ARMS[name]
+    if dose := re.fullmatch(rf"{DOSE_PREFIX}([1-9]\d?)", name):
+        percent = int(dose[1])
+        films = f"public films and {percent} % of the synthetic ones of synthetic-crossfit"
+        question = "Does the effect grow with the number of synthetic films?"
+        return replace(ARMS["synthetic-crossfit"], name=name, films=films, answers=question, synthetic=percent)
+    parent = ARMS[name.removesuffix(EQUAL_STEPS)] if name.endswith(EQUAL_STEPS) else None
+    if parent is None or not parent.network:
+        raise KeyError(name)
+    question = "The same question, with no more steps of training than the baseline has."
+    return replace(parent, name=name, films=f"the films of {parent.name}", answers=question, equal_steps=True)
 
 
-def _synthetic_part(study: Study, arm: str, seed: int, fold: str, label: str) -> _Part:
-    """The synthetic films of a label or, of a dose, a random part of them; a larger dose holds the smaller ones."""
-
-    def load() -> ImageSet:
-        return load_synthetic(study, label, fold, study.gan.resolution, rejected=False)
-
-    labels, percent = load().labels, synthetic_percent(arm)
-    rows = np.arange(len(labels))
-    if percent < 100:
-        purpose = (study.seed, "classifier", seed, "dose", label, fold)
-        order = torch.randperm(len(labels), generator=random_generator("cpu", *purpose)).numpy()
-        rows = np.sort(order[: max(1, round(len(labels) * percent / 100))])
-    return _Part(labels[rows], rows, lambda: load().images)
+def dose_arm(percent: int) -> str:
+    """The name of the arm with this percentage of the cross-fitted synthetic films."""
+    return f"{DOSE_PREFIX}{percent}"
 
 
-def _joined(parts: Sequence[_Part], size: int) -> np.ndarray:
-    """One array of all films. The parts are read one after the other and a few hundred films at a time, since a
-    concatenation of resized parts would hold everything twice."""
-    images = np.empty((sum(len(part.rows) for part in parts), size, size), np.uint8)
-    filled = 0
-    for part in parts:
-        films = part.load()
-        for start in range(0, len(part.rows), FILMS_PER_COPY):
-            chunk = films[part.rows[start : start + FILMS_PER_COPY]]
-            chunk = chunk if chunk.shape[1] == size else resize_images(chunk, size)
-            images[filled : filled + len(chunk)] = chunk
-            filled += len(chunk)
-    return images
-
-
-def _check_labels(study: Study, arm: str, labels: np.ndarray) -> None:
-    for value, label in enumerate(LABELS):
-        if not (labels == value).any():
-            raise InputError(
-                f"{study.results.root}: arm `{arm}`: found {len(labels)} training films, none of them {label}; a "
-                f"classifier needs both labels: check `data.training` in the study file and its labels"
-            )
-
-
-def synthetic_counts(study: Study) -> tuple[int, int]:
-    """Synthetic films of either label, negative and positive, that the synthetic arm learns from."""
-    negative, positive = (count_synthetic(study, label, "all") for label in LABELS)
-    return negative, positive
-
-
-def synthetic_share(labels: np.ndarray, synthetic: tuple[int, int]) -> float:
-    """Share of positives among these films and so many synthetic ones, negative and positive."""
-    counts = np.bincount(labels, minlength=2) + synthetic
-    return float(counts[1] / counts.sum())
-
-
-def label_weights(labels: np.ndarray, synthetic: tuple[int, int]) -> tuple[float, float]:
-    """Weights of negative and positive films in the loss.
-
-    Weighted by them, the labels have the proportions that they have in the synthetic arm, with so many synthetic films,
-    and the mean weight over the films is 1, so that learning rates mean what they mean in the other arms.
-    """
-    positives = synthetic_share(labels, synthetic)
-    counts = np.bincount(labels, minlength=2)
-    return (
-        float((1 - positives) * counts.sum() / counts[0]),
-        float(positives * counts.sum() / counts[1]),
-    )
-
-
-def drawn_again(labels: np.ndarray, synthetic: tuple[int, int], generator: torch.Generator) -> np.ndarray:
-    """Rows drawn with replacement from the label whose share so many synthetic films would raise."""
-    counts = np.bincount(labels, minlength=2)
-    rare, common = (1, 0) if counts[1] <= counts[0] else (0, 1)
-    share = (counts[rare] + synthetic[rare]) / (counts[common] + synthetic[common])
-    additional = round(counts[common] * share) - counts[rare]
-    candidates = np.flatnonzero(labels == rare)
-    return candidates[torch.randint(len(candidates), (max(0, additional),), generator=generator).numpy()]
+def check_names(names: Sequence[str]) -> None:
+    """Raises `ValueError` for a name that no arm has, with the nearest that one has."""
+    for name in names:
+        if name not in ARMS:
+            near = difflib.get_close_matches(name, ARMS, n=1, cutoff=0.5)
+            hint = f"did you mean `{near[0]}`?" if near else f"known arms: {', '.join(ARMS)}"
+            raise ValueError(f"found `{name}`, which is no arm; {hint}")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from cxrlib.artifacts import append_log, trim_log
 from cxrlib.checkpoints import load_state, save_state
-from cxrlib.classifiers.arms import TrainingFilms
+from cxrlib.classifiers.composition import TrainingFilms
 from cxrlib.classifiers.network import Phase, PixelStatistics, build_classifier, start_phase
 from cxrlib.classifiers.prediction import predict_probabilities
 from cxrlib.classifiers.settings import ClassifierSettings

@@ -1,7 +1,6 @@
 """Settings of the classifiers: by default the paper's recipe (Schaudt et al. 2021)."""
 
 from pathlib import Path
-from typing import Literal, get_args
 
 from pydantic import (
     Field,
@@ -13,13 +12,9 @@ from pydantic import (
     model_validator,
 )
 
+from cxrlib.classifiers.arms import ARMS, EQUAL_STEPS, check_names, dose_arm
 from cxrlib.networks import NETWORKS, unknown_network
 from cxrlib.settings import Settings
-
-Arm = Literal[
-    "baseline", "synthetic", "synthetic-crossfit", "oversampled", "class-weighted", "synthetic-only", "source-rule"
-]  # fmt: skip
-DOSE_PREFIX = "synthetic-dose"
 
 
 class ClassifierSettings(Settings):
@@ -27,9 +22,10 @@ class ClassifierSettings(Settings):
 
     `network` is one of `cxrlib.networks.NETWORKS`. `weights` is `imagenet` (through torchvision; those of
     `efficientnet_lite0` need no download), `none` (random), or the path of a local `.safetensors` file, which must have
-    the SHA-256 `weights_sha256` if that is given. `steps` says what an epoch is: `epochs`, one pass over the
-    arm's own films (the paper's way: more films, more steps), or `equal`, as many films, and so optimiser steps, as
-    an epoch of the baseline has. `doses` are percentages of the cross-fitted synthetic films, each an arm of its own.
+    the SHA-256 `weights_sha256` if that is given. An epoch is one pass over an arm's own films (the paper's way: more
+    films, more steps); each arm of `equal_steps` is trained once more, as an arm of its own, with as many films an
+    epoch, and so optimiser steps, as the baseline. `doses` are percentages of the cross-fitted synthetic films, each an
+    arm of its own.
     """
 
     network: str = "resnet50"
@@ -43,8 +39,8 @@ class ClassifierSettings(Settings):
     maximum_learning_rate: PositiveFloat = 0.006
     rotation_degrees: NonNegativeFloat = 5.0
     horizontal_flip: bool = True
-    steps: Literal["epochs", "equal"] = "epochs"
-    arms: tuple[Arm, ...] = get_args(Arm)
+    arms: tuple[str, ...] = Field(default_factory=lambda: tuple(ARMS))
+    equal_steps: tuple[str, ...] = ()
     doses: tuple[int, ...] = ()
     seeds: PositiveInt = 5
 
@@ -68,7 +64,8 @@ class ClassifierSettings(Settings):
 
     @field_validator("arms")
     @classmethod
-    def _arms_start_with_baseline(cls, value: tuple[Arm, ...]) -> tuple[Arm, ...]:
+    def _arms_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        check_names(value)
         if "baseline" not in value or len(set(value)) != len(value):
             raise ValueError(f"found {list(value)}; expected each arm once, `baseline` among them")
         return value
@@ -90,6 +87,12 @@ class ClassifierSettings(Settings):
                 f"doses: found {list(self.doses)}, but arms lacks synthetic-crossfit, the 100 % of the dose curve; "
                 "add that arm, or leave out the doses"
             )
+        networks = {arm for arm in self.arms if ARMS[arm].network and arm != "baseline"}
+        if not networks.issuperset(self.equal_steps) or len(set(self.equal_steps)) != len(self.equal_steps):
+            raise ValueError(
+                f"equal_steps: found {list(self.equal_steps)}; expected arms of `arms` that train a network, each "
+                "once, and not the baseline, whose steps they take"
+            )
         if self.weights_sha256 and self.weights in ("imagenet", "none"):
             raise ValueError(
                 f"weights_sha256: found with weights: {self.weights}; it is for a .safetensors file "
@@ -97,28 +100,8 @@ class ClassifierSettings(Settings):
             )
         return self
 
-
-def dose_arm(percent: int) -> str:
-    """The name of the arm with this percentage of the cross-fitted synthetic films."""
-    return f"{DOSE_PREFIX}{percent}"
-
-
-# Arms of public films only that imitate the proportions of the labels in the synthetic arm.
-REBALANCED_ARMS = ("oversampled", "class-weighted")
-
-
-def synthetic_percent(arm: str) -> int:
-    """How much of the synthetic films an arm trains on: 0, 100, or its dose."""
-    if arm.startswith(DOSE_PREFIX):
-        return int(arm.removeprefix(DOSE_PREFIX))
-    return 100 if arm.startswith("synthetic") else 0
-
-
-def is_crossfitted(arm: str) -> bool:
-    """Whether the arm has a model per fold, trained on films of generators that never saw the fold's patients."""
-    return arm != "synthetic" and synthetic_percent(arm) > 0
-
-
-def has_network(arm: str) -> bool:
-    """All arms but the source rule train a network; that one has no log, no steps, no seeds, no hospital films."""
-    return arm != "source-rule"
+    @property
+    def all_arms(self) -> tuple[str, ...]:
+        """Every arm that is trained: those of the study file, those at equal steps, then the doses."""
+        equal = (f"{arm}{EQUAL_STEPS}" for arm in self.equal_steps)
+        return (*self.arms, *equal, *(dose_arm(percent) for percent in self.doses))

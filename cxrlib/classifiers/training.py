@@ -20,13 +20,13 @@ from cxrlib.artifacts import (
     write_record,
 )
 from cxrlib.checkpoints import save_tensors
-from cxrlib.classifiers.arms import check_arm, compose_training_films, synthetic_counts
+from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.calibration import check_validation, fit_temperature, youden_threshold
+from cxrlib.classifiers.composition import check_arm, compose_training_films, synthetic_counts
 from cxrlib.classifiers.fitting import Progress, TrainingRun, fit
 from cxrlib.classifiers.network import pixel_statistics, working_precision
 from cxrlib.classifiers.openings import count_openings, record_opening
 from cxrlib.classifiers.prediction import predict_probabilities, predictions_table
-from cxrlib.classifiers.settings import REBALANCED_ARMS, has_network, synthetic_percent
 from cxrlib.errors import InputError
 from cxrlib.features import describe_weights, identify_weights
 from cxrlib.films.images import ImageSet, films_identity, load_image_set, load_manifest
@@ -58,7 +58,7 @@ def train_classifier(
         return read_json(record)
     if force:
         start_afresh(record.parent)
-    if has_network(arm):
+    if arm_of(arm).network:
         facts = _train_network(study, arm, seed, fold, fingerprint(settings, inputs), progress)
     else:
         facts = _apply_source_rule(study, record.parent)
@@ -178,23 +178,25 @@ def _save_model(path: Path, network: nn.Module) -> None:
 def _what_decides(study: Study, arm: str, seed: int, fold: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings and inputs that determine this model."""
     settings: dict[str, Any] = {"study_seed": study.seed, "arm": arm, "seed": seed, "fold": fold}
-    roles = ROLES if has_network(arm) else ("training", "validation")
+    recipe = arm_of(arm)
+    roles = ROLES if recipe.network else ("training", "validation")
     inputs: dict[str, Any] = {role: films_identity(study, role, study.classifier.image_size) for role in roles}
-    if not has_network(arm):
+    if not recipe.network:
         return settings, inputs
-    recipe = study.classifier.model_dump(mode="json", exclude={"arms", "seeds", "doses", "weights_sha256"})
-    settings["classifier"] = recipe | {"weights": Path(recipe["weights"]).name}
+    elsewhere = {"arms", "equal_steps", "seeds", "doses", "weights_sha256"}
+    common = study.classifier.model_dump(mode="json", exclude=elsewhere)
+    settings["classifier"] = common | {"weights": Path(common["weights"]).name}
     chosen = study.classifier
     inputs["weights"] = identify_weights(chosen.network, chosen.weights, chosen.weights_sha256)
-    if (synthetic_percent(arm) or arm in REBALANCED_ARMS) and study.synthesis.exclude_rejected:
+    if recipe.needs_synthetic and study.synthesis.exclude_rejected:
         problem, command = "readers have not decided which films to reject", f"reject-films {study.name}"
         verdict = _upstream(study.results.rejected_record(study.review.protocol), problem, command)
         inputs["rejected films"] = verdict["rejected_sha256"]
-    if arm in REBALANCED_ARMS:
+    if recipe.balance:
         for label in LABELS:
             _synthetic_record(study, label, "all")
         settings["synthetic_images"] = dict(zip(LABELS, synthetic_counts(study), strict=True))
-    for label in LABELS if synthetic_percent(arm) else ():
+    for label in LABELS if recipe.synthetic else ():
         stored = _synthetic_record(study, label, fold)
         inputs[f"synthetic {label}"] = {"images": stored["images_sha256"], "manifest": stored["manifest_sha256"]}
     return settings, inputs

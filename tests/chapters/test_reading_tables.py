@@ -24,7 +24,7 @@ from cxrlib.chapters.reading.notebook import open_chapter
 from cxrlib.chapters.reading.report import report_readings
 from cxrlib.chapters.reading.sentences import chance_verdict, reading_sentences
 from cxrlib.chapters.reading.tables import COLUMNS, make_reading_tables
-from cxrlib.classifiers.arms import compose_training_films
+from cxrlib.classifiers.composition import compose_training_films
 from cxrlib.classifiers.training import _what_decides as what_decides
 from cxrlib.classifiers.training import train_classifier
 from cxrlib.errors import InputError

@@ -1,7 +1,5 @@
 """Tables as people read them: every figure is the one of the file it comes from, rounded, with its interval."""
 
-from typing import get_args
-
 import made_results as made
 import numpy as np
 import pandas as pd
@@ -11,7 +9,8 @@ from cxrlib.chapters import tables, words
 from cxrlib.chapters.classifiers import shown as classifiers_shown
 from cxrlib.chapters.generators import shown as generators_shown
 from cxrlib.chapters.results import shown as results_shown
-from cxrlib.classifiers.settings import Arm, ClassifierSettings
+from cxrlib.classifiers.arms import ARMS
+from cxrlib.classifiers.settings import ClassifierSettings
 from cxrlib.evaluation.metrics import METRICS
 from cxrlib.evaluation.paper import paper_conclusions, paper_table2
 from cxrlib.study import load_study
@@ -76,9 +75,9 @@ def test_differences_are_in_points_and_leave_out_the_baseline():
 
 
 def test_settings_are_shown_one_per_row_lists_included():
-    table = tables.settings(ClassifierSettings(doses=(10, 25), steps="equal"))
+    table = tables.settings(ClassifierSettings(doses=(10, 25), equal_steps=("synthetic",)))
     assert table.loc["doses", "value"] == "10, 25"
-    assert table.loc["steps", "value"] == "equal"
+    assert table.loc["equal steps", "value"] == "synthetic"
 
 
 def test_the_other_operating_point_gives_the_other_rows():
@@ -154,7 +153,7 @@ def test_what_validation_decided_is_a_range_over_an_arm_s_classifiers():
 
 
 def test_every_arm_has_its_question():
-    arms = (*get_args(Arm), "synthetic-dose10")
+    arms = (*ARMS, "synthetic-dose10")
     table = classifiers_shown.arms(arms)
     assert table.index.tolist() == list(arms)
     assert (table["answers"].str.len() > 20).all()

@@ -3,18 +3,15 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cxrlib.classifiers.settings import Arm
+from cxrlib.classifiers.arms import ARMS
 from cxrlib.films.audit import prepare_study
 from cxrlib.films.settings import LABELS
 from cxrlib.study import load_study
-
-ARMS = list(get_args(Arm))
 
 
 def write_synthetic(study, label: str, fold: str, grey: int, number: int) -> None:
@@ -43,7 +40,8 @@ def prepared_study(tmp_path_factory, write_study_in):
     """Thirty-two public films, sixteen for validation, the hospital's of two folds; synthetic sets of one grey each."""
     root = tmp_path_factory.mktemp("classifier")
     settings = {
-        "arms": ARMS,
+        "arms": list(ARMS),
+        "equal_steps": ["synthetic-crossfit", "synthetic-only"],
         "doses": [17, 50],
         "seeds": 2,
         "network": "shufflenet_v2_x0_5",

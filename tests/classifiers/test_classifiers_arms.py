@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from cxrlib.classifiers import training
-from cxrlib.classifiers.arms import compose_training_films, label_weights, synthetic_share
+from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.calibration import fit_temperature, youden_threshold
+from cxrlib.classifiers.composition import compose_training_films, label_weights, synthetic_share
 from cxrlib.classifiers.fitting import epoch_order
 from cxrlib.classifiers.network import pixel_statistics
 from cxrlib.classifiers.prediction import load_classifier, read_predictions
@@ -137,11 +138,13 @@ def test_doses_without_their_hundred_percent_are_refused():
 
 
 def test_arms_seeds_and_folds_of_a_study(prepared_study):
-    assert prepared_study.classifier_arms[-3:] == ("source-rule", "synthetic-dose17", "synthetic-dose50")
+    assert prepared_study.classifier_arms[-4:] == (
+        "synthetic-crossfit-equal-steps", "synthetic-only-equal-steps", "synthetic-dose17", "synthetic-dose50",
+    )  # fmt: skip
     assert prepared_study.classifier_seeds("baseline") == (0, 1)
     assert prepared_study.classifier_seeds("source-rule") == (0,)
     crossfitted = [arm for arm in prepared_study.classifier_arms if len(prepared_study.classifier_folds(arm)) == 2]
-    assert crossfitted == ["synthetic-crossfit", "synthetic-only", "synthetic-dose17", "synthetic-dose50"]
+    assert crossfitted == [arm for arm in prepared_study.classifier_arms if arm_of(arm).crossfitted]
 
 
 def test_generators_are_cross_fitted_for_any_arm_that_needs_them(write_tiny_study):
@@ -152,18 +155,14 @@ def test_generators_are_cross_fitted_for_any_arm_that_needs_them(write_tiny_stud
 
 
 def test_equal_steps_are_those_of_the_baseline(prepared_study):
-    equal = with_recipe(prepared_study, steps="equal")
     steps, counts = {}, {}
-    for arm in equal.classifier_arms:
-        if arm == "source-rule":
-            continue
-        films = compose_training_films(equal, arm, 0, equal.classifier_folds(arm)[0])
-        run = training.TrainingRun(equal.classifier, (1,), films, pixel_statistics(films.images))
+    for arm in ("synthetic-crossfit", "synthetic-only", "synthetic-crossfit-equal-steps", "synthetic-only-equal-steps"):
+        films = compose_training_films(prepared_study, arm, 0, "fold0")
+        run = training.TrainingRun(prepared_study.classifier, (1,), films, pixel_statistics(films.images))
         steps[arm] = run.steps_per_epoch
         counts[arm] = len(films.rows)
-    assert set(steps.values()) == {2}
-    assert min(counts.values()) == 12
-    assert max(counts.values()) == 44
+    assert list(steps.values()) == [3, 1, 2, 2]
+    assert list(counts.values()) == [44, 12, 44, 12]
 
 
 @pytest.mark.parametrize(("pool", "films"), [(7, 7), (12, 5), (5, 12), (44, 32)])
@@ -175,11 +174,15 @@ def test_epochs_go_on_in_shuffled_passes_that_show_every_film_once(pool, films):
     assert not torch.equal(passes[0], passes[1])
 
 
-def test_equal_steps_change_nothing_for_the_baseline(prepared_study):
-    first = train_classifier(prepared_study, "baseline", 0, "all")
-    again = train_classifier(with_recipe(prepared_study, steps="equal"), "baseline", 0, "all", force=True)
-    assert again["predictions_sha256"] == first["predictions_sha256"]
-    train_classifier(prepared_study, "baseline", 0, "all", force=True)
+@pytest.mark.parametrize("arms", [["baseline"], ["source-rule"], ["class-weighted"], ["synthetic", "synthetic"]])
+def test_equal_steps_are_for_arms_of_the_study_that_train_a_network(arms):
+    with pytest.raises(ValueError, match="equal_steps: found"):
+        ClassifierSettings(arms=("baseline", "synthetic", "source-rule"), equal_steps=tuple(arms))
+
+
+def test_a_misspelt_arm_is_told_its_name():
+    with pytest.raises(ValueError, match="did you mean `synthetic-crossfit`"):
+        ClassifierSettings(arms=("baseline", "synthetic-crosfit"))
 
 
 def test_source_rule_goes_through_the_same_door(prepared_study):
@@ -300,6 +303,6 @@ def test_one_label_only_is_refused_before_training(prepared_study, monkeypatch):
             train_classifier(prepared_study, "synthetic", 1, "all")
     negatives = load_image_set(prepared_study, "training", 32)
     negatives = negatives.manifest[negatives.labels == 0]
-    monkeypatch.setattr("cxrlib.classifiers.arms.load_manifest", lambda study, role: negatives)
+    monkeypatch.setattr("cxrlib.classifiers.composition.load_manifest", lambda study, role: negatives)
     with pytest.raises(InputError, match="arm `baseline`: found 20 training films, none of them positive"):
         compose_training_films(prepared_study, "baseline", 0, "all")

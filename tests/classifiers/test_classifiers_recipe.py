@@ -17,7 +17,7 @@ from torch import nn
 
 from cxrlib.checkpoints import load_state
 from cxrlib.classifiers import stepping
-from cxrlib.classifiers.arms import TrainingFilms
+from cxrlib.classifiers.composition import TrainingFilms
 from cxrlib.classifiers.fitting import TrainingRun, fit, one_cycle_learning_rates
 from cxrlib.classifiers.network import PixelStatistics
 from cxrlib.classifiers.prediction import load_classifier, predict_probabilities
@@ -278,7 +278,7 @@ def test_recorded_steps_are_the_ordinary_ones():
 def test_weighted_and_equal_steps_go_on_bit_for_bit_after_a_kill(tmp_path, write_study_in, write_synthetic_films):
     """Two arms, each killed by SIGKILL after its second epoch of three, against the same without interruption."""
     arms = ["baseline", "synthetic", "class-weighted"]
-    changes = {"network": "shufflenet_v2_x0_5", "steps": "equal", "epochs": 2, "arms": arms}
+    changes = {"network": "shufflenet_v2_x0_5", "equal_steps": ["synthetic"], "epochs": 2, "arms": arms}
     study = load_study(write_study_in(tmp_path, classifier=changes, synthesis={"images_per_label": 6}))
     prepare_study(study)
     for label, grey in (("negative", 10), ("positive", 20)):
@@ -292,7 +292,7 @@ def test_weighted_and_equal_steps_go_on_bit_for_bit_after_a_kill(tmp_path, write
         def kill(done, total, facts):
             if done == 2:
                 os.kill(os.getpid(), signal.SIGKILL)
-        for arm in ("class-weighted", "synthetic"):
+        for arm in ("class-weighted", "synthetic-equal-steps"):
             train_classifier(load_study(sys.argv[1]), arm, 0, "all", progress=kill)
         """)
     )
@@ -302,7 +302,7 @@ def test_weighted_and_equal_steps_go_on_bit_for_bit_after_a_kill(tmp_path, write
         command = [sys.executable, str(script), str(study.file)]
         codes.append(subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False).returncode)
     assert codes == [-signal.SIGKILL] * 2 + [0]
-    for arm in ("class-weighted", "synthetic"):
+    for arm in ("class-weighted", "synthetic-equal-steps"):
         folder = study.results.classifier(arm, 0, "all")
         interrupted = [(folder / name).read_bytes() for name in ("model.safetensors", "predictions.csv")]
         record = train_classifier(study, arm, 0, "all", force=True)

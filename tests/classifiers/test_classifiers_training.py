@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from cxrlib.classifiers import fitting, stepping, training
-from cxrlib.classifiers.arms import TrainingFilms, compose_training_films, drawn_again
+from cxrlib.classifiers.composition import TrainingFilms, compose_training_films, drawn_again
 from cxrlib.classifiers.fitting import TrainingRun, batches, fit, one_cycle_learning_rates
 from cxrlib.classifiers.network import PixelStatistics, pixel_statistics
 from cxrlib.classifiers.prediction import load_classifier, predict_probabilities, read_predictions

@@ -6,7 +6,7 @@ import pandas as pd
 from cxrlib.chapters.sheets import FilmRow
 from cxrlib.chapters.stand_ins import NOT_SHOWN, STAND_IN, stand_ins
 from cxrlib.chapters.words import origin, publishable
-from cxrlib.classifiers.settings import has_network
+from cxrlib.classifiers.arms import arm_of
 from cxrlib.films.images import load_image_set
 from cxrlib.films.settings import LABELS
 from cxrlib.reproducibility import seed_for
@@ -42,6 +42,6 @@ def classifier_logs(study: Study, seed: int = 0) -> dict[str, pd.DataFrame]:
     folders = {
         arm: study.results.classifier(arm, seed, study.classifier_folds(arm)[0])
         for arm in study.classifier.arms
-        if has_network(arm)
+        if arm_of(arm).network
     }
     return {arm: pd.read_csv(folder / "log.csv") for arm, folder in folders.items()}

@@ -11,7 +11,7 @@ from cxrlib.chapters.classifiers import exhibits, figures, sentences, shown
 from cxrlib.chapters.films.tables import synthetic_flow
 from cxrlib.chapters.training import training_curves
 from cxrlib.chapters.words import origin
-from cxrlib.classifiers.settings import has_network
+from cxrlib.classifiers.arms import arm_of
 from cxrlib.study import Study
 
 TRAINING = {
@@ -39,7 +39,7 @@ def _records(study: Study) -> Records:
 def _composition(study: Study) -> pd.DataFrame:
     """Films per epoch of each arm, from its first classifier."""
     records = _records(study)
-    networks = [arm for arm in study.classifier_arms if has_network(arm)]
+    networks = [arm for arm in study.classifier_arms if arm_of(arm).network]
     return shown.composition({arm: records[arm, 0, study.classifier_folds(arm)[0]] for arm in networks})
 
 

@@ -28,8 +28,6 @@ def training_facts(study: Study, records: Mapping[tuple[str, int, str], Mapping[
 
 
 def _steps(study: Study, records: Mapping[tuple[str, int, str], Mapping[str, Any]]) -> str:
-    if study.classifier.steps == "equal":
-        return "Every arm took as many steps as the baseline, whatever the number of its films"
     base = records["baseline", 0, study.classifier_folds("baseline")[0]]["steps"]
     most = max(record["steps"] for record in records.values())
     if most == base:

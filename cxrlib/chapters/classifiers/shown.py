@@ -5,36 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.classifiers.settings import DOSE_PREFIX, synthetic_percent
+from cxrlib.classifiers.arms import arm_of
 from cxrlib.films.settings import LABELS
-
-ARM_QUESTIONS = {
-    "baseline": ("public films", "How well do public films alone prepare for the hospital?"),
-    "synthetic": (
-        "public films and synthetic ones, of generators that learned from all hospital films",
-        "Do synthetic films help? (The paper's way: the generators have seen the films of the test.)",
-    ),
-    "synthetic-crossfit": (
-        "public films and synthetic ones, of generators that never saw the fold under test",
-        "Is the gain real, or did the test leak into the training?",
-    ),
-    "oversampled": (
-        "public films, the rarer label drawn more often until the proportions are those of the synthetic arm",
-        "Is the gain only that of a better balance between the labels?",
-    ),
-    "class-weighted": (
-        "public films, each label weighted in the loss until the proportions are those of the synthetic arm",
-        "The same question, answered without showing any film twice.",
-    ),
-    "synthetic-only": (
-        "synthetic films alone, of generators that never saw the fold under test",
-        "What do the synthetic films carry by themselves?",
-    ),
-    "source-rule": (
-        "no film: the share of positives of each source of the public films",
-        "How far does it go to recognise where a film was taken? (Validation only.)",
-    ),
-}
 
 
 def synthetic_flow(table: pd.DataFrame) -> pd.DataFrame:
@@ -52,18 +24,9 @@ def synthetic_flow(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def arms(names: Sequence[str]) -> pd.DataFrame:
-    """What each arm trains on, and which question it answers."""
-    rows = [(name, *_question(name)) for name in names]
-    return pd.DataFrame(rows, columns=["arm", "trains on", "answers"]).set_index("arm")
-
-
-def _question(arm: str) -> tuple[str, str]:
-    if arm.startswith(DOSE_PREFIX):
-        return (
-            f"public films and {synthetic_percent(arm)} % of the synthetic ones of synthetic-crossfit",
-            "Does the effect grow with the number of synthetic films?",
-        )
-    return ARM_QUESTIONS[arm]
+    """What each arm holds of the hospital, what it trains on, and which question it answers."""
+    rows = [(arm.name, arm.rung, arm.films, arm.answers) for arm in map(arm_of, names)]
+    return pd.DataFrame(rows, columns=["arm", "of the hospital", "trains on", "answers"]).set_index("arm")
 
 
 def composition(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 from cxrlib.artifacts import is_finished, read_json, write_csv, write_json, write_record
 from cxrlib.chapters.films.appearance import film_map, films_by_measure
 from cxrlib.chapters.films.shortcuts import border_weights, shortcuts
-from cxrlib.classifiers.arms import SYNTHETIC_ARMS
+from cxrlib.classifiers.arms import arm_of
 from cxrlib.evaluation.suppression import suppress_small_cells
 from cxrlib.evaluation.uncertainty import RESAMPLES
 from cxrlib.films.covidx import labels_path, read_labels
@@ -82,7 +82,7 @@ def _what_decides(study: Study) -> dict[str, Any]:
 
 
 def _adds_films(study: Study) -> bool:
-    return bool(set(SYNTHETIC_ARMS) & set(study.classifier.arms))
+    return any(arm_of(arm).synthetic and arm_of(arm).public for arm in study.classifier.arms)
 
 
 def table1(study: Study) -> pd.DataFrame:

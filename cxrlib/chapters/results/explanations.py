@@ -12,10 +12,10 @@ from torch import nn
 
 from cxrlib.artifacts import atomic_path, is_finished, read_json, write_csv, write_record
 from cxrlib.chapters.stand_ins import stand_ins
+from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.explanation import attention_maps, attention_stage, mass_inside
 from cxrlib.classifiers.network import PixelStatistics
 from cxrlib.classifiers.prediction import load_classifier, predict_probabilities, read_predictions
-from cxrlib.classifiers.settings import has_network
 from cxrlib.errors import InputError
 from cxrlib.evaluation.shares import mean_over_films
 from cxrlib.evaluation.suppression import is_small
@@ -32,7 +32,6 @@ from cxrlib.publishing.guard import near_copies
 from cxrlib.reproducibility import deterministic, pick_device, seed_for
 from cxrlib.study import Study
 
-SHOWN_ARMS = ("synthetic-crossfit", "synthetic", "synthetic-only", "oversampled", "class-weighted")
 FAILURES_SHOWN = 6
 # Of these Figure 2 takes the first that is no near copy of a film that may not be shown.
 SYNTHETIC_TRIED = 16
@@ -84,13 +83,14 @@ def explain_study(study: Study, *, force: bool = False, progress: Report = None)
 
 
 def shown_arm(study: Study) -> str:
-    """The arm whose answers are looked at film by film: the first of those without leakage that the study has."""
-    return next((arm for arm in SHOWN_ARMS if arm in study.classifier.arms), "baseline")
+    """The arm whose answers are looked at film by film: one with synthetic films, without leakage if possible."""
+    fair = [arm for arm in explained_arms(study) if arm_of(arm).synthetic]
+    return max(fair, key=lambda arm: (arm_of(arm).crossfitted, arm_of(arm).public), default="baseline")
 
 
 def explained_arms(study: Study) -> list[str]:
     """The study's arms that have a network to look into; doses are left out."""
-    return [arm for arm in study.classifier.arms if has_network(arm)]
+    return [arm for arm in study.classifier.arms if arm_of(arm).network]
 
 
 @dataclass(frozen=True)

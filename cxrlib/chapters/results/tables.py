@@ -10,9 +10,9 @@ import pandas as pd
 from cxrlib.artifacts import is_finished, read_json, sha256_of, write_csv, write_json, write_record
 from cxrlib.chapters.films.tables import synthetic_flow
 from cxrlib.chapters.results.statements import make_statements
+from cxrlib.classifiers.arms import arm_of, dose_arm
 from cxrlib.classifiers.calibration import calibrated
 from cxrlib.classifiers.prediction import read_predictions
-from cxrlib.classifiers.settings import dose_arm, has_network, synthetic_percent
 from cxrlib.errors import InputError
 from cxrlib.evaluation import comparison, paper
 from cxrlib.evaluation.calibration import reliability_table
@@ -113,7 +113,7 @@ def gather_predictions(study: Study) -> pd.DataFrame:
         of_role = predictions[predictions["role"] == role]
         for arm, seed in dict.fromkeys((arm, seed) for arm, seed, _ in _models(study)):
             found = set(of_role.loc[(of_role["arm"] == arm) & (of_role["seed"] == seed), "image_id"])
-            if found != known and (found or role == "validation" or has_network(arm)):
+            if found != known and (found or role == "validation" or arm_of(arm).judges_hospital):
                 raise InputError(
                     f"{study.results.classifier(arm, seed, 'all').parent}: predictions of {len(found)} {role} films, "
                     f"of which {len(found & known)} are among the study's {len(known)}; train it again with --force"
@@ -136,7 +136,7 @@ def _doses(study: Study) -> dict[str, int]:
     if not study.classifier.doses:
         return {}
     arms = ("baseline", *(dose_arm(percent) for percent in study.classifier.doses), "synthetic-crossfit")
-    return {arm: synthetic_percent(arm) for arm in arms}
+    return {arm: arm_of(arm).synthetic for arm in arms}
 
 
 def _models(study: Study) -> list[tuple[str, int, str]]:

@@ -1,0 +1,186 @@
+"""The arms: which films each recipe trains on, and with which weights in the loss."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cxrlib.classifiers.arms import Arm, arm_of
+from cxrlib.errors import InputError
+from cxrlib.films.images import (
+    ImageSet,
+    count_synthetic,
+    load_image_set,
+    load_manifest,
+    load_synthetic,
+    resize_images,
+)
+from cxrlib.films.settings import LABELS
+from cxrlib.reproducibility import random_generator
+from cxrlib.study import Study
+
+FILMS_PER_COPY = 256
+
+
+@dataclass(frozen=True)
+class TrainingFilms:
+    """uint8 films (M, S, S), their labels (M,) of 0 and 1, and the rows (N,) that make up one pass.
+
+    `public` rows come first in `images`, synthetic ones after them; `rows` names a film more than once where an arm
+    draws with replacement. `label_weights` are the weights of the labels in the loss, whose mean over the rows is 1;
+    None means no weights. `films_per_epoch` is how many films an epoch takes from one shuffled pass after another;
+    None means one pass.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    rows: np.ndarray
+    public: int
+    label_weights: tuple[float, float] | None = None
+    films_per_epoch: int | None = None
+
+    @property
+    def epoch_films(self) -> int:
+        return len(self.rows) if self.films_per_epoch is None else self.films_per_epoch
+
+    def counts(self) -> dict[str, int]:
+        """Films of one pass by label."""
+        return {label: int((self.labels[self.rows] == value).sum()) for value, label in enumerate(LABELS)}
+
+    def synthetic_counts(self) -> dict[str, int]:
+        """Synthetic films of one pass by label."""
+        labels = self.labels[self.rows[self.rows >= self.public]]
+        return {label: int((labels == value).sum()) for value, label in enumerate(LABELS)}
+
+
+def check_arm(study: Study, arm: str, seed: int, fold: str) -> None:
+    """Raises `InputError` if the study has no such model."""
+    if arm not in study.classifier_arms:
+        raise InputError(f"arm: found `{arm}`, expected one of the study's arms: {', '.join(study.classifier_arms)}")
+    seeds = study.classifier_seeds(arm)
+    if seed not in seeds:
+        expected = f"0 to {seeds[-1]}" if len(seeds) > 1 else f"{seeds[0]}, the only one of arm `{arm}`"
+        raise InputError(f"seed: found {seed}, expected {expected}")
+    folds = study.classifier_folds(arm)
+    if fold not in folds:
+        raise InputError(f"fold: found `{fold}`, but arm `{arm}` has models for: {', '.join(folds)}")
+
+
+def compose_training_films(study: Study, arm: str, seed: int, fold: str) -> TrainingFilms:
+    """The films that this arm's model of `fold` trains on.
+
+    `cxrlib.classifiers.arms` declares what each arm has. Of a dose, a random part of the synthetic films is taken, a
+    part of what a larger dose draws with the same seed. Films drawn again for balance are drawn with replacement, as
+    many as give the labels the proportions of the arm `synthetic`; weights in the loss do the same. Raises `InputError`
+    if a label has no film.
+    """
+    recipe = arm_of(arm)
+    public = (load_manifest(study, "training")["label"] == "positive").to_numpy(np.int64)
+    made = synthetic_counts(study) if recipe.balance else (0, 0)
+    parts = [_public_part(study, public)] if recipe.public else []
+    if recipe.synthetic:
+        parts += [_synthetic_part(study, recipe, seed, fold, label) for label in LABELS]
+    labels = np.concatenate([part.labels for part in parts])
+    _check_labels(study, arm, labels)
+    rows = np.arange(len(labels))
+    if recipe.balance == "drawn":
+        generator = random_generator("cpu", study.seed, "classifier", seed, "oversampling")
+        rows = np.concatenate((rows, drawn_again(labels, made, generator)))
+    return TrainingFilms(
+        _joined(parts, study.classifier.image_size),
+        labels,
+        rows,
+        public=len(public) if recipe.public else 0,
+        label_weights=label_weights(labels, made) if recipe.balance == "weighted" else None,
+        films_per_epoch=len(public) if recipe.equal_steps else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some of an arm's films: labels (N,), and a way to get at the films of which `rows` (N,) are taken."""
+
+    labels: np.ndarray
+    rows: np.ndarray
+    load: Callable[[], np.ndarray]
+
+
+def _public_part(study: Study, labels: np.ndarray) -> _Part:
+    size = study.classifier.image_size
+    return _Part(labels, np.arange(len(labels)), lambda: load_image_set(study, "training", size).images)
+
+
+def _synthetic_part(study: Study, arm: Arm, seed: int, fold: str, label: str) -> _Part:
+    """The synthetic films of a label or, of a dose, a random part of them; a larger dose holds the smaller ones."""
+
+    def load() -> ImageSet:
+        return load_synthetic(study, label, fold, study.gan.resolution, rejected=False)
+
+    labels = load().labels
+    rows = np.arange(len(labels))
+    if arm.synthetic < 100:
+        purpose = (study.seed, "classifier", seed, "dose", label, fold)
+        order = torch.randperm(len(labels), generator=random_generator("cpu", *purpose)).numpy()
+        rows = np.sort(order[: max(1, round(len(labels) * arm.synthetic / 100))])
+    return _Part(labels[rows], rows, lambda: load().images)
+
+
+def _joined(parts: Sequence[_Part], size: int) -> np.ndarray:
+    """One array of all films. The parts are read one after the other and a few hundred films at a time, since a
+    concatenation of resized parts would hold everything twice."""
+    images = np.empty((sum(len(part.rows) for part in parts), size, size), np.uint8)
+    filled = 0
+    for part in parts:
+        films = part.load()
+        for start in range(0, len(part.rows), FILMS_PER_COPY):
+            chunk = films[part.rows[start : start + FILMS_PER_COPY]]
+            chunk = chunk if chunk.shape[1] == size else resize_images(chunk, size)
+            images[filled : filled + len(chunk)] = chunk
+            filled += len(chunk)
+    return images
+
+
+def _check_labels(study: Study, arm: str, labels: np.ndarray) -> None:
+    for value, label in enumerate(LABELS):
+        if not (labels == value).any():
+            raise InputError(
+                f"{study.results.root}: arm `{arm}`: found {len(labels)} training films, none of them {label}; a "
+                f"classifier needs both labels: check `data.training` in the study file and its labels"
+            )
+
+
+def synthetic_counts(study: Study) -> tuple[int, int]:
+    """Synthetic films of either label, negative and positive, that the synthetic arm learns from."""
+    negative, positive = (count_synthetic(study, label, "all") for label in LABELS)
+    return negative, positive
+
+
+def synthetic_share(labels: np.ndarray, synthetic: tuple[int, int]) -> float:
+    """Share of positives among these films and so many synthetic ones, negative and positive."""
+    counts = np.bincount(labels, minlength=2) + synthetic
+    return float(counts[1] / counts.sum())
+
+
+def label_weights(labels: np.ndarray, synthetic: tuple[int, int]) -> tuple[float, float]:
+    """Weights of negative and positive films in the loss.
+
+    Weighted by them, the labels have the proportions that they have in the synthetic arm, with so many synthetic films,
+    and the mean weight over the films is 1, so that learning rates mean what they mean in the other arms.
+    """
+    positives = synthetic_share(labels, synthetic)
+    counts = np.bincount(labels, minlength=2)
+    return (
+        float((1 - positives) * counts.sum() / counts[0]),
+        float(positives * counts.sum() / counts[1]),
+    )
+
+
+def drawn_again(labels: np.ndarray, synthetic: tuple[int, int], generator: torch.Generator) -> np.ndarray:
+    """Rows drawn with replacement from the label whose share so many synthetic films would raise."""
+    counts = np.bincount(labels, minlength=2)
+    rare, common = (1, 0) if counts[1] <= counts[0] else (0, 1)
+    share = (counts[rare] + synthetic[rare]) / (counts[common] + synthetic[common])
+    additional = round(counts[common] * share) - counts[rare]
+    candidates = np.flatnonzero(labels == rare)
+    return candidates[torch.randint(len(candidates), (max(0, additional),), generator=generator).numpy()]
