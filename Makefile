@@ -30,7 +30,7 @@ proxy: setup
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory hub || echo "No proxy: the test of several readers is skipped."; fi
 
 lab: setup
-	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" notebooks
+	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/01_data.ipynb
 
 review: setup
 	@$(BIN)/cxr review $(STUDY) $(if $(READER),--reader $(READER)) $(if $(PORT),--port $(PORT))

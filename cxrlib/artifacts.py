@@ -211,6 +211,11 @@ class Reading:
     def events(self) -> Path:
         return self.root / "events"
 
+    @property
+    def door(self) -> Path:
+        """Port and token of the reading's page, which stay the same until they are renewed."""
+        return self.root / "door.json"
+
     def event_file(self, reader: str, session: str) -> Path:
         """The answers of one sitting, one event a line. `reader` is a name fit for files, without a hyphen."""
         return self.events / f"{reader}-{session}.jsonl"

@@ -258,7 +258,10 @@ def chapter(
 def review(
     study: StudyName,
     reader: Annotated[str, typer.Option(help="Who reads; without it the page asks.")] = "",
-    port: Annotated[int | None, typer.Option(help="By default 8866, or any free one.", min=1, max=65535)] = None,
+    port: Annotated[
+        int | None, typer.Option(help="By default that of last time, at first 8866, or any free one.", min=1, max=65535)
+    ] = None,
+    renew: Annotated[bool, typer.Option("--renew", help="Another address: who had the old one is out.")] = False,
 ) -> None:
     """Let radiologists read films in a browser; prints the address to open. Ctrl-C stops it."""
     from cxrlib.reading.events import people_have_answered
@@ -273,7 +276,7 @@ def review(
         sentences = in_words(sample_size_table(protocol, loaded.review.planned_readers))
         sys.stderr.write("Before the first answer, what this reading can show:\n")
         sys.stderr.writelines(f"  {sentence}\n" for sentence in sentences)
-    serve_reading(loaded, reader, port, _say)
+    serve_reading(loaded, reader, port, _say, renew=renew)
 
 
 @app.command()

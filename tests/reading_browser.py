@@ -229,7 +229,7 @@ class BarePage:
         self.sent: list[dict] = []
         self.wrong: list[str] = []
         self._replies: list = []
-        widget.send = lambda content, buffers=None: self._replies.append(
+        widget.send = lambda content, buffers=(): self._replies.append(
             (content, [base64.b64encode(buffer).decode() for buffer in buffers or []])
         )
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
@@ -257,7 +257,7 @@ class BarePage:
 
 
 class Reader:
-    """A reader's eyes and hands on the widget, wherever it is shown: in JupyterLab, in Voila, on a bare page."""
+    """A reader's eyes and hands, wherever a reading is shown: in JupyterLab, in its own window, on a bare page."""
 
     def __init__(self, page: object, seconds: float = 120) -> None:
         self.page, self.milliseconds = page, 1000 * seconds
@@ -281,9 +281,27 @@ class Reader:
         return self.phase
 
     def wait_for_task(self) -> str:
-        """Wait until there is something to answer; returns the task."""
-        self.wait_for_phase("reading")
+        """Wait until there is something to answer, past the pages before it; returns the task."""
+        self.turn_pages("reading")
         return self.task
+
+    def turn_pages(self, *phases: str, keyboard: bool = False) -> str:
+        """Through pages and the questions about reader and screen until one of the phases; returns it."""
+        while (phase := self.wait_for_phase("page", "about", *phases)) not in phases:
+            shown = self.root.locator(".page").inner_text()
+            self.wait_until_seen()
+            if phase == "about":
+                questions = self.root.locator(".page .question").count()
+                if keyboard:
+                    self.key(*["1"] * questions)
+                for place in range(0 if keyboard else questions):
+                    self.root.locator(".page .question").nth(place).locator("[role=radio]").first.click()
+            self.key("Enter") if keyboard else self.root.locator(".page .submit").click()
+            self.page.wait_for_function(
+                f"shown => document.querySelector('{ROOT}').dataset.phase !== {phase!r}"
+                f" || document.querySelector('{ROOT} .page').innerText !== shown", arg=shown, timeout=self.milliseconds,
+            )  # fmt: skip
+        return phase
 
     def wait_until_seen(self) -> None:
         """What has just come up takes no Enter and no click yet, lest a double one skip it."""
@@ -370,7 +388,7 @@ class Reader:
     def leave(self, before: str, *, keyboard: bool = False) -> str:
         """Wait until the task `before` is gone, past its feedback if there is any."""
         self.page.wait_for_selector(
-            f'{ROOT}[data-phase="feedback"], {ROOT}[data-phase="finished"], '
+            f'{ROOT}[data-phase="feedback"], {ROOT}[data-phase="finished"], {ROOT}[data-phase="page"], '
             f'{ROOT}[data-phase="reading"]:not([data-task="{before}"])',
             timeout=self.milliseconds,
         )
@@ -378,4 +396,4 @@ class Reader:
             self.wait_until_seen()
             self.key("Enter") if keyboard else self.submit()
             self.page.wait_for_selector(f'{ROOT}:not([data-task="{before}"])', timeout=self.milliseconds)
-        return self.wait_for_phase("reading", "finished")
+        return self.turn_pages("reading", "finished", keyboard=keyboard)

@@ -1,8 +1,10 @@
 """The log of a reading: one JSON object a line, one file per reader and session, only ever appended to.
 
-Every event has the keys `event` ("answer", "undo", "open", "pause", "resume"), `event_id`, `time` (UTC, ISO 8601),
-`reader`, `session` and `protocol_sha256`. An answer has `task_id, block, practice, films, answers, seconds, view,
-screen` besides, an undo `task_id` and `undoes` (the event id of the answer taken back). Nothing is ever changed.
+Every event has the keys `event` ("answer", "undo", "about", "open", "pause", "resume"), `event_id`, `time` (UTC, ISO
+8601), `reader`, `session`, `protocol_sha256` and, since it is kept, `steady_seconds`, of a clock that is never set. An
+answer has `task_id, block, practice, films, answers, seconds, view, screen` besides, an undo `task_id` and `undoes`
+(the event id of the answer taken back); "about" tells of the reader or the screen, with `name, answers, screen`. Nothing is
+ever changed.
 """
 
 import json
@@ -28,6 +30,7 @@ KEYS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "task_id": str, "block": str, "practice": bool, "films": list, "answers": dict, "seconds": (int, float),
     },
     "undo": {"task_id": str, "undoes": str},
+    "about": {"name": str, "answers": dict},
     "open": {},
     "pause": {},
     "resume": {},

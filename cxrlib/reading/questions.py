@@ -48,6 +48,27 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
 }
 
 
+# What a reader is asked before the films: once about himself or herself, and once for every screen.
+ABOUT: dict[str, tuple[Question, ...]] = {
+    "experience": (
+        Question(
+            "speciality", "What are you?", "choice",
+            ("chest radiologist", "radiologist", "in training", "other physician", "no physician"),
+        ),
+        Question("years", "For how many years have you read films?", "choice", ("0-1", "2-5", "6-10", "11 or more")),
+        Question("films_a_week", "How many chest films a week?", "choice", ("0-9", "10-49", "50-199", "200 or more")),
+    ),
+    "display": (
+        Question(
+            "luminance", "In which fields do you see an inner square?", "choice",
+            ("both", "only the dark one", "only the bright one", "neither"),
+        ),
+        Question("calibrated", "Is this screen calibrated (DICOM GSDF)?", "choice", ("yes", "no", "not known")),
+        Question("room", "How bright is the room?", "choice", ("dim", "like an office", "daylight")),
+    ),
+}  # fmt: skip
+
+
 def checked_answers(questions: tuple[Question, ...], answers: Mapping[str, Any]) -> dict[str, Any]:
     """The answers as they are stored: in the questions' order, without what was left empty.
 

@@ -1,282 +1,243 @@
-"""The reading as a page of its own: Voila behind a door, which shows one notebook and nothing else.
+"""The reading as a page of its own: one process for all readers, which answers two addresses and nothing else.
 
-What a notebook server offers besides (files, their contents, terminals, lists of kernels, running code) is not there:
-`ReadingServer.init_handlers` names every address that is answered, and at all of them somebody asks who comes.
+The page carries its program and its look inside itself; everything after goes through one web socket. At both somebody
+asks who comes. There is no file to fetch, no list, no code to run: a browser can send the messages of a reading only.
 """
 
+import asyncio
 import errno
+import hmac
+import json
 import logging
 import os
 import secrets
 import socket
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import tornado.ioloop
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_core.utils import ensure_async
-from jupyter_server.auth.identity import IdentityProvider, User
-from jupyter_server.base.handlers import FileFindHandler, JupyterHandler
-from jupyter_server.services.kernels.handlers import KernelHandler
-from jupyter_server.utils import url_path_join
-from jupyterlab_server.themes_handler import ThemesHandler
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
-from tornado.web import HTTPError, authenticated
-from traitlets import default
-from traitlets.config import Config
-from voila.app import Voila
-from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
-from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFileHandler
-from voila.tornado.handler import TornadoVoilaHandler
-from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
+from tornado.web import Application, RequestHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
+from cxrlib.artifacts import Reading, read_json, write_text
 from cxrlib.errors import InputError
 from cxrlib.reading.events import person
-from cxrlib.reading.protocol import prepare_protocol
-from cxrlib.reading.welcome import FOLDER, READER, STUDY
+from cxrlib.reading.session import MOST_EVENT_BYTES
+from cxrlib.reading.viewer import one_module, style
+from cxrlib.reading.welcome import Desk, Guest
 from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 USUAL_PORT = 8866
-PAGE = Path(__file__).with_name("page")
-KERNEL_ID = r"(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)"
-WIDGETS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
-CLOSED_TAB_SECONDS = 300
-CHATTY = ("alembic", "tornado.general", "tornado.application")
+COOKIE_DAYS = 90
+# A lost connection is noticed, and its memory freed, after this long.
+PING_SECONDS = 30
+HERE = Path(__file__).parent
+NO_ENTRY = "The page opens with its whole address, as `cxr review` printed it, token included."
+HEADINGS = {403: "No entry", 404: "Nothing here", 405: "Nothing here"}
+HEADERS = {
+    "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'",
+}  # fmt: skip
 
 
 def serve_reading(
-    study: Study,
-    reader: str,
-    port: int | None,
-    say: Callable[[str], None],
-    *,
-    closed_tab_seconds: int = CLOSED_TAB_SECONDS,
+    study: Study, reader: str, port: int | None, say: Callable[[str], None], *, renew: bool = False
 ) -> None:
     """Serve the study's reading until Ctrl-C; `say` is given one line with the address as soon as it can be opened.
 
-    Under JupyterHub (its variables are in the environment) the hub's users come in, and the hub names the port; else
-    whoever has the address with its token, on this machine only. `port` None means 8866, or any free one if that is
-    taken. A kernel is ended when its tab has been closed, or out of reach, for `closed_tab_seconds`.
+    Under JupyterHub (its variables are in the environment) the hub's user comes in, and the hub names the port; else
+    whoever has the address with its token, on this machine only. Address and token of a study stay the same until
+    `renew`. `port` None means that of last time, at first 8866, or any free one if that is taken.
 
     Raises `InputError` if the study has no films to read yet, for a reader's name that can't be one, and for a port
     that is taken.
     """
     reader = person(reader) if reader else ""
-    prepare_protocol(study).film_pixels(study)
-    if study.file is None:
-        raise InputError(f"study {study.name}: it has no file, so that the page can't load it; use `load_study`")
-    os.environ |= {STUDY: str(study.file.resolve()), FOLDER: str(Path.cwd()), READER: reader}
-    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (str(PAGE), os.environ.get("JUPYTER_PATH"))))
-    for name in CHATTY:
+    desk = Desk(study)
+    for name in ("tornado.general", "tornado.application"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    server = ReadingServer.instance(config=_config(closed_tab_seconds))
-    server.initialize([])
-    server.say, server.wanted_port = say, port
-    server.start()
-
-
-def _config(closed_tab_seconds: int) -> Config:
-    config = Config()
-    config.Voila.notebook_path = str(PAGE / "reading.ipynb")
-    config.Voila.open_browser = False
-    config.Voila.log_level = logging.ERROR
-    config.Voila.ip = LOOPBACK
-    config.VoilaConfiguration.template = "reading"
-    config.VoilaConfiguration.allow_template_override = "NO"
-    config.VoilaConfiguration.allow_theme_override = "NO"
-    config.VoilaConfiguration.extension_allowlist = WIDGETS
-    config.VoilaConfiguration.kernel_spec_manager_class = ThisInterpreter
-    config.MappingKernelManager.root_dir = str(PAGE)
-    config.MappingKernelManager.cull_idle_timeout = closed_tab_seconds
-    config.MappingKernelManager.cull_interval = max(1, closed_tab_seconds // 5)
-    # A kernel that died is not replaced by an empty one: the page notices, and a reload goes on at the same film.
-    config.KernelManager.autorestart = False
-    # Other accounts of this machine may not listen to what a kernel sends.
-    config.KernelManager.transport_encryption = "auto"
     if "JUPYTERHUB_API_TOKEN" in os.environ:
-        from cxrlib.reading.hub import HEADERS, HubDoor
+        from cxrlib.reading.hub import hub_door
 
         address = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
-        config.Voila.ip, config.Voila.port = address.hostname, address.port
-        config.Voila.base_url = os.environ["JUPYTERHUB_SERVICE_PREFIX"]
-        config.Voila.identity_provider_class = HubDoor
-        config.Voila.tornado_settings = {"headers": HEADERS}
-        config.Voila.auto_token = True
+        sockets = bind_sockets(address.port, address.hostname)
+        door, token, base = hub_door(), "", os.environ["JUPYTERHUB_SERVICE_PREFIX"]
     else:
-        config.Voila.identity_provider_class = TokenDoor
-        config.Voila.token = secrets.token_urlsafe(24)
-    return config
+        sockets, token = _own_address(study.results.reading(study.review.protocol), port, renew=renew)
+        door, base = TokenDoor, "/"
+    port = sockets[0].getsockname()[1]
+    settings = {"desk": desk, "reader": reader, "base": base, "token": token, "port": port}
+    application = reading_application(door, settings)
+    said = f"http://{sockets[0].getsockname()[0]}:{port}{base}" + (f"?token={token}" if token else "")
+    try:
+        asyncio.run(_serve(application, sockets, lambda: say(said)))
+    except KeyboardInterrupt:
+        logger.info("stopped")
 
 
-class ThisInterpreter(KernelSpecManager):
-    """Knows one kernel, `python3`, which is the Python that serves the page, whatever kernels the user has."""
+async def _serve(application: Application, sockets: list[socket.socket], ready: Callable[[], None]) -> None:
+    HTTPServer(application, xheaders=not application.settings["token"], max_body_size=MOST_EVENT_BYTES).add_sockets(
+        sockets
+    )
+    ready()
+    await asyncio.Event().wait()
 
-    @default("kernel_dirs")
-    def _no_folders(self) -> list[str]:
-        return []
+
+def _own_address(reading: Reading, port: int | None, *, renew: bool) -> tuple[list[socket.socket], str]:
+    """Sockets and token: those of last time, kept in a private file of the reading."""
+    kept = {} if renew or not reading.door.exists() else read_json(reading.door)
+    token = kept.get("token") or secrets.token_urlsafe(24)
+    sockets = _bound(port, kept.get("port", USUAL_PORT))
+    if token != kept.get("token") or port is not None:
+        facts = {"token": token, "port": sockets[0].getsockname()[1]}
+        write_text(reading.door, json.dumps(facts) + "\n", private=True)
+    return sockets, token
 
 
-class TokenDoor(IdentityProvider):
+def _bound(wanted: int | None, usual: int) -> list[socket.socket]:
+    for port in (usual, 0) if wanted is None else (wanted,):
+        try:
+            return bind_sockets(port, LOOPBACK)
+        except OSError as error:
+            if port and wanted is None and error.errno == errno.EADDRINUSE:
+                continue
+            raise InputError(
+                f"--port: {port} can't be had: {error.strerror}; leave --port out, or name another"
+            ) from None
+    raise AssertionError("port 0 is always free")
+
+
+def reading_application(door: type, settings: dict[str, Any]) -> Application:
+    """Every address that is answered. `door` is what handlers inherit to know who comes."""
+    base = settings["base"]
+    routes = [
+        (base, type("Page", (door, Page), {})),
+        (f"{base}talk", type("Talk", (door, Talk), {})),
+        *getattr(door, "routes", list)(),
+        (r"/.*", type("Nothing", (door, Nothing), {})),
+    ]
+    return Application(
+        routes, log_function=_log_failures, cookie_secret=secrets.token_bytes(32), websocket_ping_interval=PING_SECONDS,
+        websocket_max_message_size=MOST_EVENT_BYTES, **settings,
+    )  # fmt: skip
+
+
+class TokenDoor(RequestHandler):
     """Lets in who has the token: at first in the address, then as a cookie. There is no form to try others in."""
 
-    login_available = False
-    logout_available = False
+    logout = ""
 
-    async def get_user(self, handler: JupyterHandler) -> User:
-        user = await self._get_user(handler)
-        if user is None:
-            handler.current_user = handler._jupyter_current_user = None  # asked for while the refusal is written
-            raise HTTPError(403, "The page opens with its whole address, as `cxr review` printed it, token included.")
-        return user
+    def get_current_user(self) -> str | None:
+        """The reader who was named when the server was started, or `guest`; None for an outsider."""
+        given = self.get_query_argument("token", "") or self.get_cookie(self.cookie, "")
+        token = self.settings["token"]
+        return (self.settings["reader"] or "guest") if hmac.compare_digest(given.encode(), token.encode()) else None
+
+    @property
+    def cookie(self) -> str:
+        """Other ports of this machine share the browser's cookies."""
+        return f"cxr-reading-{self.settings['port']}"
+
+    @property
+    def fixed_reader(self) -> str:
+        return self.settings["reader"]
+
+    def welcome_in(self) -> None:
+        """The token becomes a cookie: it is better not left in the browser's history."""
+        token = self.settings["token"]
+        self.set_cookie(self.cookie, token, expires_days=COOKIE_DAYS, httponly=True, samesite="Strict")
 
 
-class Guarded(JupyterHandler):
-    """Answers nobody whom the door does not know, not even about files of the page that are no secret."""
+class Guarded(RequestHandler):
+    """Answers nobody whom the door does not know; errors are said in plain words and tell nothing else."""
 
-    async def prepare(self) -> None:
-        await super().prepare()
-        if self.current_user is None:
-            raise HTTPError(403)
+    def set_default_headers(self) -> None:
+        for name, value in HEADERS.items():
+            self.set_header(name, value)
 
-    def get_login_url(self) -> str:
-        """Files are refused, not sent to a form."""
-        raise HTTPError(403)
+    def prepare(self) -> None:
+        if not self.current_user:
+            self.refuse(403, NO_ENTRY)
+
+    def refuse(self, status: int, text: str) -> None:
+        self.set_status(status)
+        self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+        error = (HERE / "error.html").read_text(encoding="utf-8")
+        self.finish(
+            error.replace("{heading}", HEADINGS.get(status, "That did not work")).replace("{text}", escape(text))
+        )
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        self.refuse(status_code, f"{status_code}: {self._reason}.")
+
+    def check_xsrf_cookie(self) -> None:
+        """Nothing here takes a form."""
 
 
 class Nothing(Guarded):
     """Every address that is not named."""
 
-    async def prepare(self) -> None:
-        await super().prepare()
-        raise HTTPError(404, "There is only one page here, the reading.")
+    def prepare(self) -> None:
+        super().prepare()
+        if not self._finished:
+            self.refuse(404, "There is only one page here, the reading.")
 
 
-class ReadingPage(TornadoVoilaHandler):
+class Page(Guarded):
     """The page. What else stands in the address, the token apart, changes nothing."""
 
-    @authenticated
-    async def get(self, path: str | None = None) -> None:
-        # Read for its effect: it sets the cookie without which a closed tab may not end its kernel.
-        _ = self.xsrf_token
+    def get(self) -> None:
         if self.request.query:
-            # The token is a cookie by now, and better not left in the browser's history.
-            self.redirect(self.base_url)
+            self.welcome_in()
+            self.redirect(self.settings["base"])
             return
-        await super().get()
-
-
-class Alive(Guarded):
-    """Whether a kernel is still there: 204 or 410."""
-
-    async def get(self, kernel_id: str) -> None:
-        found = kernel_id in self.kernel_manager and await ensure_async(
-            self.kernel_manager.get_kernel(kernel_id).is_alive()
+        nonce = secrets.token_urlsafe(16)
+        self.set_header(
+            "Content-Security-Policy",
+            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; "
+            f"connect-src 'self' ws://{self.request.host} wss://{self.request.host}; base-uri 'none'; "
+            "form-action 'none'; frame-ancestors 'none'",
         )
-        self.set_status(204 if found else 410)
+        parts = {"nonce": nonce, "style": style(), "module": one_module("page.js")}
+        page = (HERE / "page.html").read_text(encoding="utf-8")
+        for name, text in parts.items():
+            page = page.replace(f"{{{{{name}}}}}", text)
+        self.finish(page)
 
 
-class KernelFacts(Guarded, KernelHandler):
-    """What the page asks of its kernel before it connects."""
+class Talk(Guarded, WebSocketHandler):
+    """The messages of one open page. A message is text; films follow one that has some, as one piece."""
 
-    SUPPORTED_METHODS = ("GET",)
+    guest: Guest | None = None
 
+    def open(self) -> None:
+        self.set_nodelay(True)
+        self.guest = Guest(self.settings["desk"], self.send, self.fixed_reader, self.logout)
 
-class PageFiles(Guarded, MultiStaticFileHandler):
-    """Voila's scripts."""
-
-
-class TemplateFiles(Guarded, TemplateStaticFileHandler):
-    """Scripts and styles of the page's template."""
-
-
-class WidgetFiles(Guarded, FileFindHandler):
-    """Scripts of the widgets."""
-
-
-class ThemeFiles(Guarded, ThemesHandler):
-    """Colours and fonts."""
-
-
-class ReadingServer(Voila):
-    """Voila on one notebook, with a door, and nothing of Voila's own settings files."""
-
-    say: Callable[[str], None]
-    wanted_port: int | None = None
-
-    @default("config_file_paths")
-    def _no_settings_files(self) -> list[str]:
-        return []
-
-    def init_settings(self) -> dict[str, Any]:
-        settings = super().init_settings()
-        # Errors are said in the page's own words. Voila's log of requests would hold the token.
-        settings["jinja2_env"] = settings["voila_jinja2_env"]
-        settings["log_function"] = _log_failures
-        return settings
-
-    def init_handlers(self) -> list[tuple]:
-        """Every address that is answered."""
-        labextensions = {"path": self.labextensions_path, "no_cache_paths": ["/"]}
-        themes = {
-            "themes_url": "/voila/api/themes", "path": self.themes_dir,
-            "labextensions_path": self.labextensions_path, "no_cache_paths": ["/"],
-        }  # fmt: skip
-        page = {
-            "notebook_path": Path(self.notebook_path).name, "template_paths": self.template_paths,
-            "config": self.config, "voila_configuration": self.voila_configuration,
-        }  # fmt: skip
-        routes = [
-            ("/", ReadingPage, page),
-            (rf"/alive/{KERNEL_ID}", Alive),
-            (rf"/api/kernels/{KERNEL_ID}", KernelFacts),
-            (rf"/api/kernels/{KERNEL_ID}/channels", VoilaKernelWebsocketHandler),
-            (r"/voila/api/shutdown/(.*)", VoilaShutdownKernelHandler),
-            (r"/voila/api/themes/(.*)", ThemeFiles, themes),
-            (r"/voila/labextensions/(.*)", WidgetFiles, labextensions),
-            (r"/voila/static/(.*)", PageFiles, {"paths": self.static_paths}),
-            (r"/voila/templates/(reading/static/[\w.-]+)", TemplateFiles),
-            *self.identity_provider.get_handlers(),
-            (r"/.*", Nothing),
-        ]
-        return [(url_path_join(self.server_url, path), *rest) for path, *rest in routes]
-
-    def listen(self) -> None:
-        """Open the port, say the address once it answers, and serve until told to stop."""
-        sockets = self._sockets()
-        self.port = sockets[0].getsockname()[1]
-        behind_hub = not isinstance(self.identity_provider, TokenDoor)
-        HTTPServer(self.app, xheaders=behind_hub).add_sockets(sockets)
-        token = "" if behind_hub else f"?token={self.token}"
-        self.ioloop = tornado.ioloop.IOLoop.current()
-        self.ioloop.add_callback(self.say, f"{self.connection_url}{token}")
+    def on_message(self, message: str | bytes) -> None:
         try:
-            self.ioloop.start()
-        except KeyboardInterrupt:
-            logger.info("stopped")
-        finally:
-            self.stop()
+            content = json.loads(message)
+        except (ValueError, RecursionError):
+            content = None
+        if isinstance(content, dict) and self.guest is not None:
+            self.guest.receive(content)
 
-    def _sockets(self) -> list[socket.socket]:
-        if not isinstance(self.identity_provider, TokenDoor):
-            return bind_sockets(self.port, self.ip)
-        for port in (USUAL_PORT, 0) if self.wanted_port is None else (self.wanted_port,):
-            try:
-                return bind_sockets(port, self.ip)
-            except OSError as error:
-                if port and self.wanted_port is None and error.errno == errno.EADDRINUSE:
-                    continue
-                raise InputError(
-                    f"--port: {port} can't be had: {error.strerror}; leave --port out, or name another"
-                ) from None
-        raise AssertionError("port 0 is always free")
+    def send(self, content: dict[str, Any], buffers: list[bytes]) -> None:
+        try:
+            self.write_message(json.dumps({**content, "bytes": [len(buffer) for buffer in buffers]}))
+            if buffers:
+                self.write_message(b"".join(buffers), binary=True)
+        except WebSocketClosedError:
+            logger.info("a page was closed while it was being answered")
 
 
-def _log_failures(handler: Any) -> None:
+def _log_failures(handler: RequestHandler) -> None:
     if handler.get_status() >= 500:
         logger.error("%s %s: %d", handler.request.method, handler.request.path, handler.get_status())

@@ -16,7 +16,7 @@ from cxrlib.errors import InputError
 from cxrlib.reading.durable import append_durably, locked, make_private, set_aside_torn
 from cxrlib.reading.events import checked_reader, current_answers, decode_event, encode_event, reader_slug
 from cxrlib.reading.protocol import Protocol, Task
-from cxrlib.reading.questions import ORIGIN_STEPS, checked_answers
+from cxrlib.reading.questions import ABOUT, ORIGIN_STEPS, checked_answers
 
 if TYPE_CHECKING:
     from cxrlib.study import Study
@@ -143,12 +143,12 @@ class ReadingSession:
         if task is None:
             raise InputError("This film is not part of the reading; load the page again.")
         checked = checked_answers(task.questions, answers)
-        if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < 0:
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < math.inf:
             raise InputError(f"seconds: found {seconds!r}, expected the time spent on the film")
         facts = {
             "task_id": task_id, "block": task.block, "practice": task.practice, "films": list(task.films),
             "answers": checked, "seconds": round(min(float(seconds), LONGEST_SECONDS), 2),
-            "view": [dict(film) for film in view], "screen": dict(screen or {}),
+            "view": _mappings(view), "screen": dict(screen) if isinstance(screen, Mapping) else {},
         }  # fmt: skip
         with self._alone():
             if task_id in self._answers:
@@ -160,6 +160,21 @@ class ReadingSession:
                 raise InputError("It is another film's turn, since you went on in another window; load the page again.")
             self._append("answer", facts)
         return self._feedback(task, checked) if task.practice else None
+
+    def open_about(self, screen: Mapping[str, Any]) -> list[str]:
+        """What this reader is still to be asked before the films, of `ABOUT`: once about experience, and about the
+        display on each screen (width, height, pixel ratio)."""
+        told = {(event["name"], _screen_name(event.get("screen"), event["name"]))
+                for event in self._events if event["event"] == "about"}  # fmt: skip
+        return [name for name in ABOUT if (name, _screen_name(screen, name)) not in told]
+
+    def tell_about(self, name: str, answers: Any, screen: Mapping[str, Any]) -> None:
+        """Record the answers to one of `ABOUT`; raises `InputError` as `answer` does."""
+        if name not in ABOUT:
+            raise InputError("These questions are not part of the reading; load the page again.")
+        checked = checked_answers(ABOUT[name], answers)
+        with self._alone():
+            self._append("about", {"name": name, "answers": checked, "screen": dict(screen)})
 
     def undo_last(self) -> Task:
         """Take back the last answer, as a new event; returns its task, which is now the current one again.
@@ -291,3 +306,14 @@ class ReadingSession:
             "reader": self.reader, "session": self.session, "protocol_sha256": self.protocol.sha256,
             "steady_seconds": round(time.clock_gettime(STEADY_CLOCK), 3), **facts,
         }  # fmt: skip
+
+
+def _screen_name(screen: Any, about: str) -> tuple[str, ...]:
+    """By what a screen is told from others; nothing where it makes no difference."""
+    if about != "display" or not isinstance(screen, Mapping):
+        return ()
+    return tuple(str(screen.get(key)) for key in ("width", "height", "pixel_ratio"))
+
+
+def _mappings(view: Any) -> list[dict[str, Any]]:
+    return [dict(film) for film in view if isinstance(film, Mapping)] if isinstance(view, list | tuple) else []

@@ -4,6 +4,7 @@ import { followTheme } from "./viewer_elements.js";
 import { decodeFilm } from "./viewer_film.js";
 import { Drafts, Kernel } from "./viewer_kernel.js";
 import { Keyboard } from "./viewer_keyboard.js";
+import { showAbout, showPage } from "./viewer_pages.js";
 import { QuestionForm } from "./viewer_questions.js";
 import { buildScreen, showCover, showProgress } from "./viewer_screen.js";
 import { Stopwatch } from "./viewer_stopwatch.js";
@@ -14,9 +15,9 @@ const FRESH_MILLISECONDS = 350; // a second Enter or click so soon after the fir
 const AGAIN = "un the cell again or reload the page: the reading goes on at this film.";
 
 class Reading {
-  constructor(model, root) {
-    Object.assign(this, { root, tasks: new Map(), phase: "waiting", given: null });
-    this.parts = buildScreen(root, (name) => this.act(name));
+  constructor(model, root, who) {
+    Object.assign(this, { root, tasks: new Map(), phase: "waiting", given: null, turned: new Set() });
+    this.parts = buildScreen(root, (name) => this.act(name), who);
     this.form = new QuestionForm(this.parts.form, {
       changed: () => this.answersChanged(),
       pointWanted: (tag) => this.tools.arm(tag !== null),
@@ -30,7 +31,7 @@ class Reading {
       received: (message, buffers) => MESSAGES[message.kind]?.call(this, message, buffers),
       silent: (gone) => this.kernelSilent(gone),
       back: () => this.kernelBack(),
-      idle: () => ["reading", "feedback"].includes(this.phase),
+      idle: () => ["reading", "feedback", "page"].includes(this.phase),
     });
     this.stopwatch = new Stopwatch(this.parts.films, (seconds) => this.drafts.keep(this.task.task_id, "seconds", seconds));
     this.keyboard = new Keyboard(this);
@@ -49,7 +50,7 @@ class Reading {
   }
 
   hello() {
-    this.kernel.send({ kind: "ready" });
+    this.kernel.send({ kind: "ready", screen: this.screen });
   }
 
   // --- tasks
@@ -68,8 +69,9 @@ class Reading {
 
   showTask(task) {
     showProgress(this.parts, this.progress, task.practice, false);
-    const onScreen = ["reading", "sending", "paused"].includes(this.phase);
+    const onScreen = ["reading", "sending", "paused", "page"].includes(this.phase);
     if (onScreen && this.task?.task_id === task.task_id) return;
+    if (task.page && !this.turned.has(task.task_id)) return this.turnPage(task);
     const takesFocus = this.task ? this.hasFocus : this.inSight;
     Object.assign(this, { task, phase: "reading" });
     this.tools.show(task.films);
@@ -77,7 +79,7 @@ class Reading {
     const answers = this.drafts.read(task.task_id, "answers") ?? (this.given?.task === task.task_id ? this.given.answers : {});
     this.form.show(task.questions, answers);
     if (Object.keys(answers).length) this.makeFresh();
-    this.parts.cover.hidden = true;
+    this.parts.cover.hidden = this.parts.page.hidden = true;
     this.root.dataset.task = task.task_id;
     this.newSubmission();
     this.say("");
@@ -86,6 +88,36 @@ class Reading {
     if (takesFocus) this.form.focusActive();
     if (takesFocus && !this.shown) this.root.scrollIntoView({ block: "nearest" });
     this.shown = true;
+  }
+
+  // What comes before a part of the reading; the film is not shown yet, and no time counts.
+  turnPage(task) {
+    Object.assign(this, { task, phase: "page" });
+    this.stopwatch.stop(true);
+    this.root.dataset.task = "";
+    this.makeFresh();
+    const takesFocus = this.hasFocus || (!this.shown && this.inSight);
+    const go = showPage(this.parts.page, task.page, () => this.submit());
+    this.refresh();
+    this.speak(task.page.heading);
+    if (takesFocus) go.focus({ preventScroll: true });
+  }
+
+  // Questions about the reader or the screen, each asked once.
+  showAbout({ name, questions }) {
+    this.phase = "about";
+    this.makeFresh();
+    const takesFocus = this.hasFocus || (!this.shown && this.inSight);
+    this.about = { name, form: showAbout(this.parts.page, name, questions, () => this.submit()) };
+    this.refresh();
+    if (takesFocus) this.about.form.focusActive();
+  }
+
+  sendAbout() {
+    const { name, form } = this.about;
+    const [open] = form.missing;
+    if (open) return form.complain(`Still open: ${open.text}`);
+    this.kernel.send({ kind: "about", name, answers: form.answers });
   }
 
   showFeedback(text) {
@@ -132,6 +164,11 @@ class Reading {
 
   submit() {
     if ("fresh" in this.root.dataset) return;
+    if (this.phase === "about") return this.sendAbout();
+    if (this.phase === "page") {
+      this.turned.add(this.task.task_id);
+      return this.showTask(Object.assign(this, { phase: "waiting" }).task);
+    }
     if (this.phase === "feedback") return this.showNext();
     if (this.phase !== "reading") return;
     const missing = this.form.missing;
@@ -161,6 +198,7 @@ class Reading {
 
   // The answer is still on the screen, unless it has one already, e.g. from another tab: then only the way on is open.
   refused({ submission, text, next }) {
+    if (!submission && this.phase === "about") return this.about.form.complain(text);
     if (!submission) return this.say(text, this.label); // an undo or a pause: nothing else has changed
     if (submission !== this.submission?.id) return;
     const answered = this.task && next !== this.task.task_id;
@@ -180,8 +218,9 @@ class Reading {
       this.say("", "Send again");
     }
     const kept = this.task ? "Your answer is still here. " : "";
-    this.parts.connection.textContent = gone
-      ? `The connection to the kernel is lost. ${kept}R${AGAIN}`
+    this.parts.connection.textContent = this.kernel.model.comesBack
+      ? `The reading's server can't be reached. ${kept}What was stored is safe. This goes on by itself when the server is back.`
+      : gone ? `The connection to the kernel is lost. ${kept}R${AGAIN}`
       : `The kernel doesn't answer; it may be busy. ${kept}If it was restarted, r${AGAIN}`;
     this.parts.connection.hidden = false;
     if (this.phase === "waiting" && !gone) this.hello();
@@ -235,6 +274,11 @@ class Reading {
     help.hidden = !help.hidden;
     keys.setAttribute("aria-expanded", String(!help.hidden));
     (help.hidden ? this.beforeHelp : help).focus({ preventScroll: true });
+  }
+
+  // The questions that keys answer.
+  get asked() {
+    return this.phase === "about" ? this.about.form : this.phase === "reading" ? this.form : null;
   }
 
   // --- the screen
@@ -297,16 +341,18 @@ class Reading {
   }
 }
 
-// From the kernel; called with the reading as `this`.
+// From the kernel or the server; called with the reading as `this`.
 const MESSAGES = {
   task(message, buffers) {
     this.drafts ??= new Drafts(message.reading);
     this.keepTask(message, buffers);
     Object.assign(this, { progress: message.progress, next: message.task.task_id });
+    if (message.undone) this.turned.add(message.task.task_id);
     this.showNext();
     if (message.undone) this.speak("The last answer was taken back.");
   },
   next(message, buffers) { this.keepTask(message, buffers); },
+  about(message) { this.showAbout(message); },
   stored(message) { this.stored(message); },
   refused(message) { this.refused(message); },
   finished(message) {
@@ -315,16 +361,16 @@ const MESSAGES = {
   },
 };
 
-function render({ model, el }) {
+// In a notebook `el` is a cell's output; a page of its own gives its body, and says who reads.
+export function render({ model, el, who = null, asPage = false }) {
   const root = document.createElement("div");
   root.className = "cxr-reading";
+  root.classList.toggle("as-page", asPage);
   root.tabIndex = -1;
   root.dataset.lmSuppressShortcuts = "true"; // JupyterLab listens before anything here could stop a key
   root.setAttribute("role", "region");
   root.setAttribute("aria-label", "Reading of chest films");
   el.append(root);
-  const reading = new Reading(model, root);
-  return () => reading.destroy();
+  const reading = new Reading(model, root, who);
+  return asPage ? reading : () => reading.destroy();
 }
-
-export default { render };

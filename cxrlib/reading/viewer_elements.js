@@ -28,20 +28,11 @@ export function button(label, key, onclick, properties = {}) {
   );
 }
 
-// JupyterLab (and Voila) say on the body whether their theme is light; elsewhere the system's preference counts.
+// JupyterLab says on the body whether its theme is light. Elsewhere a reading is dark, as the room should be.
 export function followTheme(root) {
-  const system = window.matchMedia("(prefers-color-scheme: dark)");
-  const apply = () => {
-    const light = document.body.dataset.jpThemeLight;
-    const dark = light === undefined ? system.matches : light === "false";
-    root.dataset.theme = dark ? "dark" : "light";
-  };
+  const apply = () => { root.dataset.theme = document.body.dataset.jpThemeLight === "true" ? "light" : "dark"; };
   const observer = new MutationObserver(apply);
   observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
-  system.addEventListener("change", apply);
   apply();
-  return () => {
-    observer.disconnect();
-    system.removeEventListener("change", apply);
-  };
+  return () => observer.disconnect();
 }

@@ -72,7 +72,7 @@ export class Drafts {
   }
 }
 
-function storeOfTab() {
+export function storeOfTab() {
   try {
     return window.sessionStorage;
   } catch {

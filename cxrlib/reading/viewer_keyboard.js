@@ -63,9 +63,9 @@ export class Keyboard {
     const command = commandOf(event);
     const moves = ARROWS[key] || WHILE_HELD.has(command);
     if (again && !moves) return key !== "Tab";
-    if (key === "PageDown" || key === "PageUp") return this.reading.form.step(key === "PageDown" ? 1 : -1) ?? true;
+    if (key === "PageDown" || key === "PageUp") return this.reading.asked?.step(key === "PageDown" ? 1 : -1) ?? true;
     if (ARROWS[key]) return this.arrow(key, target);
-    if (typeof command === "number") return this.reading.phase === "reading" && this.reading.form.choose(command);
+    if (typeof command === "number") return this.reading.asked?.choose(command) ?? false;
     if (command === "mark") return this.startMarking();
     if (command) this.reading.act(command);
     return Boolean(command);

@@ -36,7 +36,7 @@ const MOUSE = [
 ];
 
 // `act(name)` is called with the name of a command. Returns the parts that change.
-export function buildScreen(root, act) {
+export function buildScreen(root, act, who = null) {
   const parts = {};
   const tool = (name, label, key, properties = {}) => {
     const made = button(label, key, () => act(name), { class: "tool", "data-act": name, ...properties });
@@ -52,6 +52,7 @@ export function buildScreen(root, act) {
     { class: "head" },
     parts.position, parts.badge, parts.bar, parts.left,
     element("strong", { class: "notice", text: NOTICE }),
+    who,
   );
 
   parts.films = element("div", { class: "films" });
@@ -87,8 +88,9 @@ export function buildScreen(root, act) {
   );
   parts.panel = element("div", { class: "panel", role: "group", "aria-label": "Questions" }, parts.form, foot);
   parts.help = helpSheet(() => act("keys"));
+  parts.page = element("div", { class: "page", hidden: true });
   parts.live = element("div", { class: "spoken", role: "status", "aria-live": "polite" });
-  parts.frame = element("div", { class: "frame" }, head, stage, tools, parts.panel, parts.help, parts.live);
+  parts.frame = element("div", { class: "frame" }, head, stage, tools, parts.panel, parts.help, parts.page, parts.live);
   root.replaceChildren(parts.frame);
   return parts;
 }

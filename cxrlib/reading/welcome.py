@@ -1,87 +1,84 @@
-"""The first screen of a reading in a window of its own: who reads, and then the reading.
+"""Who comes to a reading in a window of its own: first a name, then the reading.
 
 Where the reader is known (`--reader`, or the user of a JupyterHub) the reading opens at once. What the address of the
 page says about a reader is never looked at.
 """
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import anywidget
-import ipywidgets
-import traitlets
+import numpy as np
 
+from cxrlib.artifacts import sha256_of
 from cxrlib.errors import InputError
+from cxrlib.reading.conversation import Conversation, Send
 from cxrlib.reading.events import person, read_events
-from cxrlib.reading.protocol import prepare_protocol
-from cxrlib.reading.viewer import open_reading
-from cxrlib.study import Study, load_study
-
-STUDY, FOLDER, READER = "CXR_READING_STUDY", "CXR_READING_FOLDER", "CXR_READING_READER"
+from cxrlib.reading.protocol import Protocol, prepare_protocol
+from cxrlib.reading.session import ReadingSession
+from cxrlib.study import Study
 
 
-def fixed_reader(environment: Mapping[str, str]) -> str:
-    """Who reads, if that is settled before the page opens: the hub's user, else `--reader`, else empty."""
-    return environment.get("JUPYTERHUB_USER", "") or environment.get(READER, "")
+class Desk:
+    """The study's films and protocol, loaded once for all who read; looked at again when the protocol has changed."""
+
+    def __init__(self, study: Study) -> None:
+        """Raises `InputError` if the films to read were not made."""
+        self.study = study
+        self._load()
+
+    def _load(self) -> None:
+        self._protocol = prepare_protocol(self.study)
+        self._films = self._protocol.film_pixels(self.study)
+
+    def current(self) -> tuple[Protocol, dict[str, np.ndarray]]:
+        """The protocol that is frozen now, and its films."""
+        frozen = self.study.results.reading(self.study.review.protocol).protocol
+        if not frozen.exists() or sha256_of(frozen) != self._protocol.sha256:
+            self._load()
+        return self._protocol, self._films
 
 
-def welcome() -> ipywidgets.Widget:
-    """What the page shows: the reading, or a form that asks for the reader's name. Reads the environment.
+class Guest:
+    """One open page: asks who reads, unless that is `fixed`, and hands everything else to the reader's conversation."""
 
-    Relative folders in a study file count from the folder in which the server was started.
-    """
-    os.chdir(os.environ[FOLDER])
-    hub = os.environ.get("JUPYTERHUB_BASE_URL", "") if os.environ.get("JUPYTERHUB_USER") else ""
-    return Welcome(load_study(Path(os.environ[STUDY])), fixed_reader(os.environ), hub and f"{hub}hub/logout")
-
-
-class NameForm(anywidget.AnyWidget):
-    """One line for a name. The browser's tab remembers it, so that a reload asks nobody."""
-
-    _esm = Path(__file__).with_name("welcome.js")
-    title = traitlets.Unicode().tag(sync=True)
-    reader = traitlets.Unicode().tag(sync=True)
-    fixed = traitlets.Bool().tag(sync=True)
-    logout = traitlets.Unicode().tag(sync=True)
-    trouble = traitlets.Unicode().tag(sync=True)
-
-
-class Welcome(ipywidgets.VBox):
-    """The form and, below it, the reading of whoever gave his or her name there."""
-
-    def __init__(self, study: Study, reader: str = "", logout: str = "") -> None:
-        """`reader` is empty where the page has to ask; `logout` is the address that ends a log-in, if there is one."""
-        self._study = study
-        # Kept here as well, since a browser can change what it shares with the kernel.
-        self._reader, self._fixed = "", bool(reader)
-        self.form = NameForm(title=study.title, reader=reader, fixed=bool(reader), logout=logout)
-        super().__init__([self.form])
-        self.form.on_msg(self._received)
-        if reader:
+    def __init__(self, desk: Desk, send: Send, fixed: str = "", logout: str = "") -> None:
+        """`logout` is the address that ends a log-in, if there is one."""
+        self._desk, self._send, self._fixed = desk, send, fixed
+        self._conversation: Conversation | None = None
+        self._send({"kind": "welcome", "fixed": bool(fixed), "logout": logout}, [])
+        if fixed:
             try:
-                self._open(person(reader))
+                self._open(person(fixed))
             except InputError as error:
-                self.form.trouble = f"The reading can't be opened. {error}"
+                self._send({"kind": "trouble", "text": f"The reading can't be opened. {error}"}, [])
 
-    def _received(self, _: Any, message: Mapping[str, Any], __: Any) -> None:
-        if message.get("kind") != "name" or self._reader or self._fixed:
-            return
+    @property
+    def reader(self) -> str:
+        """Who reads; empty as long as nobody does."""
+        return self._conversation.session.reader if self._conversation else ""
+
+    def receive(self, content: dict[str, Any]) -> None:
+        """Deal with one message of the browser."""
+        if self._conversation is not None:
+            self._conversation.receive(content)
+        elif content.get("kind") == "name" and not self._fixed:
+            self._named(content)
+
+    def _named(self, content: Mapping[str, Any]) -> None:
         try:
-            name = person(str(message.get("name", "")))
-            if message.get("sure") or self._has_answers(name):
+            name = person(str(content.get("name", "")))
+            if content.get("sure") or self._is_known(name):
                 self._open(name)
             else:
-                self.form.send({"kind": "new", "name": name})
+                self._send({"kind": "new", "name": name}, [])
         except InputError as error:
-            self.form.send({"kind": "refused", "text": str(error)})
+            self._send({"kind": "unwelcome", "text": str(error)}, [])
 
-    def _has_answers(self, name: str) -> bool:
-        events = read_events(prepare_protocol(self._study).folder)
+    def _is_known(self, name: str) -> bool:
+        events = read_events(self._desk.current()[0].folder)
         return any(event["event"] == "answer" and event["reader"] == name for event in events)
 
     def _open(self, name: str) -> None:
-        reading = open_reading(self._study, name)
-        self._reader = self.form.reader = name
-        self.children = (self.form, reading)
+        protocol, films = self._desk.current()
+        self._conversation = Conversation(ReadingSession(self._desk.study, protocol, name), films, self._send)
+        self._send({"kind": "reader", "reader": name}, [])

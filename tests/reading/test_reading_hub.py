@@ -15,9 +15,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import voila_browser
+import served_reading
 from reading_browser import SCREEN, Reader, chromium, require_chromium, study_to_read
-from voila_browser import REPOSITORY
+from served_reading import REPOSITORY
 
 from cxrlib.reading.events import read_events
 
@@ -83,7 +83,7 @@ def hub(study, tmp_path_factory):
     command = [sys.executable, "-m", "jupyterhub", "--config", str(config)]
     with open(log, "w", encoding="utf-8") as output:
         process = subprocess.Popen(
-            command, cwd=folder, env=voila_browser.environment(), stdout=output, stderr=output, start_new_session=True
+            command, cwd=folder, env=served_reading.environment(), stdout=output, stderr=output, start_new_session=True
         )
     address = f"http://127.0.0.1:{ports[0]}"
     try:
@@ -159,7 +159,7 @@ def test_a_reader_can_not_open_another_s_server(hub, contexts):
     page = context.new_page()
     log_in(page, hub, "anna")
     opened(page, "anna")
-    for path in ("/user/bob/", "/user/bob/voila/static/voila.js", "/hub/user/bob/", "/hub/spawn/bob", "/hub/admin"):
+    for path in ("/user/bob/", "/user/bob/talk", "/hub/user/bob/", "/hub/spawn/bob", "/hub/admin"):
         answer = page.goto(hub + path)
         assert answer.status in (403, 404), (path, answer.status)
         assert "Reading as" not in page.content()
@@ -170,9 +170,8 @@ def test_a_reader_can_not_open_another_s_server(hub, contexts):
 def test_who_has_not_logged_in_gets_a_form_and_nothing_else(hub, contexts):
     context = contexts()
     for path in (
-        "/user/anna/voila/static/voila.js",
+        "/user/anna/talk",
         "/user/anna/api/kernels",
-        "/user/anna/alive/1-1-1-1-1",
         "/hub/api/users",
     ):
         assert context.request.get(hub + path).status == 403, path

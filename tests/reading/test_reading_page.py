@@ -38,6 +38,7 @@ class FewTasks:
 
     done = property(lambda self: len(self.given))
     total = property(lambda self: len(self.tasks))
+    open_about = staticmethod(lambda screen: [])
     can_undo = property(lambda self: bool(self.given))
     current = property(lambda self: next(iter(self.tasks[self.done :]), None))
     upcoming = property(lambda self: next(iter(self.tasks[self.done + 1 :]), None))
@@ -434,8 +435,10 @@ CONTRASTS = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_can_be_read_in_light_and_dark(open_page, scheme):
-    opened = open_page(color_scheme=scheme)
+    opened = open_page()
     reader, page = opened.reader, opened.page
+    page.evaluate(f"document.body.dataset.jpThemeLight = '{str(scheme == 'light').lower()}'")
+    page.wait_for_selector(f".cxr-reading[data-theme={scheme}]")
     surface = page.locator(".frame .panel").evaluate("node => getComputedStyle(node).backgroundColor")
     assert (np.mean([int(part) for part in surface[4:-1].split(",")]) < 100) == (scheme == "dark")
     seen = page.evaluate(CONTRASTS)
@@ -446,6 +449,7 @@ def test_every_text_can_be_read_in_light_and_dark(open_page, scheme):
     opened.session.refuse = ""
     reader.key("Enter")
     reader.wait_for_phase("feedback")
+    reader.wait_until_seen()
     reader.key("?")
     seen += page.evaluate(CONTRASTS)
     reader.key("Escape")
@@ -455,10 +459,11 @@ def test_every_text_can_be_read_in_light_and_dark(open_page, scheme):
     assert [text for text, contrast in seen if contrast < 4.5] == []
 
 
-def test_jupyterlabs_theme_goes_before_the_systems(open_page):
+def test_a_reading_is_dark_unless_the_notebook_is_light(open_page):
     opened = open_page(color_scheme="light")
-    opened.page.evaluate("document.body.dataset.jpThemeLight = 'false'")
     opened.page.wait_for_selector('.cxr-reading[data-theme="dark"]')
+    opened.page.evaluate("document.body.dataset.jpThemeLight = 'true'")
+    opened.page.wait_for_selector('.cxr-reading[data-theme="light"]')
 
 
 def test_research_only_is_always_on_the_screen(open_page):

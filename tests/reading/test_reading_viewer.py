@@ -9,7 +9,9 @@ import pytest
 from reading_browser import study_to_read
 
 from cxrlib.reading.events import current_answers, read_events
+from cxrlib.reading.pages import page_before
 from cxrlib.reading.protocol import prepare_protocol
+from cxrlib.reading.questions import ABOUT
 from cxrlib.reading.session import ReadingSession
 from cxrlib.reading.viewer import MODULES, ReadingWidget, one_module, open_reading
 
@@ -32,7 +34,15 @@ def opened(made_study, monkeypatch, request):
     monkeypatch.setattr(ReadingWidget, "send", lambda _, content, buffers=None: sent.append((content, buffers or [])))
     reader = request.node.name.removeprefix("test_")[:20].replace("[", "_")
     widget = open_reading(made_study, reader)
-    return SimpleNamespace(study=made_study, widget=widget, sent=sent, reader=reader, session=widget._session)
+    session = told(widget._conversation.session)
+    return SimpleNamespace(study=made_study, widget=widget, sent=sent, reader=reader, session=session)
+
+
+def told(session: ReadingSession) -> ReadingSession:
+    """One whose reader has answered what is asked before the films."""
+    for name, questions in ABOUT.items():
+        session.tell_about(name, {question.name: question.choices[0] for question in questions}, {})
+    return session
 
 
 def say(opened, **content) -> list:
@@ -54,7 +64,7 @@ def give_answer(opened, submission="first", **changes) -> list:
 
 def stored(opened) -> list[dict]:
     events = read_events(prepare_protocol(opened.study).folder)
-    return [event for event in events if event["reader"] == opened.reader]
+    return [event for event in events if event["reader"] == opened.reader and event["event"] != "about"]
 
 
 def test_the_first_task_and_the_next_films_are_sent_ahead(opened):
@@ -73,7 +83,7 @@ def test_the_first_task_and_the_next_films_are_sent_ahead(opened):
 
 def test_sixteen_bit_films_are_sent_little_endian(made_study, monkeypatch):
     protocol = prepare_protocol(made_study)
-    session = ReadingSession(made_study, protocol, "deep")
+    session = told(ReadingSession(made_study, protocol, "deep"))
     film = np.arange(6, dtype=">u2").reshape(2, 3).astype(np.uint16) * 9999
     widget = ReadingWidget(session, dict.fromkeys(protocol.worklist["film_id"], film))
     sent = []
@@ -88,7 +98,7 @@ def test_other_pixels_than_greys_of_8_or_16_bits_are_a_mistake(made_study):
     protocol = prepare_protocol(made_study)
     film = np.zeros((4, 4), np.float32)
     widget = ReadingWidget(
-        ReadingSession(made_study, protocol, "wrong"), dict.fromkeys(protocol.worklist["film_id"], film)
+        told(ReadingSession(made_study, protocol, "wrong")), dict.fromkeys(protocol.worklist["film_id"], film)
     )
     with pytest.raises(TypeError, match="float32"):
         widget._receive(None, {"kind": "ready"}, [])
@@ -136,7 +146,7 @@ def test_a_refused_answer_is_said_and_may_be_sent_again(opened):
     (refused,) = give_answer(opened, answers={"diagnosis": "perhaps"})
     assert (refused["kind"], refused["submission"], refused["next"]) == ("refused", "first", first.task_id)
     assert "diagnosis" in refused["text"]
-    assert stored(opened) == []
+    assert [event["event"] for event in stored(opened)] == ["open"]
     assert give_answer(opened)[0]["kind"] == "stored"
 
 
@@ -185,7 +195,8 @@ def test_nothing_but_greys_and_task_ids_leaves_the_kernel(opened):
     assert set(re.findall(r'"(\w+)":', text)) <= {
         "kind", "task", "task_id", "practice", "questions", "name", "text", "choices", "required", "points", "films",
         "height", "width", "bits", "progress", "done", "total", "seconds_left", "can_undo", "reading", "submission",
-        "next", "feedback", *state, *json.loads(json.dumps(state, default=repr)), *_layout_keys(state),
+        "next", "feedback", "page", "heading", "lines", "button",
+        *state, *json.loads(json.dumps(state, default=repr)), *_layout_keys(state),
     }  # fmt: skip
 
 
@@ -200,9 +211,59 @@ def test_all_synchronised_values_are_the_program_and_nothing_of_the_reading(open
     assert opened.widget.get_state() == before
 
 
+def test_reader_and_screen_are_asked_about_once_and_a_new_screen_again(made_study, monkeypatch):
+    sent = []
+    monkeypatch.setattr(ReadingWidget, "send", lambda _, content, buffers=None: sent.append(content))
+
+    def opened(screen, **answered):
+        widget, asked = open_reading(made_study, "asked"), []
+        widget._receive(None, {"kind": "ready", "screen": screen}, [])
+        while sent[-1]["kind"] == "about":
+            asked.append(sent[-1]["name"])
+            answers = {question["name"]: question["choices"][0] for question in sent[-1]["questions"]}
+            widget._receive(None, {"kind": "about", "name": sent[-1]["name"], "answers": answers}, [])
+        return asked
+
+    screen = {"width": 1280, "height": 720, "pixel_ratio": 1}
+    assert opened(screen) == ["experience", "display"]
+    assert opened(screen) == []
+    assert opened(screen | {"width": 1536}) == ["display"]
+    told = [event for event in read_events(prepare_protocol(made_study).folder) if event["event"] == "about"]
+    assert [event["screen"]["width"] for event in told if event["reader"] == "asked"] == [1280, 1280, 1536]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"kind": "about", "name": "experience", "answers": {"years": "many"}}, {"kind": "about"},
+        {"kind": "answer"}, {"kind": "answer", "task_id": ["a"], "answers": 3, "seconds": "x", "view": 5, "screen": 1},
+        {"kind": ["answer"]}, {"kind": "undo"}, {}, {"kind": "ready", "screen": "big"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_whatever_a_browser_sends_costs_nothing(opened, content):
+    before = stored(opened)
+    opened.widget._receive(None, content, [])
+    assert stored(opened) == before
+
+
+def test_pages_stand_before_each_part_and_tell_no_number_of_synthetic_films(made_study):
+    tasks = prepare_protocol(made_study).tasks("anybody")
+    pages = {task.task_id: page for task in tasks if (page := page_before(task, tasks))}
+    assert [page["heading"] for page in pages.values()] == [
+        "Before you begin", "Part 1 of 3: single films", "Part 2 of 3: two films, one of them synthetic",
+        "Part 3 of 3: two films, one patient?",
+    ]  # fmt: skip
+    first, *others = pages.values()
+    assert "There are 18 tasks in 3 parts: about" in " ".join(first["lines"])
+    assert "First come 2 for practice" in " ".join(first["lines"])
+    assert "9 films" in " ".join(others[0]["lines"])
+    assert others[1]["lines"][0].startswith("Part 1 is done")
+
+
 def test_the_module_asks_for_nothing_and_every_file_is_in_it():
     text = one_module()
     assert "http" not in text.replace("http://www.w3.org", "")
     assert not re.search(r"^(import|export (?!default))", text, re.MULTILINE)
     assert text.count("export default") == 1
-    assert [name for name in MODULES if name != "viewer.js" and f"const {name[:-3]} = (() =>" not in text] == []
+    assert [name for name in MODULES if f"const {name[:-3]} = (() =>" not in text] == []

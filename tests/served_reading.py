@@ -11,8 +11,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -32,7 +30,8 @@ def serving(*arguments: str, command: tuple[str, ...] = ("-m", "cxrlib.cli", "re
     server = Server(process)
     try:
         yield server
-        process.send_signal(signal.SIGINT)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0, server.said()
     finally:
         if process.poll() is None:
@@ -66,13 +65,3 @@ class Server:
 
     def said(self) -> str:
         return "".join(self._lines)
-
-    def kernels(self) -> list[int]:
-        """Process ids of the running kernels."""
-        found = []
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            # One that ends at this moment has no command any more.
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if "ipykernel_launcher" in " ".join(child.cmdline()):
-                    found.append(child.pid)
-        return found

@@ -1,0 +1,80 @@
+"""What a reader is told before the first film, and where one part of the reading ends and the next begins."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cxrlib.reading.protocol import SECTIONS, Task
+
+# A guess before anybody has read, from how long such tasks take: single films with five questions, and pairs with two.
+SECONDS_EACH = {"practice": 30, "A": 25, "B": 12, "C": 12}
+PARTS = {
+    "A": ("single films", "{number} films, one at a time. What do you see, how sure are you, does the film look real?"),
+    "B": ("two films, one of them synthetic", "{number} pairs. Of each pair one film is synthetic: which is it?"),
+    "C": ("two films, one patient?", "{number} pairs. Are both films of the same patient?"),
+}  # fmt: skip
+CONCEALED = (
+    "Some films were taken of patients, others were made by a computer program. How many there are of each is not "
+    "told, and there may be any number."
+)
+
+
+def section(task: Task) -> str:
+    """The part of the reading to which a task belongs, of `SECTIONS`."""
+    return "practice" if task.practice else task.block
+
+
+def page_before(task: Task, tasks: Sequence[Task]) -> dict[str, Any] | None:
+    """The page to be read before a task: a heading, paragraphs, and the words of its button; None within a part.
+
+    `tasks` are all of the reader's, in order. Nothing is said of how many films are of which kind.
+    """
+    order = [section(each) for each in tasks]
+    here = next(place for place, each in enumerate(tasks) if each.task_id == task.task_id)
+    if here == 0:
+        return _instructions(order)
+    return None if order[here - 1] == order[here] else _part(order[here], order)
+
+
+def _instructions(order: Sequence[str]) -> dict[str, Any]:
+    practice, scored = order.count("practice"), len(order) - order.count("practice")
+    minutes = max(1, round(sum(SECONDS_EACH[name] for name in order) / 60))
+    parts = _parts(order)
+    lines = [
+        "You will see chest films, and be asked a few questions about each. Your answers tell how films made by "
+        "programs look to those who read films, which is needed before anybody trains with them.",
+        CONCEALED,
+        f"There are {scored} tasks in {len(parts)} {'part' if len(parts) == 1 else 'parts'}: about {minutes} minutes.",
+        "Answer with the mouse, by touch, or with the keys that stand beside the answers; Enter stores. Press ? at any "
+        "time to see all keys.",
+        "You can stop whenever you like: close the page. What is stored stays, and the reading goes on at the first "
+        "film without an answer. P pauses.",
+    ]
+    if practice:
+        lines.insert(
+            3, f"First come {practice} for practice, with the right answer after each. Practice does not count."
+        )
+    else:
+        lines.append(_number(parts[0], order))
+    return {"heading": "Before you begin", "lines": lines, "button": "Begin"}
+
+
+def _part(name: str, order: Sequence[str]) -> dict[str, Any]:
+    parts = _parts(order)
+    place = parts.index(name) + 1
+    title = PARTS[name][0]
+    if place > 1:
+        before = f"Part {place - 1} is done, and its answers are stored. Take a break if you like."
+    else:
+        before = "Practice is over. From now on answers count, and you are not told what a film is."
+    heading = f"Part {place} of {len(parts)}: {title}"
+    return {"heading": heading, "lines": [before, _number(name, order)], "button": "Go on"}
+
+
+def _number(name: str, order: Sequence[str]) -> str:
+    number = order.count(name)
+    text = PARTS[name][1].format(number=number)
+    return text if number != 1 else text.replace("1 films", "1 film").replace("1 pairs", "1 pair")
+
+
+def _parts(order: Sequence[str]) -> list[str]:
+    return [name for name in SECTIONS if name != "practice" and name in order]

@@ -1,0 +1,178 @@
+"""The reading in a window of its own: whole readings, by mouse and by keys, through reloads, kills and closed tabs."""
+
+import os
+import re
+import signal
+from types import SimpleNamespace
+
+import pytest
+from reading_browser import SCREEN, Reader, chromium, free_port, require_chromium, study_to_read
+from served_reading import serving
+
+from cxrlib.reading.events import current_answers, read_events
+from cxrlib.reading.protocol import prepare_protocol
+
+# The colour at the edge of the window: of the first element there that has one.
+PAINTED = """document.elementsFromPoint(4, 4).map((element) => getComputedStyle(element).backgroundColor)
+    .find((colour) => colour !== "rgba(0, 0, 0, 0)")"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, write_study_in):
+    require_chromium()
+    return study_to_read(write_study_in, tmp_path_factory.mktemp("window"))
+
+
+@pytest.fixture(scope="module")
+def server(study):
+    with serving(study.file, cwd=study.root.parent) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(study):
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def opened(server, browser):
+    """A page in a browser of its own; at its end nothing may have been wrong with it."""
+    context = browser.new_context(viewport=SCREEN)
+    page = context.new_page()
+    wrong, asked = [], []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(server.address)
+    yield SimpleNamespace(page=page, reader=Reader(page))
+    context.close()
+    assert wrong == []
+    here = (server.root, server.root.replace("http", "ws"), "data:", "blob:")
+    assert [url for url in asked if not url.startswith(here)] == []
+
+
+def begin(page, name: str, *, keyboard: bool = False) -> None:
+    """Through the first screen, as somebody who has not read before."""
+    page.locator("#cxr-reader").wait_for()
+    page.wait_for_function("document.activeElement.id === 'cxr-reader'")
+    page.keyboard.type(name)
+    button = page.get_by_role("button", name=f"Begin as {name}")
+    if keyboard:
+        page.keyboard.press("Enter")
+        button.wait_for()
+        page.keyboard.press("Enter")
+    else:
+        page.get_by_role("button", name="Begin", exact=True).click()
+        button.click()
+    page.get_by_text(f"Reading as {name}", exact=True).wait_for()
+
+
+def answers_of(study, name: str) -> list[dict]:
+    events = read_events(prepare_protocol(study).folder)
+    return current_answers([event for event in events if event["reader"] == name])
+
+
+@pytest.mark.parametrize("keyboard", [False, True], ids=["mouse", "keyboard"])
+def test_a_whole_reading(study, opened, keyboard):
+    name = "with_keys" if keyboard else "with_mouse"
+    assert "token" not in opened.page.url
+    begin(opened.page, name, keyboard=keyboard)
+    reader = opened.reader
+    reader.turn_pages("reading", keyboard=keyboard)
+    assert reader.position == (1, 20)
+    if keyboard:
+        opened.page.wait_for_function("document.activeElement.closest('.cxr-reading')")
+    while reader.phase != "finished":
+        reader.answer_task(keyboard=keyboard)
+    planned = [task.task_id for task in prepare_protocol(study).tasks(name)]
+    assert [answer["task_id"] for answer in answers_of(study, name)] == planned
+    assert "Thank you" in reader.root.inner_text()
+
+
+def test_a_reload_asks_nobody_and_goes_on_at_the_same_task(opened):
+    begin(opened.page, "reloading")
+    for _ in range(3):
+        opened.reader.answer_task()
+    task = opened.reader.task
+    opened.page.reload()
+    opened.page.get_by_text("Reading as reloading").wait_for()
+    assert opened.reader.wait_for_task() == task
+    assert opened.reader.position == (4, 20)
+
+
+def test_the_next_person_at_the_desk_is_asked_for_a_name_and_a_known_one_is_not_asked_twice(opened):
+    begin(opened.page, "leaving")
+    opened.reader.answer_task()
+    opened.page.get_by_role("button", name="Someone else?").click()
+    opened.page.wait_for_function("document.activeElement.id === 'cxr-reader'")
+    opened.page.keyboard.type("leaving")
+    opened.page.keyboard.press("Enter")
+    opened.reader.wait_for_task()
+    assert opened.reader.position == (2, 20)
+
+
+def test_a_server_that_ends_is_said_and_the_same_page_goes_on_with_the_next(study, browser):
+    port = free_port()
+    page = browser.new_context(viewport=SCREEN).new_page()
+    with serving(study.file, "--port", str(port), cwd=study.root.parent) as server:
+        address = server.address
+        page.goto(address)
+        begin(page, "interrupted")
+        reader = Reader(page)
+        for _ in range(2):
+            reader.answer_task()
+        task = reader.task
+        reader.choose("diagnosis", "positive")
+        os.kill(server.process.pid, signal.SIGINT)
+        server.process.wait(20)
+        page.get_by_text("The reading's server can't be reached.").wait_for()
+        assert "Your answer is still here" in page.locator(".connection").inner_text()
+    with serving(study.file, cwd=study.root.parent) as server:
+        assert server.address == address
+        page.locator(".connection").wait_for(state="hidden")
+        assert reader.wait_for_task() == task
+        assert reader.chosen() == {"diagnosis": "positive"}
+        reader.answer_task()
+        page.reload()
+        page.get_by_text("Reading as interrupted").wait_for()
+        reader.wait_for_task()
+        page.context.close()
+    assert len(answers_of(study, "interrupted")) == 3
+
+
+def test_the_address_does_not_say_who_reads_and_not_every_name_will_do(server, opened):
+    opened.page.goto(f"{server.root}?reader=bob&name=bob")
+    opened.page.locator("#cxr-reader").wait_for()
+    assert opened.page.url == server.root
+    assert opened.page.locator("#cxr-reader").input_value() == ""
+    opened.page.locator("#cxr-reader").fill("simulated7")
+    opened.page.keyboard.press("Enter")
+    opened.page.get_by_text("those of programs").wait_for()
+    assert opened.page.locator(".cxr-reading").count() == 0
+
+
+def test_instructions_come_first_and_each_part_has_a_page(opened):
+    begin(opened.page, "instructed")
+    reader, page = opened.reader, opened.page
+    assert reader.wait_for_phase("about") == "about"
+    assert "about you" in page.locator(".page").inner_text()
+    page.locator(".page .submit").click()
+    reader.wait_until_seen()
+    page.locator(".page .submit").click()
+    assert "Still open: What are you?" in page.locator(".page .missing").inner_text()
+    reader.turn_pages("page")
+    shown = page.locator(".page").inner_text()
+    for words in ("Before you begin", "Practice does not count", "You can stop", "18 tasks in 3 parts", "minutes"):
+        assert words in shown
+    assert page.locator("canvas.film").count() == 0, "no film is shown, and no time counts, while the page is read"
+    reader.turn_pages("reading")
+    assert reader.position == (1, 20)
+
+
+def test_the_page_fits_a_laptop_and_is_dark_from_edge_to_edge(opened):
+    begin(opened.page, "looking")
+    opened.reader.wait_for_task()
+    size = opened.page.evaluate("(({ scrollWidth, scrollHeight }) => [scrollWidth, scrollHeight])(document.body)")
+    assert size == [SCREEN["width"], SCREEN["height"]]
+    red, green, blue, *_ = map(int, re.findall(r"\d+", opened.page.evaluate(PAINTED)))
+    assert max(red, green, blue) < 40
