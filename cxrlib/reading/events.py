@@ -3,8 +3,8 @@
 Every event has the keys `event` ("answer", "undo", "about", "open", "pause", "resume"), `event_id`, `time` (UTC, ISO
 8601), `reader`, `session`, `protocol_sha256` and, since it is kept, `steady_seconds`, of a clock that is never set. An
 answer has `task_id, block, practice, films, answers, seconds, view, screen` besides, an undo `task_id` and `undoes`
-(the event id of the answer taken back); "about" tells of the reader or the screen, with `name, answers, screen`. Nothing is
-ever changed.
+(the event id of the answer taken back); "about" tells of the reader or the screen, with `name, answers, screen`.
+Nothing is ever changed.
 """
 
 import json
