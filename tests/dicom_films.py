@@ -80,7 +80,7 @@ def compressed(dataset: Dataset, syntax: str) -> Dataset:
         return pydicom.dcmread(after)
 
 
-def convert_or_crash(item: tuple[bytes, Path, str], source: Path) -> tuple[str, str]:
+def convert_or_crash(item: tuple[bytes, Path, str], source: Path) -> tuple[str, str, str]:
     """Stands for a decoder with bugs: a file named so crashes it, hangs it, or kills it while it writes."""
     path, picture, _ = item
     if b"crash" in path:

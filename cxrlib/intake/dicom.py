@@ -40,7 +40,7 @@ IMAGES, LABELS_FILE = "images", "labels.csv"
 LABEL_COLUMNS = ("file", "patient_id", "label", "view", "sex", "age", "year")
 IMPORT_COLUMNS = ("file_id", "image_id", "outcome", "reason", "note")
 # Whatever changes how a film looks or what a header means belongs here: a journal of other settings starts afresh.
-SETTINGS = f"dicom 2, {LONG_SIDE_PX} px, percentiles {BLACK_PERCENTILE} and {WHITE_PERCENTILE}"
+SETTINGS = f"dicom 3, {LONG_SIDE_PX} px, percentiles {BLACK_PERCENTILE} and {WHITE_PERCENTILE}"
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def _draw_films(work: _Import) -> None:
         items: Iterable = ((path, _picture(work, image_id), turn) for path, image_id, turn in journal.undecoded())
         for (path, *_), result in run_isolated(draw, items, work.seconds_per_file):
             if isinstance(result, Lost):
-                result = (SLOW if result.slow else CRASHED, result.detail)
+                result = (SLOW if result.slow else CRASHED, result.detail, "")
             journal.note_pixels(path, *result)
             done += 1
             if report:
@@ -285,7 +285,13 @@ def _write_tables(work: _Import) -> None:
 def _outcome(row) -> tuple[str, ...]:
     """A row of `import.csv`. Whether it can't be told is an outcome of its own: a person can."""
     outcome = "can't tell" if row["reason"] in UNCLEAR else "skipped" if row["reason"] else "used"
-    return row["file_id"], row["image_id"], outcome, row["reason"], row["note"]
+    return (
+        row["file_id"],
+        row["image_id"],
+        outcome,
+        row["reason"],
+        "; ".join(note for note in (row["note"], row["pixel_note"]) if note),
+    )
 
 
 def _write_rows(path: Path, columns: Iterable[str], rows: Iterable[Iterable[str]], mode: int = 0o644) -> None:

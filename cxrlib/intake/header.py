@@ -33,7 +33,8 @@ MULTI_FRAME = "several frames"
 COLOUR = "a colour image"
 BURNED_IN = "set aside: declares text or a face in its pixels"
 TOO_LARGE = "too many pixels"
-UNKNOWN_SYNTAX = "a compression that can't be read"
+UNKNOWN_SYNTAX = "a compression that can't be read: export it uncompressed"
+OTHER_DEPTH = "values of another depth than a film's 8 to 16 bits"
 NO_CONTRAST = "one grey value only"
 UNLABELLED = "no label"
 UNCERTAIN_LABEL = "its label is uncertain or empty"
@@ -101,7 +102,7 @@ def read_header(path: bytes, source: Path, pseudonyms: Pseudonyms) -> Header:
         except Skipped as skipped:
             return Header(skipped.reason, skipped.detail, keys=keys)
         except Exception as error:
-            raise Skipped(DAMAGED, f"{type(error).__name__}: {error}") from None
+            raise Skipped(DAMAGED, in_plain_words(error)) from None
     except Skipped as skipped:
         return Header(skipped.reason, skipped.detail)
 
@@ -124,7 +125,21 @@ def open_dataset(path: Path, tags: list[str], stop_before_pixels: bool) -> "Data
     except OSError as error:
         raise Skipped(UNOPENED if error.errno else DAMAGED, str(error.strerror or error)) from None
     except Exception as error:  # pydicom raises nearly every type on damaged files
-        raise Skipped(DAMAGED, f"{type(error).__name__}: {error}") from None
+        raise Skipped(DAMAGED, in_plain_words(error)) from None
+
+
+def in_plain_words(error: Exception) -> str:
+    """What is wrong with a file, for a person who doesn't know what Python calls it."""
+    said = " ".join(str(error).split())
+    if "issing required" in said:
+        return f"an element that every image needs is missing: {said.partition(':')[2].strip() or said}"
+    if isinstance(error, TypeError | ValueError) and ("NoneType" in said or "None" in said):
+        return "an element that every image needs is empty"
+    if isinstance(error, EOFError) or "length" in said or "unexpected end" in said.lower():
+        return f"the file is cut short, or says a wrong length: {said}"
+    if isinstance(error, AttributeError) and "has no attribute" in said:
+        return f"an element that every image needs is missing: {said.rpartition(' ')[2]}"
+    return f"can't be decoded: {said}"
 
 
 def keys_of(dataset: "Dataset", file: str, pseudonyms: Pseudonyms) -> dict[str, str]:

@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE IF NOT EXISTS files (
     path BLOB PRIMARY KEY, file_id TEXT, bytes INTEGER, modified_ns INTEGER, sighting INTEGER,
     header_reason TEXT, pixel_reason TEXT, detail TEXT DEFAULT '', label TEXT DEFAULT '',
+    pixel_note TEXT DEFAULT '',
     {", ".join(f"{name} TEXT DEFAULT ''" for name in FACTS)},
     {", ".join(f"key_{kind} TEXT DEFAULT ''" for kind in KEY_KINDS)}
 ) WITHOUT ROWID;
@@ -35,7 +36,7 @@ CREATE INDEX IF NOT EXISTS images ON files (image_id, path);
 """
 # What became of each file: a copy is one whose image was made from another file.
 OUTCOMES = f"""
-SELECT file_id, path, label, {", ".join(FACTS)}, detail, CASE
+SELECT file_id, path, label, {", ".join(FACTS)}, detail, pixel_note, CASE
     WHEN header_reason != '' THEN header_reason
     WHEN patient_id = '' THEN '{NO_ID}'
     WHEN label = '' THEN '{UNLABELLED}'
@@ -154,7 +155,7 @@ class Journal:
             yield from ((bytes(row[0]), row[1], row[2]) for row in rows)
             last = rows[-1][1]
 
-    def note_pixels(self, path: bytes, reason: str | None, detail: str = "") -> None:
+    def note_pixels(self, path: bytes, reason: str | None, detail: str = "", note: str = "") -> None:
         """`reason` is empty for a film that was written; None means that it is to be tried again.
 
         An image has one file: if it was made from another one before, that one is a copy now.
@@ -166,7 +167,9 @@ class Journal:
                 "(SELECT image_id FROM files WHERE path = ?)",
                 (path,),
             )
-        self._database.execute("UPDATE files SET pixel_reason = ?, detail = ? WHERE path = ?", (reason, detail, path))
+        self._database.execute(
+            "UPDATE files SET pixel_reason = ?, detail = ?, pixel_note = ? WHERE path = ?", (reason, detail, note, path)
+        )
         self._database.execute("COMMIT")
 
     def drawn(self) -> Iterator[tuple[bytes, str]]:

@@ -12,12 +12,15 @@ import numpy as np
 from PIL import Image
 
 from cxrlib.artifacts import atomic_path
+from cxrlib.intake.greys import has_window, rescaled, windowed
 from cxrlib.intake.header import (
     DAMAGED,
     NO_CONTRAST,
     NO_PIXELS,
+    OTHER_DEPTH,
     UNKNOWN_SYNTAX,
     Skipped,
+    in_plain_words,
     open_dataset,
 )
 
@@ -28,17 +31,25 @@ if TYPE_CHECKING:
 LONG_SIDE_PX = 1024
 # Percentiles of the pixels inside the mask that become black and white.
 BLACK_PERCENTILE, WHITE_PERCENTILE = 0.5, 99.5
+# A window or table that makes more of a film plain black or white than this lies beside its data.
+MOST_CLIPPED = 0.8
+# The old processes of lossy JPEG, which GDCM reads with up to twelve bits, though not by way of pydicom.
+READ_BY_GDCM = {f"1.2.840.10008.1.2.4.{process}" for process in (51, 52, 53, 54, 55, 56)}
+OTHER_WINDOW, TWO_GREYS = "its first window is beside its data", "says two things about black and white"
 
 TAGS = [
     "SOPClassUID", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration", "PixelPaddingValue",
     "PixelPaddingRangeLimit", "ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "VOILUTSequence",
-    "WindowCenter", "WindowWidth", "VOILUTFunction", "PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    "WindowCenter", "WindowWidth", "VOILUTFunction", "PresentationLUTShape", "PixelData", "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
 ]  # fmt: skip
 
 
-def convert_file(item: tuple[bytes, Path, str], source: Path) -> tuple[str, str]:
-    """Turn the file `item[0]` (bytes, relative to `source`) into the PNG `item[1]`; (reason, detail) where it can't.
+def convert_file(item: tuple[bytes, Path, str], source: Path) -> tuple[str, str, str]:
+    """Turn the file `item[0]` (bytes, relative to `source`) into the PNG `item[1]`: (reason, detail, note).
+
+    The reason says why it can't be, else it is empty; the note is for a person who looks at the film.
 
     `item[2]` says where its rows and columns run (see `turn_upright`), empty for a film that hangs right.
 
@@ -46,12 +57,13 @@ def convert_file(item: tuple[bytes, Path, str], source: Path) -> tuple[str, str]
     """
     path, picture, turn = item
     try:
-        image = turn_upright(picture_of(source / os.fsdecode(path)), turn)
+        image, note = shown(source / os.fsdecode(path))
+        image = turn_upright(image, turn)
     except Skipped as skipped:
-        return skipped.reason, skipped.detail
+        return skipped.reason, skipped.detail, ""
     with atomic_path(picture) as temporary:
         image.save(temporary, format="PNG")
-    return "", ""
+    return "", "", note
 
 
 def turn_upright(film: Image.Image, turn: str) -> Image.Image:
@@ -72,77 +84,143 @@ def picture_of(file: Path, long_side: int = LONG_SIDE_PX) -> Image.Image:
     Values keep their full depth until they are resized. Padded pixels, which no X-ray made, are black. Raises
     `Skipped` for files without readable pixels.
     """
+    return shown(file, long_side)[0]
+
+
+def shown(file: Path, long_side: int = LONG_SIDE_PX) -> tuple[Image.Image, str]:
+    """`picture_of` a file, and a note where its header leaves in doubt how it is to be shown, else empty."""
     dataset = open_dataset(file, TAGS, stop_before_pixels=False)
     try:
-        grey = _grey_of(dataset)
+        grey, note = _grey_of(dataset, file)
     except Skipped:
         raise
     except MemoryError:
         raise Skipped(DAMAGED, "asks for too much memory") from None
     except Exception as error:  # decoders and damaged attributes raise nearly every type
-        raise Skipped(DAMAGED, f"{type(error).__name__}: {error}") from None
+        raise Skipped(DAMAGED, in_plain_words(error)) from None
     film = Image.fromarray(grey)
     scale = long_side / max(film.size)
     if scale < 1:
         size = tuple(max(1, round(side * scale)) for side in film.size)
         film = film.resize(size, Image.Resampling.BILINEAR)
-    return Image.fromarray(np.rint(np.clip(np.asarray(film), 0, 1) * 255).astype(np.uint8))
+    return Image.fromarray(np.rint(np.clip(np.asarray(film), 0, 1) * 255).astype(np.uint8)), note
 
 
-def _grey_of(dataset: "Dataset") -> np.ndarray:
-    """float32 (rows, columns), 0 black to 1 white. The order of operations is that of DICOM PS3.4, N.2."""
-    stored, padded = _stored_values(dataset)
+def _grey_of(dataset: "Dataset", file: Path) -> tuple[np.ndarray, str]:
+    """float32 (rows, columns), 0 black to 1 white, and a note. The order of operations is that of DICOM PS3.4, N.2."""
+    stored, padded = _stored_values(dataset, file)
     lowest = int(stored.min())
     counts = np.bincount((stored.ravel() - lowest)[~padded.ravel()], minlength=int(stored.max()) - lowest + 1)
-    values = presented_values(np.arange(lowest, lowest + len(counts)), dataset)
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
-        values = -values
+    inverse = dataset.PhotometricInterpretation == "MONOCHROME1"
+    notes = []
+    # The standard wants INVERSE with MONOCHROME1 and IDENTITY with MONOCHROME2 (PS3.3, C.8.11.3): the latter decides.
+    if dataset.get("PresentationLUTShape") not in (None, "", "INVERSE" if inverse else "IDENTITY"):
+        notes.append(TWO_GREYS)
+    values, first = _first_that_shows(np.arange(lowest, lowest + len(counts)), counts, dataset)
+    if not first:
+        notes.append(OTHER_WINDOW)
+    values = -values if inverse else values
     black, white = _percentiles(values, counts)
     if not white > black:
         raise Skipped(NO_CONTRAST)
     greys = np.clip((values - black) / (white - black), 0, 1).astype(np.float32)
-    return np.where(padded, np.float32(0), greys[stored - lowest])
+    film = greys[stored - lowest]
+    if padded.any() and film[padded].max() > 0.5:
+        padded = _at_the_border(padded)
+    return np.where(padded, np.float32(0), film), "; ".join(notes)
 
 
-def _stored_values(dataset: "Dataset") -> tuple[np.ndarray, np.ndarray]:
+def _first_that_shows(stored: np.ndarray, counts: np.ndarray, dataset: "Dataset") -> tuple[np.ndarray, bool]:
+    """Values by the first VOI table or window that leaves most of the film between black and white, else by none.
+
+    Also whether that was the film's first.
+    """
+    values = rescaled(stored, dataset)
+    seen = counts > 0
+    for number, made in enumerate(windowed(values, dataset)):
+        lowest, highest = made[seen].min(initial=np.inf), made[seen].max(initial=-np.inf)
+        ends = [counts[made == end] for end in {lowest, highest}]
+        clipped = sum(int(at.sum() - at.max(initial=0)) for at in ends)
+        if highest > lowest and clipped <= MOST_CLIPPED * counts.sum():
+            return made, number == 0
+    return values, not has_window(dataset) or not seen.sum() > 1
+
+
+def _at_the_border(padded: np.ndarray) -> np.ndarray:
+    """Padding that reaches the film's border: within, a bright value that looks like padding is a bright place."""
+    from scipy import ndimage
+
+    areas, _ = ndimage.label(padded)
+    outside = np.unique(np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]]))
+    return np.isin(areas, outside[outside > 0])
+
+
+def _stored_values(dataset: "Dataset", file: Path) -> tuple[np.ndarray, np.ndarray]:
     """The pixels as stored, int32 (rows, columns), and where they are padding."""
     from pydicom.pixels import pixel_array
 
     if "PixelData" not in dataset or not dataset["PixelData"].VM:
         raise Skipped(NO_PIXELS)
-    _complete_meta(dataset)
+    by_gdcm = _complete_meta(dataset)
     allocated, stored_bits = int(dataset.BitsAllocated), int(dataset.BitsStored)
     if allocated not in (8, 16) or not 1 <= stored_bits <= allocated:
-        raise Skipped(DAMAGED, f"{stored_bits} of {allocated} bits; expected at most 16")
-    raw = pixel_array(dataset, correct_unused_bits=False)
+        raise Skipped(OTHER_DEPTH, f"{stored_bits} of {allocated} bits")
+    raw = _by_gdcm(file) if by_gdcm else pixel_array(dataset, correct_unused_bits=False)
     if raw.shape != (dataset.Rows, dataset.Columns):
         raise Skipped(DAMAGED, f"found {raw.shape} pixels, expected {(dataset.Rows, dataset.Columns)}")
     signed = int(dataset.get("PixelRepresentation") or 0) == 1
     # Bits above the stored ones are no part of a value: old files keep overlays there, e.g. a name.
     unused = 8 * raw.dtype.itemsize - stored_bits
+    above = int(dataset.get("HighBit") or stored_bits - 1) + 1 - stored_bits
+    if 0 < above <= unused and _lies_high(raw, above, stored_bits):
+        raw = np.right_shift(raw, above)
     stored = np.right_shift(np.left_shift(raw, unused), unused)
     padded = _padding(dataset, raw, allocated, signed)
     return stored.astype(np.int32), padded
 
 
-def _complete_meta(dataset: "Dataset") -> None:
-    """Name the encoding of files without the preamble, and refuse compressions without a decoder."""
+def _lies_high(raw: np.ndarray, above: int, stored_bits: int) -> bool:
+    """Whether values are kept in the upper bits, as HighBit says: old files do, others only say so."""
+    used, lowest = int(np.bitwise_or.reduce(raw, axis=None)), (1 << above) - 1
+    return used & lowest == 0 if raw.dtype.kind == "i" else (used >> stored_bits) & lowest != 0
+
+
+def _complete_meta(dataset: "Dataset") -> bool:
+    """Name the encoding of files without the preamble; whether only GDCM reads it. Refuses those without a decoder."""
     from pydicom.pixels import get_decoder
-    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGExtended12Bit
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
     syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax in READ_BY_GDCM:
+        return True
     try:
         readable = get_decoder(syntax).is_available
-        # GDCM and Pillow offer themselves for this one, but read it with eight bits only.
-        readable &= syntax != JPEGExtended12Bit or int(dataset.BitsStored) == 8
     except NotImplementedError:
         readable = False
     if not readable:
         raise Skipped(UNKNOWN_SYNTAX, str(syntax))
+    return False
+
+
+def _by_gdcm(file: Path) -> np.ndarray:
+    """The pixels (rows, columns) as GDCM decodes them, unsigned."""
+    import gdcm
+
+    reader = gdcm.ImageReader()
+    reader.SetFileName(os.fsencode(file).decode("utf-8", "surrogateescape"))
+    if not reader.Read():
+        raise Skipped(UNKNOWN_SYNTAX, "GDCM can't read it")
+    image = reader.GetImage()
+    depth = np.uint16 if image.GetPixelFormat().GetBitsAllocated() == 16 else np.uint8
+    content = np.frombuffer(image.GetBuffer().encode("utf-8", "surrogateescape"), depth)
+    columns, rows = image.GetDimension(0), image.GetDimension(1)
+    if content.size != rows * columns:
+        raise Skipped(DAMAGED, f"found {content.size} pixels, expected {rows} x {columns}")
+    return content.reshape(rows, columns)
 
 
 def _padding(dataset: "Dataset", raw: np.ndarray, allocated: int, signed: bool) -> np.ndarray:
@@ -159,66 +237,6 @@ def _as_stored(number: int, bits: int, signed: bool) -> int:
     """A value as the pixels would hold it: files confuse signed and unsigned here."""
     number &= 2**bits - 1
     return number - 2**bits if signed and number >= 2 ** (bits - 1) else number
-
-
-def presented_values(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
-    """What stored values become by the modality table or rescaling, then by the first VOI table or window: float64."""
-    if dataset.get("ModalityLUTSequence"):
-        values = _look_up(stored, dataset.ModalityLUTSequence[0], dataset)
-    else:
-        slope, intercept = _first_number(dataset, "RescaleSlope"), _first_number(dataset, "RescaleIntercept")
-        values = stored * (1.0 if slope is None else slope) + (intercept or 0.0)
-    if dataset.get("VOILUTSequence"):
-        return _look_up(values, dataset.VOILUTSequence[0], dataset)
-    return _window(values, dataset)
-
-
-def _window(values: np.ndarray, dataset: "Dataset") -> np.ndarray:
-    """The first window, from 0 below it to 1 above (DICOM PS3.3, C.11.2.1.2 and C.11.2.1.3).
-
-    A window without width, as some exports write it, counts as none. Not pydicom's own function, whose result falls
-    where it should rise if the rescale slope is negative.
-    """
-    center, width = _first_number(dataset, "WindowCenter"), _first_number(dataset, "WindowWidth")
-    function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
-    if center is None or width is None or not width >= (1 if function == "LINEAR" else 1e-9):
-        return values
-    if function == "SIGMOID":
-        return 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -500, 500)))
-    if function == "LINEAR":
-        center, width = center - 0.5, width - 1
-    if width == 0:
-        return (values > center).astype(np.float64)
-    return np.clip((values - center) / width + 0.5, 0, 1)
-
-
-def _first_number(dataset: "Dataset", name: str) -> float | None:
-    value = dataset.get(name)
-    if value is None or value == "":
-        return None
-    return float(value[0] if dataset[name].VM > 1 else value)
-
-
-def _look_up(values: np.ndarray, table: "Dataset", dataset: "Dataset") -> np.ndarray:
-    """A modality or VOI table's entry for each value; values beyond its ends get its first or last entry.
-
-    Not pydicom's own function, which in version 3.0 folds the index of a table with eight-bit entries at 256.
-    """
-    entries, first, bits = (int(number) for number in table.LUTDescriptor)
-    entries = entries & 0xFFFF or 2**16
-    if first >= 2**15 and values.min() < 0:
-        first -= 2**16
-    data = table["LUTData"]
-    if isinstance(data.value, bytes):
-        little = dataset.file_meta.TransferSyntaxUID.is_little_endian
-        eight = len(data.value) < 2 * entries
-        greys = np.frombuffer(data.value, np.uint8 if eight else "<u2" if little else ">u2")
-    else:
-        greys = np.atleast_1d(np.asarray(data.value, np.int64)) & 0xFFFF
-    if len(greys) < entries or not 8 <= bits <= 16:
-        raise Skipped(DAMAGED, f"a table of {len(greys)} entries of {bits} bits, expected {entries} of 8 to 16")
-    index = np.clip(np.rint(values).astype(np.int64) - first, 0, entries - 1)
-    return greys[index].astype(np.float64)
 
 
 def _percentiles(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]:

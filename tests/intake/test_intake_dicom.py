@@ -110,7 +110,7 @@ LEFT_OUT = {
     "flat": (film(np.full((20, 20), 7, np.uint16)), "one grey value only"),
     "all-padding": (film(ramp(), PixelPaddingValue=0, PixelPaddingRangeLimit=4095), "one grey value only"),
     "short": (film(ramp(), Rows=90), "damaged"),
-    "deep": (film(ramp(), BitsStored=20), "damaged"),
+    "deep": (film(ramp(), BitsStored=20), "values of another depth than a film's 8 to 16 bits"),
     "stranger": (film(ramp(), PatientID="P99"), "no label"),
 }  # fmt: skip
 

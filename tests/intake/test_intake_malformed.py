@@ -13,13 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cxrlib.intake import header
+from cxrlib.intake import header, judgement
 from cxrlib.intake.dicom import import_dicom
 
 FILES_PER_IMPORT, IMPORTS = 60, 10
 SYNTAXES = ("", "ImplicitVRLittleEndian", "ExplicitVRBigEndian", "DeflatedExplicitVRLittleEndian", "RLELossless",
             "JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless")  # fmt: skip
-REASONS = {value for name, value in vars(header).items() if name.isupper() and isinstance(value, str)}
+REASONS = {
+    value for name, value in (vars(header) | vars(judgement)).items() if name.isupper() and isinstance(value, str)
+}
 
 
 @cache

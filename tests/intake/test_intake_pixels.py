@@ -1,6 +1,7 @@
 """From stored values to greys, against formulas written down here and files that pydicom ships."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -13,6 +14,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_voi_lut, pixel_array
 from pydicom.uid import HTJ2K, JPEGBaseline8Bit
 
+from cxrlib.intake import pixels
 from cxrlib.intake.header import Skipped
 from cxrlib.intake.pixels import picture_of
 
@@ -217,8 +219,89 @@ def test_a_compression_without_a_decoder_is_named(show):
     dataset.file_meta.TransferSyntaxUID = HTJ2K
     with pytest.raises(Skipped, match="a compression that can't be read"):
         show(dataset)
-    with pytest.raises(Skipped, match="a compression that can't be read"):  # twelve bits in lossy JPEG
-        picture_of(get_testdata_file("JPGExtended.dcm", download=False))
+
+
+def test_lossy_jpeg_of_twelve_bits_is_read():
+    """Pixels of a file that pydicom ships, as DCMTK decodes them: (row, column, value)."""
+    file = get_testdata_file("JPGExtended.dcm", download=False)
+    assert picture_of(file).size == (256, 1024)
+    stored, _ = pixels._stored_values(pydicom.dcmread(file), Path(file))
+    assert (int(stored.min()), int(stored.max()), int(stored[0, 0])) == (0, 264, 1)
+
+
+@pytest.mark.parametrize("process", [51, 53, 55])
+def test_the_old_processes_of_lossy_jpeg_are_read(show, process):
+    whole = ramp(highest=255, dtype=np.uint8)
+    dataset, buffer = film(whole), io.BytesIO()
+    Image.fromarray(whole).save(buffer, "JPEG", quality=95, progressive=process != 51)
+    dataset.PixelData = encapsulate([buffer.getvalue()])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = f"1.2.840.10008.1.2.4.{process}"
+    np.testing.assert_allclose(show(dataset), show(film(whole)), atol=3)
+
+
+def test_values_in_the_upper_bits_are_brought_down(show):
+    """HighBit 15 for twelve bits, true of one file and a mere word in another."""
+    plain = show(film(ramp(), bits=12))
+    np.testing.assert_array_equal(show(film(ramp() << 4, bits=12, HighBit=15)), plain)
+    np.testing.assert_array_equal(show(film(ramp(), bits=12, HighBit=15)), plain)
+
+
+def noted(dataset: Dataset, folder: Path) -> tuple[np.ndarray, str]:
+    image, note = pixels.shown(save(dataset, folder / "film.dcm"))
+    return np.asarray(image), note
+
+
+def test_a_window_beside_the_data_gives_way_to_the_next_or_to_none(tmp_path):
+    plain, note = noted(film(ramp(), bits=12), tmp_path)
+    assert note == ""
+    for window in ({"WindowCenter": -9000, "WindowWidth": 100}, {"WindowCenter": 100, "WindowWidth": 50}):
+        picture, note = noted(film(ramp(), bits=12, **window), tmp_path)
+        np.testing.assert_array_equal(picture, plain)
+        assert note == pixels.OTHER_WINDOW
+    both = {"WindowCenter": [-9000, 2048], "WindowWidth": [100, 4096]}
+    assert noted(film(ramp(), bits=12, **both), tmp_path)[1] == pixels.OTHER_WINDOW
+    picture, note = noted(film(ramp(), bits=12, RescaleSlope=0.0001, WindowCenter=2048, WindowWidth=4096), tmp_path)
+    np.testing.assert_array_equal(picture, plain)
+
+
+@pytest.mark.parametrize(("photometric", "shape"), [("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY")])
+def test_two_words_about_black_and_white_are_noted(tmp_path, photometric, shape):
+    one, _ = noted(film(ramp(), bits=12, PhotometricInterpretation=photometric), tmp_path)
+    two, note = noted(
+        film(ramp(), bits=12, PhotometricInterpretation=photometric, PresentationLUTShape=shape), tmp_path
+    )
+    np.testing.assert_array_equal(one, two)
+    assert note == pixels.TWO_GREYS
+
+
+def test_bright_places_that_hold_the_padding_value_stay_bright(show):
+    """In MONOCHROME1 zero is white; only the zeros that reach the border are padding."""
+    greys = ramp(lowest=100, highest=3000)
+    greys[:8] = 0
+    greys[30:34, 20:26] = 0
+    picture = show(film(greys, bits=12, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=0))
+    assert (picture[:8] == 0).all()
+    assert (picture[30:34, 20:26] == 255).all()
+
+
+def test_a_table_without_a_descriptor_is_none(show):
+    dataset = film(ramp(), bits=12, WindowCenter=1000, WindowWidth=2000)
+    expected = show(dataset)
+    item = Dataset()
+    item.LUTExplanation = "empty"
+    dataset.VOILUTSequence = [item]
+    np.testing.assert_array_equal(show(dataset), expected)
+
+
+@pytest.mark.parametrize("missing", ["BitsAllocated", "BitsStored"])
+def test_what_is_missing_is_said_in_plain_words(show, missing):
+    dataset = film(ramp(), bits=12)
+    delattr(dataset, missing)
+    with pytest.raises(Skipped) as skipped:
+        show(dataset)
+    assert "an element that every image needs is missing" in skipped.value.detail
+    assert "Error" not in skipped.value.detail
 
 
 def test_a_file_without_the_preamble(tmp_path):
