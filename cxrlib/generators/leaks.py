@@ -1,4 +1,5 @@
-"""Traces of augmentation in films: flat rectangles, as cutout leaves, and flat borders, as translation leaves.
+"""Faults that real films hardly have: flat rectangles, as cutout leaves, flat borders, as translation leaves, fine
+stripes and checkerboards, as networks that double the resolution leave, and chests that are mirrored.
 
 A discriminator that sees real and generated films through the same augmentation may let a generator draw what belongs
 to the augmentation (Karras et al. 2020, section 2.2, call it leaking). Cutout blanks a rectangle of half the film's
@@ -13,6 +14,8 @@ moved 92 to 97 %.
 
 import numpy as np
 
+from cxrlib.generators.quality import left_from_right
+
 # A generator draws a flat area with some grain; smooth tissue varies more than this within such an area (grey levels).
 FLAT_LEVELS = 3.0
 # Darker and lighter areas are collimation, air outside the patient, plates and markers.
@@ -24,6 +27,10 @@ EDGE_PX, EDGE_LEVELS, EDGE_SHARE = 2, 12.0, 0.7
 RECTANGLE_SIDE = 7 / 32
 BORDER_WIDTH = 1 / 32
 FILMS_AT_A_TIME = 512
+# A pattern that repeats is a peak of the spectrum: so high (grey levels), and so many times what surrounds it.
+PATTERN_LEVELS, PATTERN_RISE = 1.0, 7.0
+# Longer waves than so many pixels are anatomy.
+LONGEST_PX = 5
 
 
 def has_flat_rectangle(films: np.ndarray) -> np.ndarray:
@@ -94,4 +101,54 @@ def _flat(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
     return (variance <= FLAT_LEVELS**2) & (mean >= DARKEST) & (mean <= LIGHTEST)
 
 
-LEAKS = {"flat rectangle": has_flat_rectangle, "flat border": has_flat_border}
+def has_stripes(films: np.ndarray) -> np.ndarray:
+    """Which films, uint8 (N, S, S), have fine straight stripes, at most 5 pixels apart, all over: bool (N,)."""
+    amplitudes = _amplitudes(films)
+    side = amplitudes.shape[1]
+    waves = np.arange(side // LONGEST_PX, side // 2 + 1)
+    found = np.zeros(len(films), bool)
+    for along in (amplitudes[:, 0], amplitudes[:, :, 0]):
+        found |= _peak(along[:, waves], np.stack([along[:, waves + step] for step in (-3, -2, 2 - side, 3 - side)]))
+    return found
+
+
+def has_checkerboard(films: np.ndarray) -> np.ndarray:
+    """Which films, uint8 (N, S, S), have a checkerboard of squares of 1 or 2 pixels all over: bool (N,)."""
+    amplitudes = _amplitudes(films)
+    found = np.zeros(len(films), bool)
+    for square in (1, 2):
+        wave = films.shape[1] // (2 * square)
+        around = [amplitudes[:, wave + down, wave + right] for down in (-2, 0, 2) for right in (-2, 0, 2)
+                  if (down, right) != (0, 0)]  # fmt: skip
+        found |= _peak(amplitudes[:, wave, wave][:, None], np.stack(around)[:, :, None])
+    return found
+
+
+def _amplitudes(films: np.ndarray) -> np.ndarray:
+    """Amplitude of every wave of films (N, S, S), in grey levels; tapered, since the two ends of a film differ."""
+    side = films.shape[1]
+    taper = np.hanning(side + 2)[1:-1]
+    taper = taper / taper.mean()
+    centred = films.astype(np.float32) - films.mean((1, 2), keepdims=True)
+    return np.abs(np.fft.fft2(centred * taper[:, None] * taper)) / side**2
+
+
+def _peak(waves: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """Whether any wave (N, W) stands out from those around it (K, N, W): bool (N,)."""
+    return ((waves >= PATTERN_LEVELS) & (waves >= PATTERN_RISE * np.median(around, axis=0))).any(1)
+
+
+def is_mirrored(films: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Which films, uint8 (N, S, S), are more like the mirror image of the mean real film (M, S, S) than like it: bool
+    (N,). Judged by what differs between left and right; of real films themselves the heart's place is not that sure."""
+    mean = left_from_right(real).mean(0)
+    return (left_from_right(films) * mean).sum((1, 2)) < 0
+
+
+LEAKS = {
+    "flat rectangle": has_flat_rectangle,
+    "flat border": has_flat_border,
+    "stripes": has_stripes,
+    "checkerboard": has_checkerboard,
+}
+MIRRORED = "mirrored"

@@ -17,6 +17,7 @@ from torch import Tensor
 from cxrlib.artifacts import append_log, differences_between, trim_log, write_csv
 from cxrlib.checkpoints import load_state, save_state, save_tensors
 from cxrlib.errors import InputError
+from cxrlib.generators.kernel_distance import KernelDistance
 from cxrlib.generators.processes import join_processes
 from cxrlib.generators.settings import FEWEST_FILMS, GanSettings
 from cxrlib.generators.snapshots import (
@@ -44,8 +45,9 @@ Progress = Callable[[int, int, dict[str, Any]], None]
 class State(Networks):
     """Everything that training changes; what a checkpoint holds.
 
-    `snapshots` has a row per snapshot, `warnings` a sentence per sign of collapse, and `chosen` the weights of the best
-    snapshot so far: of the averaged generator and, if a later training is to start from them, of the discriminator.
+    `snapshots` has a row per snapshot, `warnings` a sentence per sign of collapse, and `chosen` the weights of the
+    snapshot to be kept: of the averaged generator and, if a later training is to start from them, of the discriminator.
+    `best` is the least kernel distance so far, with what it is without each seed and each patient.
     """
 
     images: int = 0
@@ -54,6 +56,7 @@ class State(Networks):
     snapshots: list[dict[str, Any]] = field(default_factory=list)
     warnings: dict[str, str] = field(default_factory=dict)
     chosen: dict[str, Any] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
     modules: tuple[str, ...] = field(
         default=(
             "generator", "discriminator", "average", "generator_optimiser", "discriminator_optimiser", "statistics",
@@ -61,7 +64,7 @@ class State(Networks):
         repr=False,
     )  # fmt: skip
     facts: tuple[str, ...] = field(
-        default=("images", "seconds", "rollbacks", "snapshots", "warnings", "chosen"), repr=False
+        default=("images", "seconds", "rollbacks", "snapshots", "warnings", "chosen", "best"), repr=False
     )
 
     def as_dict(self) -> dict[str, Any]:
@@ -134,6 +137,11 @@ class Run:
         """How the snapshot that is kept was chosen."""
         return "last" if self.is_start or self.state.chosen["kid"] is None else "held-out KID"
 
+    @property
+    def within_noise(self) -> bool:
+        """Whether the snapshot that is kept has not the least distance, but one that can't be told from it."""
+        return bool(self.state.best) and self.state.chosen["images"] != self.state.best["images"]
+
     def train(self) -> None:
         """Go on from the checkpoint, or from the start, to the last image; then write the results.
 
@@ -202,13 +210,14 @@ class Run:
         return {"seconds_per_kimg": round(1000 * per_image, 2), "seconds_left": round(left)}
 
     def _take_snapshot(self, events: TensorBoardLog) -> dict[str, Any]:
-        """Measure the averaged generator, keep its weights if it is the best so far, and look for signs of collapse."""
+        """Measure the averaged generator, keep it if it is the one to keep, and look for signs of collapse."""
         state, images = self.state, self.state.images
         films = films_of_seed(state.average, self.seed)
-        snapshot = {"images": images} | (self.judge.measure(films) if self.judge else UNMEASURED)
+        measures, distance = self.judge.measure(films) if self.judge else (UNMEASURED, None)
+        snapshot = {"images": images} | measures
         state.snapshots = [*state.snapshots, snapshot]
         signs = signs_of_collapse(state.snapshots, self.total_images)
-        if self._is_best(snapshot["kid"], collapsed=bool(signs)):
+        if self._is_to_be_kept(images, distance, collapsed=bool(signs)):
             state.chosen = {"images": images, "kid": snapshot["kid"], "generator": _copy(state.average.state_dict())}
             if self.is_start:
                 state.chosen["discriminator"] = _copy(state.discriminator.state_dict())
@@ -223,13 +232,23 @@ class Run:
         events.add_sheet(images, contact_sheet(films))
         return snapshot
 
-    def _is_best(self, kid: float | None, *, collapsed: bool) -> bool:
-        """Whether the newest snapshot is to be kept rather than the one that is."""
-        if not self.state.chosen:
-            return True
+    def _is_to_be_kept(self, images: int, distance: KernelDistance | None, *, collapsed: bool) -> bool:
+        """Whether the newest snapshot is to be kept rather than the one that is: if its distance can't be told from the
+        least so far, measured on films of the same seeds and beside the same films. Of equals the last has learned
+        longest."""
         if self.is_start:
-            return not collapsed
-        return kid is None or self.state.chosen["kid"] is None or kid < self.state.chosen["kid"]
+            return not (self.state.chosen and collapsed)
+        if distance is None:
+            return True
+        best = self.state.best
+        if best and distance.estimate >= best["kid"]:
+            least = KernelDistance(best["kid"], best["without_seed"].numpy(), best["without_patient"].numpy())
+            return (distance - least).bounds()[0] <= 0
+        self.state.best = {
+            "images": images, "kid": distance.estimate, "without_seed": torch.from_numpy(distance.without_first),
+            "without_patient": torch.from_numpy(distance.without_second),
+        }  # fmt: skip
+        return True
 
     def _write_snapshots(self) -> None:
         rows = [row | {"chosen": row["images"] == self.state.chosen["images"]} for row in self.state.snapshots]

@@ -12,14 +12,14 @@ from PIL import Image
 
 from cxrlib.artifacts import atomic_path
 from cxrlib.generators.drawing import make_films
+from cxrlib.generators.kernel_distance import KernelDistance, kernel_distance
 from cxrlib.generators.networks import Generator
-from cxrlib.generators.quality import kernel_distance, neighbour_measures
+from cxrlib.generators.quality import neighbour_measures
 from cxrlib.reproducibility import seed_for
 
 SNAPSHOT_FILMS = 96
 MOST_HELD_OUT = 256
 FILMS_AT_A_TIME = 32
-KERNEL_SUBSETS = 100
 THUMBNAIL_SIDE = 32
 SHEET_COLUMNS, SHEET_ROWS = 8, 4
 SNAPSHOT_COLUMNS = ("images", "kid", "kid_low", "kid_high", "recall", "nearest_pair", "chosen")
@@ -36,29 +36,31 @@ class Judge:
 
     `training` and `held_out` are uint8 (N, R, R), `features` maps such films to (N, D). Films are compared by what the
     same seeds give, and with the same films, at every snapshot: differences between snapshots are the generator's.
+    `patients` (N,) are those of the held-out films.
     """
 
-    def __init__(self, training: np.ndarray, held_out: np.ndarray, features: Features, seed: tuple[Any, ...]) -> None:
+    def __init__(
+        self, training: np.ndarray, held_out: np.ndarray, features: Features, patients: np.ndarray | None = None
+    ) -> None:
         self.training, self.held_out = spread(training, SNAPSHOT_FILMS), spread(held_out, MOST_HELD_OUT)
-        self.features, self.seed = features, seed
+        self.features = features
+        self.patients = None if patients is None else spread(patients, MOST_HELD_OUT)
 
-    def measure(self, films: np.ndarray) -> dict[str, float | None]:
+    def measure(self, films: np.ndarray) -> tuple[dict[str, float | None], KernelDistance | None]:
         """Kernel distance to the held-out films with its interval (None where there are none), the share of training
         films that lie among the synthetic ones, and how far apart neighbouring synthetic films are, in units of the
-        same among training films."""
-        features = self.features(films)
+        same among training films; and that distance itself, for differences from other snapshots."""
+        features, distance = self.features(films), None
         measures: dict[str, float | None] = dict.fromkeys(("kid", "kid_low", "kid_high"))
         if len(self.held_out):
-            distance = kernel_distance(
-                features, self._held_out_features, subsets=KERNEL_SUBSETS,
-                subset_size=max(2, min(len(self.held_out), len(films)) // 2), seed=seed_for(*self.seed, "snapshot"),
-            )  # fmt: skip
-            measures = {name: round(value, 6) for name, value in zip(measures, distance, strict=True)}
+            distance = kernel_distance(features, self._held_out_features, None, self.patients)
+            values = (distance.estimate, *distance.bounds())
+            measures = {name: round(value, 6) for name, value in zip(measures, values, strict=True)}
         measures["recall"] = round(neighbour_measures(self._training_features, features)["recall"], 4)
         real = nearest_pair(self.training)
         # Fewer films are further apart, so as many synthetic films are compared as there are real ones.
         measures["nearest_pair"] = round(nearest_pair(films[: len(self.training)]) / real, 4) if real > 0 else None
-        return measures
+        return measures, distance
 
     @cached_property
     def _training_features(self) -> np.ndarray:

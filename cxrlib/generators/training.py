@@ -65,7 +65,10 @@ def train_generator(
             films.training.images, gan, folder, seed=seed, start=start, progress=progress,
             total_images=gan.public_images if fold == "public" else gan.total_images,
             fingerprint={"settings": settings, "inputs": inputs},
-            judge=Judge(films.training.images, films.held_out.images, film_extractor(study), seed),
+            judge=Judge(
+                films.training.images, films.held_out.images, film_extractor(study),
+                films.held_out.manifest["patient_id"].to_numpy(str),
+            ),
             is_start=fold == "public",
         )  # fmt: skip
         run.train()
@@ -98,7 +101,8 @@ def _write_record(
     write_record(
         record, settings, inputs, state.seconds, **hashes, films=len(films.training),
         held_out_films=len(films.held_out), images_seen=state.images, snapshot_images=state.chosen["images"],
-        snapshot_kid=state.chosen["kid"], selected_by=run.selected_by, features=describe_features(study),
+        snapshot_kid=state.chosen["kid"], selected_by=run.selected_by,
+        within_noise=run.within_noise, features=describe_features(study),
         initialised_from=f"the generator of the public films, {settings['label']}" if start else "random weights",
         rollbacks=state.rollbacks, warnings=list(state.warnings.values()),
         precision=str(run.stepper.dtype).removeprefix("torch."), device=run.device.type,

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from cxrlib.films.phantom import phantom_film, phantom_manifest
 from cxrlib.films.settings import PhantomSource
 from cxrlib.generators.diffaugment import augment
-from cxrlib.generators.leaks import LEAKS, has_flat_border, has_flat_rectangle
+from cxrlib.generators.leaks import LEAKS, has_flat_border, has_flat_rectangle, is_mirrored
 
 SIDE = 64
 
@@ -91,3 +91,18 @@ def test_smooth_shades_without_a_corner_are_no_rectangle():
     disc = np.hypot(*np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j]) < 0.5
     shades = np.stack([np.tile(plateau, (SIDE, 1)), np.where(disc, 128, 128 + 40 * rows), np.full((SIDE, SIDE), 90)])
     assert not has_flat_rectangle(shades.astype(np.uint8)).any()
+
+
+def test_stripes_and_checkerboards_are_found_and_mirrored_films_are_counted(films):
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    patterns = {
+        "stripes": [np.cos(columns * 2 * np.pi / wave) for wave in (2, 2.5, 4)] + [np.sin(rows * np.pi / 2)],
+        "checkerboard": [((rows // square + columns // square) % 2) * 2.0 - 1 for square in (1, 2)],
+    }
+    for name, drawn in patterns.items():
+        for pattern in drawn:
+            marked = (20 + 0.8 * films + 10 * pattern).round().astype(np.uint8)
+            assert LEAKS[name](marked).mean() >= 0.75, name
+    reference, others = films[::2], films[1::2]
+    assert is_mirrored(others, reference).mean() < 0.35
+    assert is_mirrored(others[:, :, ::-1], reference).mean() > 0.65

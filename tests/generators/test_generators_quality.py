@@ -1,5 +1,3 @@
-import warnings
-
 import numpy as np
 import pytest
 import scipy.linalg
@@ -10,53 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from cxrlib.errors import InputError
 from cxrlib.generators import quality
-from cxrlib.generators.quality import frechet_distance, kernel_distance, neighbour_measures
-
-
-def unbiased_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """The squared maximum mean discrepancy by its definition, pair by pair."""
-
-    def kernel(x: np.ndarray, y: np.ndarray) -> float:
-        return (x @ y / len(x) + 1) ** 3
-
-    within_a = np.mean([kernel(x, y) for i, x in enumerate(a) for j, y in enumerate(a) if i != j])
-    within_b = np.mean([kernel(x, y) for i, x in enumerate(b) for j, y in enumerate(b) if i != j])
-    return within_a + within_b - 2 * np.mean([kernel(x, y) for x in a for y in b])
-
-
-def test_kernel_distance_equals_its_definition():
-    random = np.random.default_rng(0)
-    a, b = random.normal(0, 1, (20, 6)), random.normal(0.5, 1, (20, 6))
-    estimate, low, high = kernel_distance(a, b, subsets=1, subset_size=20, seed=1)
-    assert estimate == pytest.approx(unbiased_distance(a, b), rel=1e-10)
-    assert low == estimate == high
-
-
-def test_kernel_distance_is_about_zero_between_equals_and_grows_with_a_shift():
-    random = np.random.default_rng(1)
-    a, b = random.normal(0, 1, (2, 400, 32)).astype(np.float32)
-    estimate, low, high = kernel_distance(a, b, subsets=30, subset_size=200, seed=1)
-    assert low < 0 < high
-    assert abs(estimate) < 0.02
-    shifted, _, _ = kernel_distance(a, b + 0.5, subsets=30, subset_size=200, seed=1)
-    assert shifted > 10 * abs(estimate)
-
-
-def test_kernel_distance_repeats_by_seed_and_warns_of_nothing():
-    a, b = np.random.default_rng(2).normal(0, 1, (2, 50, 8))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        first = kernel_distance(a, b, subsets=5, subset_size=25, seed=3)
-    assert first == kernel_distance(a, b, subsets=5, subset_size=25, seed=3)
-    assert first != kernel_distance(a, b, subsets=5, subset_size=25, seed=4)
-
-
-def test_kernel_distance_refuses_too_few_or_broken_features():
-    a = np.zeros((10, 4))
-    with pytest.raises(InputError, match="subset_size = 20"):
-        kernel_distance(a, a, subsets=2, subset_size=20, seed=0)
-    with pytest.raises(InputError, match="not all finite"):
-        kernel_distance(a, np.full((10, 4), np.nan), subsets=2, subset_size=5, seed=0)
+from cxrlib.generators.quality import frechet_distance, neighbour_measures, side_distance
 
 
 def with_moments(count, mean, covariance, random):
@@ -196,3 +148,13 @@ def test_measures_refuse_too_few_or_unequal_features():
         frechet_distance(films, np.zeros((5, 3)))
     with pytest.raises(ValueError, match="neighbours = 0"):
         neighbour_measures(films, films, 0)
+
+
+def test_a_mirrored_set_is_seen_by_the_distance_of_sides_and_by_nothing_symmetric():
+    random = np.random.default_rng(12)
+    films = random.integers(90, 110, (30, 32, 32)).astype(np.uint8)
+    films[:, 8:24, 20:28] += 60
+    assert side_distance(films[:15], films[15:]) < 3
+    mirrored = side_distance(films[:15], films[15:, :, ::-1])
+    assert mirrored > 15
+    assert mirrored == pytest.approx(side_distance(films[15:, :, ::-1], films[:15]))

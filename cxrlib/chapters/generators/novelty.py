@@ -1,5 +1,6 @@
 """Tables of the synthetic films as films: copies of training films, traces of augmentation, lungs."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from cxrlib.evaluation.shares import mean_over_films
 from cxrlib.evaluation.uncertainty import wilson_interval
 from cxrlib.films.images import load_image_set, load_synthetic
 from cxrlib.films.settings import LABELS
-from cxrlib.generators.leaks import LEAKS
+from cxrlib.generators.leaks import LEAKS, MIRRORED, is_mirrored
 from cxrlib.generators.lung_measures import load_anatomy, measure_anatomy
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
@@ -45,7 +46,7 @@ def memorisation_table(study: Study) -> pd.DataFrame:
 
 
 def leak_table(study: Study) -> pd.DataFrame:
-    """Shares of films with traces of augmentation: a row per label, fold and leak ("flat rectangle", "flat border").
+    """Shares of films with a fault that real films hardly have: a row per label, fold and leak (`LEAKS`, "mirrored").
 
     Columns: synthetic_films, synthetic_rate, synthetic_low, synthetic_high; the same of the hospital's films of the
     label (real_…); excess, excess_low, excess_high: the difference, with Newcombe's interval.
@@ -54,10 +55,11 @@ def leak_table(study: Study) -> pd.DataFrame:
     hospital = load_image_set(study, "hospital", size)
     for label in LABELS:
         real = np.asarray(hospital.images[np.flatnonzero(hospital.labels == LABELS.index(label))])
-        in_real = {leak: int(has_leak(real).sum()) for leak, has_leak in LEAKS.items()}
+        faults = LEAKS | {MIRRORED: partial(is_mirrored, real=real)}
+        in_real = {leak: int(has_leak(real).sum()) for leak, has_leak in faults.items()}
         for fold in _folds(study):
             films = load_synthetic(study, label, fold, size).images
-            for leak, has_leak in LEAKS.items():
+            for leak, has_leak in faults.items():
                 found = int(has_leak(films).sum())
                 row: dict[str, Any] = {"label": label, "fold": fold, "leak": leak, "synthetic_films": len(films)}
                 row |= _share("synthetic", found, len(films))

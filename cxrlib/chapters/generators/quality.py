@@ -13,6 +13,8 @@ from cxrlib.errors import InputError
 from cxrlib.features import identify_weights
 from cxrlib.films.images import ImageSet, films_identity, load_image_set, load_synthetic, masks_path
 from cxrlib.films.settings import LABELS
+from cxrlib.generators.kernel_distance import kernel_distance
+from cxrlib.generators.leaks import LEAKS, MIRRORED
 from cxrlib.generators.lungs import SEGMENTER_SETTINGS
 from cxrlib.generators.quality import (
     NEIGHBOURS,
@@ -21,7 +23,6 @@ from cxrlib.generators.quality import (
     film_features,
     frechet_distance,
     judge_of,
-    kernel_distance,
     neighbour_measures,
 )
 from cxrlib.generators.training import generator_films
@@ -47,7 +48,8 @@ def measure_quality(study: Study, *, force: bool = False) -> dict[str, Any]:
 
     Each of many draws splits the hospital's patients of one label in two. One half is compared with equal numbers of
     synthetic films, of public films, and with the other half, which is what chance gives. An estimate is the mean over
-    the draws, its interval goes from their 2.5th to their 97.5th percentile. Fold `fold0` compares the generators that
+    the draws, its interval goes from their 2.5th to their 97.5th percentile; but the kernel distances of synthetic and
+    of public films are of all films at once, with an interval over patients. Fold `fold0` compares the generators that
     never saw fold 0 with its films; fold `all` those that saw every patient, with films held out if there are enough.
     """
     started = time.perf_counter()
@@ -72,7 +74,8 @@ def _label_quality(study: Study, label: str) -> Iterator[dict[str, Any]]:
     own = _features(study, hospital, own_rows)
     manifest = hospital.manifest.iloc[own_rows]
     most = min(MOST_FILMS, len(own) // 2)
-    public_features = _features(study, public, _some(public_rows, POOL * most, random))
+    public_rows = _some(public_rows, POOL * most, random)
+    public_features = _features(study, public, public_rows)
     for fold in _synthetic_folds(study):
         chosen, kind = _compared_films(study, label, fold, manifest)
         synthetic = load_synthetic(study, label, fold, size)
@@ -82,14 +85,22 @@ def _label_quality(study: Study, label: str) -> Iterator[dict[str, Any]]:
             "public": public_features,
             "synthetic": _features(study, synthetic, pool),
         }
-        number, drawn = _draws(sets, manifest["patient_id"].to_numpy(str)[chosen], random, f"{label} films of {fold}")
+        patients = manifest["patient_id"].to_numpy(str)[chosen]
+        number, drawn = _draws(sets, patients, random, f"{label} films of {fold}")
+        groups = {"public": public.manifest["patient_id"].to_numpy(str)[public_rows], "synthetic": None}
+        distances = {
+            f"{name}-hospital": kernel_distance(sets[name], sets["hospital"], who, patients)
+            for name, who in groups.items()
+        }
         facts = {"images_each": number, "hospital_films": kind, "features": describe_features(study)}
         for comparison in COMPARISONS:
             for measure in MEASURES:
                 values = drawn[comparison][measure]
-                low, high = np.percentile(values, (2.5, 97.5))
+                estimate, (low, high) = values.mean(), np.percentile(values, (2.5, 97.5))
+                if measure == "kid" and comparison in distances:
+                    estimate, (low, high) = distances[comparison].estimate, distances[comparison].bounds()
                 row = {"label": label, "fold": fold, "comparison": comparison, "measure": measure}
-                yield row | {"estimate": values.mean(), "low": low, "high": high} | facts
+                yield row | {"estimate": estimate, "low": low, "high": high} | facts
 
 
 def _compared_films(study: Study, label: str, fold: str, manifest: pd.DataFrame) -> tuple[np.ndarray, str]:
@@ -128,7 +139,7 @@ def _draws(
 def _measured(real: np.ndarray, other: np.ndarray) -> dict[str, float]:
     """The six measures between equal numbers of films; of too few films those of neighbours are not known."""
     found = {
-        "kid": kernel_distance(other, real, subsets=1, subset_size=len(real), seed=0)[0],
+        "kid": kernel_distance(other, real).estimate,
         "frechet": frechet_distance(other, real),
     }
     if len(real) <= NEIGHBOURS:
@@ -178,6 +189,8 @@ def _what_decides_quality(study: Study) -> tuple[dict[str, Any], dict[str, Any]]
         "network": features_network(study),
         "draws": DRAWS,
         "neighbours": NEIGHBOURS,
+        "kernel_distance": "jackknife over patients",
+        "leaks": [*LEAKS, MIRRORED],
     }
     inputs: dict[str, Any] = {"weights": identify_weights(*judge_of(study))}
     for role in ("training", "hospital"):

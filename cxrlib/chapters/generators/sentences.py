@@ -77,7 +77,27 @@ def shares(quality: pd.DataFrame) -> str:
             f"Of the synthetic {label} films {among} lie among the hospital's, and of the hospital's {reached} lie "
             "among the synthetic ones."
         )
+        said += _disagreements(quality, label)
     return " ".join(said)
+
+
+def _disagreements(quality: pd.DataFrame, label: str) -> list[str]:
+    """Where the measures that one outlying film can't mislead say otherwise than precision and recall do.
+
+    Each is read as a part of what the hospital's halves have; one says "as real" above half of that, the other below.
+    """
+    said = []
+    for plain, firm in (("precision", "density"), ("recall", "coverage")):
+        part = {}
+        for name in (plain, firm):
+            made, halves = (_row(quality, label, who, name) for who in ("synthetic-hospital", "hospital-halves"))
+            part[name] = made["estimate"] / halves["estimate"] if halves["estimate"] > 0 else 1.0
+        if (part[plain] >= HALF) != (part[firm] >= HALF):
+            said.append(
+                f"For them {firm} says otherwise than {plain}: it is {percent(part[firm], 0)} of what the hospital's "
+                f"halves have, {plain} {percent(part[plain], 0)}."
+            )
+    return said
 
 
 def variety(quality: pd.DataFrame) -> str:
@@ -161,6 +181,8 @@ def kept_snapshots(generators: Records) -> str:
         return "no film was held out of any training, so that each generator is simply the last"
     earlier = sum(record["snapshot_images"] < record["images_seen"] for record in judged)
     said = f"of {len(judged)} generators chosen by held-out films, {earlier or 'none'} stopped before the last snapshot"
+    if equal := sum(record.get("within_noise", False) for record in judged):
+        said += f"; {equal} keep the last of several snapshots that can't be told apart"
     if len(judged) < len(own):
         said += f"; {len(own) - len(judged)} had too few films to hold any out and are simply the last"
     return said

@@ -150,7 +150,7 @@ def _said_of_leaks(table: pd.DataFrame) -> str:
         f"against {percent(row.real_rate)} of real films"
         for row in leaking.itertuples()
     )
-    return f"Augmentation leaks into some sets: {found}."
+    return f"Some sets have a fault more often than the hospital's films: {found}."
 
 
 def _said_of_lungs(table: pd.DataFrame) -> str:

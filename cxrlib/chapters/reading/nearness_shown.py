@@ -21,7 +21,7 @@ def copies_among_synthetic(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def leaks(table: pd.DataFrame) -> pd.DataFrame:
-    """`leaks.csv`: films with traces of augmentation, in per cent of synthetic and of real films."""
+    """`leaks.csv`: films with faults that real films hardly have, in per cent of synthetic and of real films."""
     return pd.DataFrame(
         {
             "label": table["label"],
