@@ -60,7 +60,8 @@ answers_of_people = sorted(
 def classifier_inputs(wildcards):
     """All arms are trained and judged on audited films; some learn from synthetic ones, or count them."""
     synthetic = synthetic_sets(wildcards.fold) + rejected if study.synthetic_folds(wildcards.arm) else []
-    return audited + synthetic
+    before = [str(results.classifier_record(*model)) for model in study.models_before(wildcards.arm, int(wildcards.seed))]
+    return audited + synthetic + before
 
 
 def finished_classifiers(arms):

@@ -131,6 +131,11 @@ class Study(Settings):
         """Folds whose synthetic films have to be made before the arm can be trained; one for each model's fold."""
         return self.classifier_folds(arm) if arm_of(arm).needs_synthetic else ()
 
+    def models_before(self, arm: str, seed: int) -> tuple[tuple[str, int, str], ...]:
+        """Arm, seed and fold of the models that have to be finished before the arm's model of this seed can start."""
+        before = arm_of(arm).starts_from
+        return tuple((before, seed, fold) for fold in self.classifier_folds(before)) if before else ()
+
     @property
     def image_sizes(self) -> tuple[int, ...]:
         """Sizes in pixels at which films are kept."""

@@ -131,7 +131,7 @@ def _films_per_epoch(study: Study, arm: str, public_films: int) -> int:
     recipe = arm_of(arm)
     if recipe.equal_steps:
         return public_films
-    return 2 * study.synthesis.images_per_label * recipe.synthetic // 100 + public_films * recipe.public
+    return 2 * study.synthesis.images_per_label * recipe.added_percent // 100 + public_films * recipe.public
 
 
 def _closing_jobs(study: Study) -> Iterator[Job]:

@@ -32,7 +32,7 @@ LINE_LOOKS = (
 )  # fmt: skip
 # An arm looks the same in every figure: its colour is that of its rung of the ladder, its line and mark are its own.
 RUNG_COLOURS = dict(zip(RUNGS, (BLACK, GREEN, PURPLE, VERMILION, BLUE), strict=True))
-MARKERS = "osD^vPXp<>h*H8"
+MARKERS = (*"osD^vPXp<>h*H8", (4, 1, 0), (6, 1, 0), (3, 1, 180))
 # So does a label.
 LABEL_LOOKS: Mapping[str, tuple[str, Any, str]] = {"negative": LINE_LOOKS[1], "positive": LINE_LOOKS[2]}
 
@@ -111,7 +111,7 @@ def mark_origin(figure: Figure, origin: str) -> None:
     figure.supxlabel(origin, x=0.995, ha="right", fontsize=7.5, color=MUTED, style="italic")
 
 
-def arm_look(arm: str, index: int = 0) -> tuple[str, Any, str]:
+def arm_look(arm: str, index: int = 0) -> tuple[str, Any, Any]:
     """Colour, line and marker of an arm or a label; one that is not known looks by its place in the list."""
     if arm in LABEL_LOOKS:
         return LABEL_LOOKS[arm]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-# The ladder: how much of the hospital an arm's training holds.
+# The ladder: what an arm's training holds of the hospital, from the least to the most.
 RUNGS = (
     "nothing of the hospital", "another balance or threshold", "its look", "its films by way of a generator",
     "its films themselves",
@@ -26,11 +26,15 @@ class Arm:
     """One arm, in parts.
 
     `films` and `answers` say in plain words what it learns from and which question it answers; `rung` is its place on
-    the ladder. What it learns from: `public` films; `synthetic`, so many per cent of the synthetic ones. With
-    `crossfitted` it has one model per fold, which uses nothing of that fold's patients. `balance` imitates the labels'
-    proportions in the arm `synthetic`, by films `drawn` again or by a loss that is `weighted`. `learns` is a `network`
-    or the `sources` of the public films (no network, no hospital film). With `equal_steps` an epoch has as many films,
-    and so optimiser steps, as one of the baseline.
+    the ladder. What it learns from: `public` films, `repeated` until they are as many as the arm `synthetic` has;
+    `synthetic`, so many per cent of the synthetic ones; `hospital`, the films that the fold's generators learned from,
+    `repeated` until, with the synthetic ones, they are as many as all synthetic ones, or `once`. `look` moves the
+    public films towards these hospital films, in a way that `cxrlib.classifiers.looks.LOOKS` knows by this name.
+    `balance` imitates the labels' proportions in the arm `synthetic`, by films `drawn` again or by a loss that is
+    `weighted`. `augmentation` is the paper's or `strong`. `starts_from` is an arm whose model of the same seed is
+    trained further. `learns` is a `network`; a `threshold` for the answers of the arm it starts from; or the `sources`
+    of the public films. With `crossfitted` it has one model per fold, which uses nothing of that fold's patients. With
+    `equal_steps` an epoch has as many films, and so optimiser steps, as one of the baseline.
     """
 
     name: str
@@ -38,11 +42,20 @@ class Arm:
     answers: str
     rung: str
     public: bool = True
+    repeated: bool = False
     synthetic: int = 0
-    crossfitted: bool = False
+    hospital: Literal["", "repeated", "once"] = ""
+    look: str = ""
     balance: Literal["", "drawn", "weighted"] = ""
-    learns: Literal["network", "sources"] = "network"
+    augmentation: Literal["paper", "strong"] = "paper"
+    starts_from: str = ""
+    learns: Literal["network", "threshold", "sources"] = "network"
+    crossfitted: bool = False
     equal_steps: bool = False
+
+    def __post_init__(self) -> None:
+        if self.uses_hospital and not self.crossfitted:
+            raise ValueError(f"arm `{self.name}` learns from hospital films: it has to be cross-fitted")
 
     @property
     def network(self) -> bool:
@@ -55,24 +68,35 @@ class Arm:
         return self.learns != "sources"
 
     @property
+    def uses_hospital(self) -> bool:
+        """Whether it learns from hospital films themselves, of the patients outside its fold."""
+        return bool(self.hospital or self.look) or self.learns == "threshold"
+
+    @property
     def needs_synthetic(self) -> bool:
         """Whether the synthetic films have to be made first: it learns from them, or counts them."""
-        return self.synthetic > 0 or bool(self.balance)
+        return self.synthetic > 0 or self.counts_synthetic
+
+    @property
+    def counts_synthetic(self) -> bool:
+        """Whether it has as many films, or proportions, as follow from the number of synthetic films."""
+        return bool(self.balance) or self.repeated or self.hospital == "repeated"
+
+    @property
+    def added_percent(self) -> int:
+        """Films beside the public ones in one epoch, as a share of the synthetic films, in per cent."""
+        return 100 if self.repeated or self.hospital == "repeated" else self.synthetic
 
 
 _DECLARED = (
+    Arm("baseline", "public films", "How well do public films alone prepare for the hospital?", NOTHING),
     Arm(
-        "baseline", "public films", "How well do public films alone prepare for the hospital?", NOTHING,
+        "classical-augmentation", "public films under strong changes: turned, sheared, shifted, other grey levels",
+        "Would classical augmentation have done as well?", NOTHING, augmentation="strong",
     ),
     Arm(
-        "synthetic", "public films and synthetic ones, of generators that learned from all hospital films",
-        "Do synthetic films help? (The paper's way: the generators have seen the films of the test.)",
-        GENERATOR, synthetic=100,
-    ),
-    Arm(
-        "synthetic-crossfit", "public films and synthetic ones, of generators that never saw the fold under test",
-        "Is the gain real, or did the test leak into the training?",
-        GENERATOR, synthetic=100, crossfitted=True,
+        "duplicated", "public films, repeated until they are as many as in the synthetic arm",
+        "Is the gain only that of more steps of training?", NOTHING, repeated=True,
     ),
     Arm(
         "oversampled",
@@ -85,8 +109,49 @@ _DECLARED = (
         "The same question, answered without showing any film twice.", BALANCE, balance="weighted",
     ),
     Arm(
+        "threshold-moved", "no film: the baseline, with a threshold from hospital films of patients outside the fold",
+        "Is the gain only that of a moved threshold?", BALANCE, public=False, starts_from="baseline",
+        learns="threshold", crossfitted=True,
+    ),
+    Arm(
+        "style-matched", "public films, each with the grey levels of a hospital film of a patient outside the fold",
+        "Is it the hospital's look that helps, without any generator?", LOOK, look="grey levels",
+        crossfitted=True,
+    ),
+    Arm(
+        "style-matched-spectrum",
+        "public films, each with the broad lights and shades (low spatial frequencies) of such a hospital film",
+        "The same question, of another side of the look.", LOOK, look="amplitudes", crossfitted=True,
+    ),
+    Arm(
         "synthetic-only", "synthetic films alone, of generators that never saw the fold under test",
         "What do the synthetic films carry by themselves?", GENERATOR, public=False, synthetic=100, crossfitted=True,
+    ),
+    Arm(
+        "synthetic-crossfit", "public films and synthetic ones, of generators that never saw the fold under test",
+        "Is the gain real, or did the test leak into the training?",
+        GENERATOR, synthetic=100, crossfitted=True,
+    ),
+    Arm(
+        "synthetic", "public films and synthetic ones, of generators that learned from all hospital films",
+        "Do synthetic films help? (The paper's way: the generators have seen the films of the test.)",
+        GENERATOR, synthetic=100,
+    ),
+    Arm(
+        "real-crossfit",
+        "public films and the very hospital films that the fold's generators learned from, repeated to the count of "
+        "the synthetic ones",
+        "Does the generator add anything to the films it was made from?", FILMS, hospital="repeated", crossfitted=True,
+    ),
+    Arm(
+        "real-and-synthetic-crossfit",
+        "public films, half as many synthetic ones, and as many of those hospital films in place of the other half",
+        "Do both together give more than either?", FILMS, synthetic=50, hospital="repeated", crossfitted=True,
+    ),
+    Arm(
+        "fine-tuned-crossfit", "the baseline, trained a few epochs further on those hospital films alone",
+        "Would the hospital's few films have done without generator and without public films beside them?", FILMS,
+        public=False, hospital="once", starts_from="baseline", crossfitted=True,
     ),
     Arm(
         "source-rule", "no film: the share of positives of each source of the public films",

@@ -63,6 +63,14 @@ def youden_threshold(p_positive: np.ndarray, labels: np.ndarray) -> float:
     return float(best[np.argmin(np.abs(best - 0.5))])
 
 
+def decided_by_validation(p_positive: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Threshold and temperature by the names that they have in a classifier's record."""
+    return {
+        "threshold_validation": youden_threshold(p_positive, labels),
+        "temperature": fit_temperature(p_positive, labels),
+    }
+
+
 def check_validation(p_positive: np.ndarray, labels: np.ndarray) -> None:
     """Raises `InputError` where validation can't decide anything."""
     if not np.all((p_positive >= 0) & (p_positive <= 1)):

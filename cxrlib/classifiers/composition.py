@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 
 from cxrlib.classifiers.arms import Arm, arm_of
+from cxrlib.classifiers.looks import LOOKS
 from cxrlib.errors import InputError
+from cxrlib.films.held_out import held_out_rows
 from cxrlib.films.images import (
     ImageSet,
     count_synthetic,
@@ -17,7 +21,7 @@ from cxrlib.films.images import (
     resize_images,
 )
 from cxrlib.films.settings import LABELS
-from cxrlib.reproducibility import random_generator
+from cxrlib.reproducibility import random_generator, seed_for
 from cxrlib.study import Study
 
 FILMS_PER_COPY = 256
@@ -27,16 +31,17 @@ FILMS_PER_COPY = 256
 class TrainingFilms:
     """uint8 films (M, S, S), their labels (M,) of 0 and 1, and the rows (N,) that make up one pass.
 
-    `public` rows come first in `images`, synthetic ones after them; `rows` names a film more than once where an arm
-    draws with replacement. `label_weights` are the weights of the labels in the loss, whose mean over the rows is 1;
-    None means no weights. `films_per_epoch` is how many films an epoch takes from one shuffled pass after another;
-    None means one pass.
+    `public` rows come first in `images`, then `synthetic` ones, then the hospital's; `rows` names a film more than
+    once where an arm repeats films, or draws them with replacement. `label_weights` are the weights of the labels in
+    the loss, whose mean over the rows is 1; None means no weights. `films_per_epoch` is how many films an epoch takes
+    from one shuffled pass after another; None means one pass.
     """
 
     images: np.ndarray
     labels: np.ndarray
     rows: np.ndarray
     public: int
+    synthetic: int = 0
     label_weights: tuple[float, float] | None = None
     films_per_epoch: int | None = None
 
@@ -50,7 +55,14 @@ class TrainingFilms:
 
     def synthetic_counts(self) -> dict[str, int]:
         """Synthetic films of one pass by label."""
-        labels = self.labels[self.rows[self.rows >= self.public]]
+        return self._between(self.public, self.public + self.synthetic)
+
+    def hospital_counts(self) -> dict[str, int]:
+        """Hospital films of one pass by label."""
+        return self._between(self.public + self.synthetic, len(self.labels))
+
+    def _between(self, first: int, end: int) -> dict[str, int]:
+        labels = self.labels[self.rows[(self.rows >= first) & (self.rows < end)]]
         return {label: int((labels == value).sum()) for value, label in enumerate(LABELS)}
 
 
@@ -72,26 +84,31 @@ def compose_training_films(study: Study, arm: str, seed: int, fold: str) -> Trai
 
     `cxrlib.classifiers.arms` declares what each arm has. Of a dose, a random part of the synthetic films is taken, a
     part of what a larger dose draws with the same seed. Films drawn again for balance are drawn with replacement, as
-    many as give the labels the proportions of the arm `synthetic`; weights in the loss do the same. Raises `InputError`
-    if a label has no film.
+    many as give the labels the proportions of the arm `synthetic`; weights in the loss do the same. Hospital films are
+    those that the fold's generators learned from, label by label. Raises `InputError` if a label has no film.
     """
     recipe = arm_of(arm)
     public = (load_manifest(study, "training")["label"] == "positive").to_numpy(np.int64)
-    made = synthetic_counts(study) if recipe.balance else (0, 0)
-    parts = [_public_part(study, public)] if recipe.public else []
-    if recipe.synthetic:
-        parts += [_synthetic_part(study, recipe, seed, fold, label) for label in LABELS]
+    made = synthetic_counts(study, fold) if recipe.needs_synthetic else (0, 0)
+    name = (study.seed, "classifier", seed)
+    parts = [_public_part(study, recipe, seed, fold, public, made)] if recipe.public else []
+    added = [_synthetic_part(study, recipe, seed, fold, label) for label in LABELS] if recipe.synthetic else []
+    parts += added
+    if recipe.hospital:
+        room = [count - len(part.labels) for count, part in zip(made, added, strict=True)] if added else made
+        shown = room if recipe.hospital == "repeated" else (None, None)
+        parts += [_hospital_part(study, fold, label, count) for label, count in zip(LABELS, shown, strict=True)]
     labels = np.concatenate([part.labels for part in parts])
     _check_labels(study, arm, labels)
-    rows = np.arange(len(labels))
+    rows = _rows_of(parts, name)
     if recipe.balance == "drawn":
-        generator = random_generator("cpu", study.seed, "classifier", seed, "oversampling")
-        rows = np.concatenate((rows, drawn_again(labels, made, generator)))
+        rows = np.concatenate((rows, drawn_again(labels, made, random_generator("cpu", *name, "oversampling"))))
     return TrainingFilms(
         _joined(parts, study.classifier.image_size),
         labels,
         rows,
         public=len(public) if recipe.public else 0,
+        synthetic=sum(len(part.labels) for part in added),
         label_weights=label_weights(labels, made) if recipe.balance == "weighted" else None,
         films_per_epoch=len(public) if recipe.equal_steps else None,
     )
@@ -99,16 +116,60 @@ def compose_training_films(study: Study, arm: str, seed: int, fold: str) -> Trai
 
 @dataclass(frozen=True)
 class _Part:
-    """Some of an arm's films: labels (N,), and a way to get at the films of which `rows` (N,) are taken."""
+    """Some of an arm's films: labels (N,), and a way to get at the films of which `rows` (N,) are taken.
+
+    `shown` is how many an epoch has of them, with repetitions; None means each once. `change` is made on reading.
+    """
 
     labels: np.ndarray
     rows: np.ndarray
     load: Callable[[], np.ndarray]
+    shown: int | None = None
+    change: Callable[[np.ndarray], np.ndarray] = np.asarray
 
 
-def _public_part(study: Study, labels: np.ndarray) -> _Part:
-    size = study.classifier.image_size
-    return _Part(labels, np.arange(len(labels)), lambda: load_image_set(study, "training", size).images)
+def _public_part(study: Study, arm: Arm, seed: int, fold: str, labels: np.ndarray, made: tuple[int, int]) -> _Part:
+    size, change = study.classifier.image_size, np.asarray
+    if arm.look:
+        hospital = load_image_set(study, "hospital", size).select(learned_rows(study, fold)).images
+        random = np.random.default_rng(seed_for(study.seed, "classifier", seed, "look", fold))
+        change = partial(LOOKS[arm.look], hospital=hospital, random=random)
+    shown = len(labels) + sum(made) if arm.repeated else None
+    rows = np.arange(len(labels))
+    return _Part(labels, rows, lambda: load_image_set(study, "training", size).images, shown, change)
+
+
+def _hospital_part(study: Study, fold: str, label: str, shown: int | None) -> _Part:
+    rows, size = learned_rows(study, fold, label), study.classifier.image_size
+    labels = np.full(len(rows), LABELS.index(label), np.int64)
+    return _Part(labels, rows, lambda: load_image_set(study, "hospital", size).images, shown)
+
+
+def learned_rows(study: Study, fold: str, *labels: str) -> np.ndarray:
+    """The hospital's rows (N,) that the fold's generators of these labels, or of all, learned from: films of patients
+    outside the fold, without those that were held out to judge the generator."""
+    manifest, rows = load_manifest(study, "hospital"), []
+    for label in labels or LABELS:
+        reach = np.flatnonzero(((manifest["label"] == label) & (manifest["fold"] != fold)).to_numpy())
+        rows.append(reach[~held_out_rows(study, manifest.iloc[reach])])
+    return np.concatenate(rows)
+
+
+def _rows_of(parts: Sequence[_Part], name: tuple[Any, ...]) -> np.ndarray:
+    """The rows of one pass, over all parts one after the other."""
+    rows, first = [], 0
+    for index, part in enumerate(parts):
+        films = np.arange(first, first + len(part.rows))
+        if part.shown is not None:
+            films = repeated(films, part.shown, random_generator("cpu", *name, "repeated", index))
+        rows.append(films)
+        first += len(part.rows)
+    return np.concatenate(rows)
+
+
+def repeated(rows: np.ndarray, count: int, generator: torch.Generator) -> np.ndarray:
+    """So many rows, each as often as any other but for one; which ones come once more is drawn."""
+    return np.resize(rows[torch.randperm(len(rows), generator=generator).numpy()], max(0, count))
 
 
 def _synthetic_part(study: Study, arm: Arm, seed: int, fold: str, label: str) -> _Part:
@@ -136,7 +197,7 @@ def _joined(parts: Sequence[_Part], size: int) -> np.ndarray:
         for start in range(0, len(part.rows), FILMS_PER_COPY):
             chunk = films[part.rows[start : start + FILMS_PER_COPY]]
             chunk = chunk if chunk.shape[1] == size else resize_images(chunk, size)
-            images[filled : filled + len(chunk)] = chunk
+            images[filled : filled + len(chunk)] = part.change(chunk)
             filled += len(chunk)
     return images
 
@@ -150,9 +211,9 @@ def _check_labels(study: Study, arm: str, labels: np.ndarray) -> None:
             )
 
 
-def synthetic_counts(study: Study) -> tuple[int, int]:
-    """Synthetic films of either label, negative and positive, that the synthetic arm learns from."""
-    negative, positive = (count_synthetic(study, label, "all") for label in LABELS)
+def synthetic_counts(study: Study, fold: str) -> tuple[int, int]:
+    """Synthetic films of either label, negative and positive, that arms of this fold learn from."""
+    negative, positive = (count_synthetic(study, label, fold) for label in LABELS)
     return negative, positive
 
 

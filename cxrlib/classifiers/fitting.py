@@ -5,7 +5,7 @@ Phase `frozen`: `frozen_epochs` in which only the new linear layer learns, at `f
 which the one-cycle policy is told to leave alone. The weights of the last epoch are the result.
 
 An epoch takes `films.epoch_films` films from one shuffled pass over the arm's rows after another, and goes on where
-the epoch before ended. By default that is one pass; with `steps: equal` it is as many films as the baseline has.
+the epoch before ended. That is one pass, or, in an arm at equal steps, as many films as the baseline has.
 """
 
 import logging
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from cxrlib.artifacts import append_log, trim_log
 from cxrlib.checkpoints import load_state, save_state
 from cxrlib.classifiers.composition import TrainingFilms
-from cxrlib.classifiers.network import Phase, PixelStatistics, build_classifier, start_phase
+from cxrlib.classifiers.network import Phase, PixelStatistics, augment_strongly, build_classifier, start_phase
 from cxrlib.classifiers.prediction import predict_probabilities
 from cxrlib.classifiers.settings import ClassifierSettings
 from cxrlib.classifiers.stepping import Batch, Stepper, make_stepper
@@ -37,12 +37,17 @@ Progress = Callable[[int, int, dict[str, Any]], None]
 
 @dataclass
 class TrainingRun:
-    """What is trained, with what, and where its state goes. `name` tells the random draws of one seed from others'."""
+    """What is trained, with what, and where its state goes. `name` tells the random draws of one seed from others'.
+
+    `start` are the weights of a trained classifier that is to be trained further; None means the settings' `weights`.
+    """
 
     settings: ClassifierSettings
     name: tuple[Any, ...]
     films: TrainingFilms
     statistics: PixelStatistics
+    strong_augmentation: bool = False
+    start: dict[str, Tensor] | None = None
     validation: ImageSet | None = None
     folder: Path | None = None
     fingerprint: str = ""
@@ -68,7 +73,10 @@ def fit(run: TrainingRun) -> nn.Module:
     settings, device = run.settings, pick_device()
     started = time.perf_counter()
     network = build_classifier(settings, seed_for(*run.name, "initialise"), device)
+    if run.start is not None:
+        network.load_state_dict(run.start)
     images = torch.from_numpy(np.require(run.films.images, requirements=["C", "W"])).to(device)
+    originals = images.clone() if run.strong_augmentation else None
     labels = torch.from_numpy(run.films.labels).to(device)
     steps = run.steps_per_epoch
     frozen_rates = [settings.frozen_learning_rate] * (steps * settings.frozen_epochs)
@@ -81,11 +89,13 @@ def fit(run: TrainingRun) -> nn.Module:
     for epoch in range(run.epochs_done, run.total_epochs):
         phase: Phase = "frozen" if epoch < settings.frozen_epochs else "all"
         if stepper is None or epoch == settings.frozen_epochs:
-            parameters = start_phase(network, phase, pretrained=settings.weights != "none")
+            parameters = start_phase(network, phase, pretrained=settings.weights != "none" or run.start is not None)
             stepper = make_stepper(network, parameters, images, labels, run.statistics, run.films.label_weights)
         if saved and epoch == run.epochs_done and epoch != settings.frozen_epochs:
             _restore_optimiser(stepper.optimiser, saved["optimiser"])
 
+        if originals is not None:
+            augment_strongly(originals, images, seed_for(*run.name, "strong augmentation", epoch))
         rates = learning_rates[epoch * steps : (epoch + 1) * steps]
         loss = train_epoch(stepper, rates, run, epoch)
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.transforms import v2
 
 from cxrlib.classifiers.settings import ClassifierSettings
 from cxrlib.features import build_network, last_layer
@@ -78,6 +79,19 @@ def augment(pixels: Tensor, angles_degrees: Tensor, flipped: Tensor) -> Tensor:
     rows = torch.stack((cosine * mirror, -sine, zero, sine * mirror, cosine, zero), dim=1)
     grid = F.affine_grid(rows.view(-1, 2, 3), list(pixels.shape), align_corners=False)
     return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def augment_strongly(originals: Tensor, images: Tensor, seed: int) -> None:
+    """Write each film, changed by RandAugment (Cubuk et al. 2020; torchvision's default strength), to `images`.
+
+    uint8 (N, S, S) both, on one device. Two changes are drawn for each film by itself, of geometry (turned, sheared,
+    shifted) or of grey levels (lightness, contrast, sharpness, equalisation and the like).
+    """
+    change = v2.RandAugment(interpolation=v2.InterpolationMode.BILINEAR, fill=0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for original, image in zip(originals, images, strict=True):
+            image.copy_(change(original[None])[0])
 
 
 def working_precision(network: nn.Module, device: torch.device) -> torch.dtype:

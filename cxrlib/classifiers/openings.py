@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cxrlib.artifacts import append_log
 
+OTHER_FOLDS = "hospital, other folds"
 logger = logging.getLogger(__name__)
 
 
@@ -26,8 +27,17 @@ def record_opening(
     logger.info("%s: %d hospital films are opened, after the last epoch, to be predicted once", path.parent, films)
 
 
+def record_training_use(path: Path, films: int) -> None:
+    """Add a line that so many hospital films, of patients outside the fold, are read to learn from; no model is there
+    yet, nothing is decided, and no film under test is among them."""
+    empty = dict.fromkeys(("model_sha256", "role", "films", "threshold_validation", "temperature"), "")
+    facts = {"role": OTHER_FOLDS, "films": films}
+    append_log(path, {"time": datetime.now(UTC).isoformat(timespec="seconds"), **empty, **facts}, durable=True)
+    logger.info("%s: %d hospital films of other folds are opened, to be learned from", path.parent, films)
+
+
 def count_openings(path: Path) -> int:
-    """How often the hospital's films were opened by models of this arm, seed and fold."""
+    """How often the hospital's films under test were opened by models of this arm, seed and fold."""
     if not path.exists():
         return 0
     with open(path, newline="", encoding="utf-8") as file:

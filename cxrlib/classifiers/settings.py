@@ -12,9 +12,13 @@ from pydantic import (
     model_validator,
 )
 
-from cxrlib.classifiers.arms import ARMS, EQUAL_STEPS, check_names, dose_arm
+from cxrlib.classifiers.arms import ARMS, EQUAL_STEPS, Arm, check_names, dose_arm
 from cxrlib.networks import NETWORKS, unknown_network
 from cxrlib.settings import Settings
+
+# An arm that goes on from a finished model is trained so many epochs, at this share of the highest learning rate.
+FINE_TUNING = {"frozen_epochs": 0, "epochs": 5}
+FINE_TUNING_RATE = 0.1
 
 
 class ClassifierSettings(Settings):
@@ -99,6 +103,13 @@ class ClassifierSettings(Settings):
                 "(ImageNet weights are checked anyway)"
             )
         return self
+
+    def recipe_of(self, arm: Arm) -> "ClassifierSettings":
+        """The settings an arm is trained with: gentler than the study's where it goes on from another model."""
+        if not arm.starts_from:
+            return self
+        rate = FINE_TUNING_RATE * self.maximum_learning_rate
+        return self.model_copy(update={**FINE_TUNING, "maximum_learning_rate": rate})
 
     @property
     def all_arms(self) -> tuple[str, ...]:

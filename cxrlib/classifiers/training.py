@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import nn
+from torch import Tensor, nn
 
 from cxrlib.artifacts import (
     fingerprint,
@@ -21,17 +21,17 @@ from cxrlib.artifacts import (
 )
 from cxrlib.checkpoints import save_tensors
 from cxrlib.classifiers.arms import arm_of
-from cxrlib.classifiers.calibration import check_validation, fit_temperature, youden_threshold
-from cxrlib.classifiers.composition import check_arm, compose_training_films, synthetic_counts
+from cxrlib.classifiers.calibration import decided_by_validation
+from cxrlib.classifiers.composition import check_arm, compose_training_films, learned_rows, synthetic_counts
 from cxrlib.classifiers.fitting import Progress, TrainingRun, fit
 from cxrlib.classifiers.network import pixel_statistics, working_precision
-from cxrlib.classifiers.openings import count_openings, record_opening
-from cxrlib.classifiers.prediction import predict_probabilities, predictions_table
+from cxrlib.classifiers.openings import count_openings, record_opening, record_training_use
+from cxrlib.classifiers.prediction import load_classifier, predict_probabilities, predictions_table
+from cxrlib.classifiers.without_network import WITHOUT_NETWORK, validation_films
 from cxrlib.errors import InputError
 from cxrlib.features import describe_weights, identify_weights
-from cxrlib.films.images import ImageSet, films_identity, load_image_set, load_manifest
+from cxrlib.films.images import films_identity, load_image_set, load_manifest
 from cxrlib.films.settings import LABELS, ROLES
-from cxrlib.films.shortcuts import fit_source_rule
 from cxrlib.reproducibility import deterministic, pick_device
 from cxrlib.study import Study
 
@@ -47,9 +47,9 @@ def train_classifier(
     settings and inputs, it returns the record at once; interrupted, it goes on after the last finished epoch. Films
     are normalised with the public training films' statistics in every arm. A model of a fold predicts the hospital's
     films of that fold only. The hospital's films are opened once, after the last epoch and after validation alone
-    decided `threshold_validation` and `temperature`. The arm `source-rule` trains no network: it writes sources.csv,
-    predictions of validation films, and the record. `progress(epochs_done, epochs, facts)` is called after each
-    epoch. Raises `InputError`.
+    decided `threshold_validation` and `temperature`. Hospital films that an arm learns from, of other folds' patients,
+    are logged too. Arms without a network write what they learned, predictions, and the record. `progress(epochs_done,
+    epochs, facts)` is called after each epoch. Raises `InputError`.
     """
     check_arm(study, arm, seed, fold)
     settings, inputs = _what_decides(study, arm, seed, fold)
@@ -61,7 +61,7 @@ def train_classifier(
     if arm_of(arm).network:
         facts = _train_network(study, arm, seed, fold, fingerprint(settings, inputs), progress)
     else:
-        facts = _apply_source_rule(study, record.parent)
+        facts = WITHOUT_NETWORK[arm_of(arm).learns](study, arm, seed, fold)
     write_record(record, settings, inputs, facts.pop("seconds"), **facts)
     shutil.rmtree(record.parent / "checkpoint", ignore_errors=True)
     return read_json(record)
@@ -74,12 +74,17 @@ def _train_network(
     size, folder = study.classifier.image_size, study.results.classifier(arm, seed, fold)
     # Before the films are composed, so that the public ones are not in memory twice.
     statistics = pixel_statistics(load_image_set(study, "training", size).images)
+    recipe = arm_of(arm)
+    if recipe.uses_hospital:
+        record_training_use(study.results.openings(arm, seed, fold), len(learned_rows(study, fold)))
     run = TrainingRun(
-        settings=study.classifier,
+        settings=study.classifier.recipe_of(recipe),
         name=(study.seed, "classifier", seed),
         films=compose_training_films(study, arm, seed, fold),
         statistics=statistics,
-        validation=_validation_films(study),
+        strong_augmentation=recipe.augmentation == "strong",
+        start=_start(study, arm, seed),
+        validation=validation_films(study),
         folder=folder,
         fingerprint=decided_by,
         progress=progress,
@@ -99,6 +104,7 @@ def _train_network(
         "pixel_std": run.statistics.std,
         "training_images": run.films.counts(),
         "synthetic_images": run.films.synthetic_counts(),
+        "hospital_images": run.films.hospital_counts(),
         "label_weights": dict(zip(LABELS, run.films.label_weights, strict=True)) if run.films.label_weights else None,
         "films_per_epoch": run.films.epoch_films,
         "steps": run.total_epochs * run.steps_per_epoch,
@@ -108,11 +114,10 @@ def _train_network(
     }
 
 
-def _validation_films(study: Study) -> ImageSet:
-    """The validation films; refused before any training if they can't decide threshold and temperature."""
-    films = load_image_set(study, "validation", study.classifier.image_size)
-    check_validation(np.full(len(films), 0.5), films.labels)
-    return films
+def _start(study: Study, arm: str, seed: int) -> dict[str, Tensor] | None:
+    """The weights of the model that the arm goes on from, if it does."""
+    before = study.models_before(arm, seed)
+    return load_classifier(study.results.classifier(*before[0]))[0].state_dict() if before else None
 
 
 def _predict(
@@ -121,7 +126,7 @@ def _predict(
     """Predictions of validation and hospital films, and what validation decided before the hospital's were opened."""
     folder = study.results.classifier(arm, seed, fold)
     p_validation = predict_probabilities(network, run.validation.images, run.statistics)
-    decided = _decided_by_validation(p_validation, run.validation.labels)
+    decided = decided_by_validation(p_validation, run.validation.labels)
     known = load_manifest(study, "hospital")["fold"]
     chosen = np.arange(len(known)) if fold == "all" else np.flatnonzero((known == fold).to_numpy())
     model = sha256_of(folder / "model.safetensors")
@@ -136,41 +141,6 @@ def _predict(
     return pd.concat(tables, ignore_index=True), decided
 
 
-def _decided_by_validation(p_positive: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    return {
-        "threshold_validation": youden_threshold(p_positive, labels),
-        "temperature": fit_temperature(p_positive, labels),
-    }
-
-
-def _apply_source_rule(study: Study, folder: Path) -> dict[str, Any]:
-    """Learn from the training films' sources, predict the validation films by theirs; returns the record's facts.
-
-    The rule is kept as sources.csv. It can't speak about a hospital, whose films come from a place that the public
-    films lack.
-    """
-    started = time.perf_counter()
-    validation = _validation_films(study)
-    training = load_manifest(study, "training")
-    rule = fit_source_rule(training["source"], (training["label"] == "positive").to_numpy(int))
-    table = [(source, *counts, rule.share(source)) for source, counts in rule.counts.items()]
-    write_csv(folder / "sources.csv", pd.DataFrame(table, columns=["source", "negative", "positive", "p_positive"]))
-    p_positive = rule.predict(validation.manifest["source"])
-    write_csv(folder / "predictions.csv", predictions_table(validation, "validation", p_positive))
-    return {
-        "seconds": time.perf_counter() - started,
-        "model_sha256": sha256_of(folder / "sources.csv"),
-        "predictions_sha256": sha256_of(folder / "predictions.csv"),
-        "weights": "no network",
-        "training_images": {label: int((training["label"] == label).sum()) for label in LABELS},
-        "synthetic_images": dict.fromkeys(LABELS, 0),
-        "steps": 0,
-        # The rule's probabilities are shares already.
-        **(_decided_by_validation(p_positive, validation.labels) | {"temperature": 1.0}),
-        "hospital_openings": 0,
-    }
-
-
 def _save_model(path: Path, network: nn.Module) -> None:
     save_tensors(path, {name: value.cpu() for name, value in network.state_dict().items()})
 
@@ -179,12 +149,19 @@ def _what_decides(study: Study, arm: str, seed: int, fold: str) -> tuple[dict[st
     """Settings and inputs that determine this model."""
     settings: dict[str, Any] = {"study_seed": study.seed, "arm": arm, "seed": seed, "fold": fold}
     recipe = arm_of(arm)
-    roles = ROLES if recipe.network else ("training", "validation")
+    roles = ROLES if recipe.judges_hospital else ("training", "validation")
     inputs: dict[str, Any] = {role: films_identity(study, role, study.classifier.image_size) for role in roles}
+    if recipe.uses_hospital:
+        settings["held_out_percent"] = study.gan.held_out_percent
+    for model in study.models_before(arm, seed):
+        name = "/".join(map(str, model))
+        command = "train-classifier {} --arm {} --seed {} --fold {}".format(study.name, *model)
+        stored = _upstream(study.results.classifier_record(*model), f"`{arm}` goes on from it", command)
+        inputs[name] = {key: stored[f"{key}_sha256"] for key in ("model", "predictions")}
     if not recipe.network:
         return settings, inputs
     elsewhere = {"arms", "equal_steps", "seeds", "doses", "weights_sha256"}
-    common = study.classifier.model_dump(mode="json", exclude=elsewhere)
+    common = study.classifier.recipe_of(recipe).model_dump(mode="json", exclude=elsewhere)
     settings["classifier"] = common | {"weights": Path(common["weights"]).name}
     chosen = study.classifier
     inputs["weights"] = identify_weights(chosen.network, chosen.weights, chosen.weights_sha256)
@@ -192,10 +169,10 @@ def _what_decides(study: Study, arm: str, seed: int, fold: str) -> tuple[dict[st
         problem, command = "readers have not decided which films to reject", f"reject-films {study.name}"
         verdict = _upstream(study.results.rejected_record(study.review.protocol), problem, command)
         inputs["rejected films"] = verdict["rejected_sha256"]
-    if recipe.balance:
+    if recipe.counts_synthetic:
         for label in LABELS:
-            _synthetic_record(study, label, "all")
-        settings["synthetic_images"] = dict(zip(LABELS, synthetic_counts(study), strict=True))
+            _synthetic_record(study, label, fold)
+        settings["synthetic_images"] = dict(zip(LABELS, synthetic_counts(study, fold), strict=True))
     for label in LABELS if recipe.synthetic else ():
         stored = _synthetic_record(study, label, fold)
         inputs[f"synthetic {label}"] = {"images": stored["images_sha256"], "manifest": stored["manifest_sha256"]}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cxrlib.classifiers import training
+from cxrlib.classifiers import training, without_network
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.calibration import fit_temperature, youden_threshold
 from cxrlib.classifiers.composition import compose_training_films, label_weights, synthetic_share
@@ -92,7 +92,7 @@ def test_weighted_loss_adds_up_to_that_of_all_films():
 
 def test_only_the_class_weighted_arm_weighs_its_loss(prepared_study):
     weighing = {
-        arm for arm in prepared_study.classifier_arms if arm != "source-rule"
+        arm for arm in prepared_study.classifier_arms if arm_of(arm).network
         for fold in prepared_study.classifier_folds(arm)
         if compose_training_films(prepared_study, arm, 0, fold).label_weights
     }  # fmt: skip
@@ -297,7 +297,7 @@ def test_one_label_only_is_refused_before_training(prepared_study, monkeypatch):
         return films.select(films.labels == 0)
 
     with monkeypatch.context() as patched:
-        patched.setattr(training, "load_image_set", without_positives)
+        patched.setattr(without_network, "load_image_set", without_positives)
         patched.setattr(training, "fit", None)
         with pytest.raises(InputError, match="validation: found 8 films, none of them positive"):
             train_classifier(prepared_study, "synthetic", 1, "all")
