@@ -101,13 +101,16 @@ def import_dicom(
     column: Annotated[
         list[str], typer.Option(help="What the table calls a column, e.g. label=Befund; repeatable")
     ] = (),
+    decisions: Annotated[Path | None, typer.Option(help="A table: image_id, and decision (use or skip)")] = None,
     word: Annotated[list[str], typer.Option(help="What a label's word means, e.g. krank=positive; repeatable")] = (),
 ) -> None:
     """Turn a DICOM export into a folder of films under pseudonyms. Interrupted, type the same again."""
     from cxrlib.intake.dicom import import_dicom as import_films
 
     columns, words = _pairs(column, "--column"), _pairs(word, "--word")
-    imported = import_films(source, labels, out, key_file=key, columns=columns, words=words, progress=_progress)
+    imported = import_films(
+        source, labels, out, key_file=key, columns=columns, words=words, decisions=decisions, progress=_progress
+    )
     for line in imported.lines(out):
         _say(line)
     if not imported.used:

@@ -9,8 +9,11 @@ import contextlib
 import csv
 import fcntl
 import hashlib
+import itertools
 import logging
 import os
+import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,10 +23,12 @@ from cxrlib.artifacts import atomic_path
 from cxrlib.errors import InputError
 from cxrlib.films.listing import CONTACT_SHEETS, IMPORT_TABLE
 from cxrlib.intake.borders import FILMS_PER_SHEET, draw_sheet
+from cxrlib.intake.decisions import read_decisions
 from cxrlib.intake.header import CRASHED, SLOW, Header, read_header
 from cxrlib.intake.journal import Journal
 from cxrlib.intake.judgement import NOT_SAID_VIEW, UNCLEAR
 from cxrlib.intake.labels import FilmLabels, read_film_labels
+from cxrlib.intake.outcome import BORDERS, IMAGES, LABELS_FILE, NOTED, UNCLEAR_SHEETS, Imported
 from cxrlib.intake.pixels import BLACK_PERCENTILE, LONG_SIDE_PX, WHITE_PERCENTILE, convert_file
 from cxrlib.intake.pseudonyms import Pseudonyms, default_key_file, load_pseudonyms, make_private_folder
 from cxrlib.intake.source import walk
@@ -36,50 +41,10 @@ Progress = Callable[[str], Callable[[int, int], None]]
 
 SECONDS_PER_FILE = 60
 UTF8 = {"encoding": "utf-8", "errors": "surrogateescape"}  # file names that are no text stay as they are
-IMAGES, LABELS_FILE = "images", "labels.csv"
 LABEL_COLUMNS = ("file", "patient_id", "label", "view", "sex", "age", "year")
 IMPORT_COLUMNS = ("file_id", "image_id", "outcome", "reason", "note")
 # Whatever changes how a film looks or what a header means belongs here: a journal of other settings starts afresh.
-SETTINGS = f"dicom 3, {LONG_SIDE_PX} px, percentiles {BLACK_PERCENTILE} and {WHITE_PERCENTILE}"
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What an import found and made. `files` = `used` + the sum of `skipped` (reason: files)."""
-
-    files: int
-    used: int
-    skipped: dict[str, int]
-    patients: int
-    by_label: dict[str, int]
-    view_unknown: int
-    sheets: int
-    of_the_labels: tuple[str, ...]
-    private_folder: Path
-    key_file: Path
-
-    def lines(self, out: Path) -> Iterator[str]:
-        """What a person should read after an import, nothing of which names a patient or a file of the source."""
-        unclear = sum(count for reason, count in self.skipped.items() if reason in UNCLEAR)
-        skipped = sum(self.skipped.values()) - unclear
-        said = f"{self.files:,} {'file' if self.files == 1 else 'files'} = {self.used:,} used + {skipped:,} skipped"
-        yield said + (f" + {unclear:,} that can't be told" if unclear else "")
-        yield from (f"  {count:>9,}  {reason}" for reason, count in self.skipped.items())
-        labels = ", ".join(f"{count:,} {label}" for label, count in sorted(self.by_label.items()))
-        yield f"{self.used:,} films of {self.patients:,} patients" + (f": {labels}" if labels else "")
-        if self.view_unknown:
-            yield (
-                f"{self.view_unknown:,} films used do not say their view; lateral ones may be among them "
-                f"(`{NOT_SAID_VIEW}` in {IMPORT_TABLE})"
-            )
-        yield from self.of_the_labels
-        yield f"{out}: {LABELS_FILE}, {IMPORT_TABLE}, {IMAGES}/"
-        if self.sheets:
-            yield (
-                f"LOOK at {out / CONTACT_SHEETS}: {self.sheets} sheets of all films' borders. "
-                "No program can promise that no name is printed in the pixels."
-            )
-        yield f"Keep to yourselves: {self.key_file} (the key) and {self.private_folder / 'files.csv'} (who is who)"
+SETTINGS = f"dicom 4, {LONG_SIDE_PX} px, percentiles {BLACK_PERCENTILE} and {WHITE_PERCENTILE}"
 
 
 @dataclass(frozen=True)
@@ -101,14 +66,16 @@ def import_dicom(
     key_file: Path | None = None,
     columns: Mapping[str, str] | None = None,
     words: Mapping[str, str] | None = None,
+    decisions: Path | None = None,
     seconds_per_file: int = SECONDS_PER_FILE,
     progress: Progress | None = None,
 ) -> Imported:
     """Turn the DICOM files under `source` into the folder `out`; interrupted, it goes on when it is called again.
 
     `labels` is the hospital's table, `columns` and `words` its names and words (see `read_film_labels`). The key is
-    made on first use. `labels.csv` is written last: a folder that has it is finished. `progress("headers")`, then
-    `progress("films")`, are told (done, total).
+    made on first use. `decisions` is a person's table (see `read_decisions`), kept for later calls. `labels.csv` is
+    written last: a folder that has it is finished. `progress("headers")`, then `progress("films")`, are told (done,
+    total).
 
     Raises `InputError` for folders within each other, a folder `out` that holds anything else, an unfit key, a table
     of labels that can't be used or disagrees with itself, a full disk, and a second import into the same folder.
@@ -125,6 +92,7 @@ def import_dicom(
         work = _Import(source, out, private, pseudonyms, journal, seconds_per_file, progress)
         _check_out(work)
         _read_headers(work)
+        journal.decide(read_decisions(decisions) if decisions else {})
         table.find_files((os.fsdecode(path), keys["file"]) for path, _, keys in journal.keyed())
         journal.note_labels((path, *table.label_of(keys, usable)) for path, usable, keys in journal.keyed())
         _draw_films(work)
@@ -234,35 +202,64 @@ def _clear_films(work: _Import) -> None:
             picture.unlink()
 
 
-def _draw_sheets(work: _Import) -> int:
-    """Write the contact sheets, unless those of exactly these films are there."""
+def _draw_sheets(work: _Import) -> dict[str, int]:
+    """Write the contact sheets, unless those of exactly these films are there: {kind: sheets}."""
     borders = work.out / CONTACT_SHEETS
-    ids = "".join(row["image_id"] for row in work.journal.used())
-    digest = hashlib.sha256(f"{SETTINGS}\0{ids}".encode()).hexdigest()
-    number = -(-work.journal.count("image_id") // FILMS_PER_SHEET)
-    names = [f"borders-{sheet:03d}.png" for sheet in range(1, number + 1)]
+    films = {
+        BORDERS: lambda: ((row["image_id"], _picture(work, row["image_id"])) for row in work.journal.used()),
+        NOTED: lambda: (
+            (f"{row['image_id']}: {_notes(row)}", _picture(work, row["image_id"]))
+            for row in work.journal.used()
+            if _notes(row) not in ("", NOT_SAID_VIEW)
+        ),
+        UNCLEAR_SHEETS: lambda: _unclear_pictures(work),
+    }
+    counts, digest = {}, hashlib.sha256(SETTINGS.encode())
+    for kind, listed in films.items():
+        captions = [caption for caption, _ in listed()]
+        digest.update("".join(captions).encode())
+        counts[kind] = -(-len(captions) // FILMS_PER_SHEET)
+    names = [f"{kind}-{sheet:03d}.png" for kind, number in counts.items() for sheet in range(1, number + 1)]
     present = sorted(path.name for path in borders.iterdir()) if borders.is_dir() else []
-    if work.journal.fact("sheets") == digest and present == sorted(names):
-        return number
+    if work.journal.fact("sheets") == digest.hexdigest() and present == sorted(names):
+        return counts
     work.journal.remember("sheets", "")
     for name in present:
         (borders / name).unlink()
-    for (place, _), result in run_isolated(draw_sheet, _sheets(work, borders), 10 * work.seconds_per_file):
+    items = (item for kind, listed in films.items() for item in _sheets(borders, kind, listed()))
+    for (place, *_), result in run_isolated(draw_sheet, items, 10 * work.seconds_per_file):
         if isinstance(result, Lost):
             raise InputError(f"{place}: the contact sheet can't be drawn: {result.detail}; run the import again")
-    work.journal.remember("sheets", digest)
-    return number
+    work.journal.remember("sheets", digest.hexdigest())
+    return counts
 
 
-def _sheets(work: _Import, borders: Path) -> Iterator[tuple[Path, list[tuple[str, Path]]]]:
-    films, number = [], 1
-    for row in work.journal.used():
-        films.append((row["image_id"], _picture(work, row["image_id"])))
-        if len(films) == FILMS_PER_SHEET:
-            yield borders / f"borders-{number:03d}.png", films
-            films, number = [], number + 1
-    if films:
-        yield borders / f"borders-{number:03d}.png", films
+def _unclear_pictures(work: _Import) -> Iterator[tuple[str, Path]]:
+    """(caption, picture) of films that a person should tell; the pictures lie beside the key, not in the folder."""
+    folder = work.private / "unclear"
+    make_private_folder(folder)
+    films = list(work.journal.unclear())
+    items = [(path, folder / f"{image}.png", turn) for path, image, turn, _ in films]
+    absent = [item for item in items if not item[1].is_file()]
+    for _ in run_isolated(partial(convert_file, source=work.source), absent, work.seconds_per_file):
+        pass
+    for (_, picture, _), (_, image, _, reason) in zip(items, films, strict=True):
+        if picture.is_file():
+            yield f"{image}: {reason}", picture
+
+
+def _sheets(
+    borders: Path, kind: str, films: Iterable[tuple[str, Path]]
+) -> Iterator[tuple[Path, list[tuple[str, Path]], bool]]:
+    rest = iter(films)
+    number = 1
+    while some := list(itertools.islice(rest, FILMS_PER_SHEET)):
+        yield borders / f"{kind}-{number:03d}.png", some, kind == BORDERS
+        number += 1
+
+
+def _notes(row: sqlite3.Row) -> str:
+    return "; ".join(note for note in (row["note"], row["pixel_note"]) if note)
 
 
 def _write_tables(work: _Import) -> None:
@@ -302,9 +299,10 @@ def _write_rows(path: Path, columns: Iterable[str], rows: Iterable[Iterable[str]
     path.chmod(mode)
 
 
-def _summary(work: _Import, table: FilmLabels, sheets: int, key_file: Path) -> Imported:
-    by_label, view_unknown = {}, 0
+def _summary(work: _Import, table: FilmLabels, sheets: dict[str, int], key_file: Path) -> Imported:
+    by_label, view_unknown, notes = {}, 0, Counter()
     for row in work.journal.used():
+        notes.update(note for note in _notes(row).split("; ") if note not in ("", NOT_SAID_VIEW))
         by_label[row["label"]] = by_label.get(row["label"], 0) + 1
         view_unknown += NOT_SAID_VIEW in row["note"]
     return Imported(
@@ -315,6 +313,7 @@ def _summary(work: _Import, table: FilmLabels, sheets: int, key_file: Path) -> I
         by_label=by_label,
         view_unknown=view_unknown,
         sheets=sheets,
+        notes=dict(notes.most_common()),
         of_the_labels=tuple(table.lines()),
         private_folder=work.private,
         key_file=key_file,

@@ -38,6 +38,7 @@ OTHER_DEPTH = "values of another depth than a film's 8 to 16 bits"
 NO_CONTRAST = "one grey value only"
 UNLABELLED = "no label"
 UNCERTAIN_LABEL = "its label is uncertain or empty"
+REJECTED = "left out by a person's decision"
 DUPLICATE = "a copy of another file (same image id)"
 
 # Those of plain radiography; and those under which a film may come besides, if it says that it shows the chest.
@@ -163,12 +164,15 @@ def describe(dataset: "Dataset", keys: dict[str, str]) -> Header:
     name the patient."""
     _check_kind(dataset)
     said = judgement.judge(dataset, words(dataset, "Modality").upper() in MODALITIES)
-    if said.reason:
+    if said.reason and said.reason not in judgement.UNCLEAR:
         raise Skipped(said.reason, said.because)
     if "image_uid" not in keys:
         raise Skipped(NO_ID)
     sex = words(dataset, "PatientSex").upper()
+    # Where the header can't tell, a person may: all that a film needs is kept.
     return Header(
+        reason=said.reason,
+        detail=said.because,
         image_id=keys["image_uid"],
         patient_id=keys.get("patient_id", ""),
         view=said.view,

@@ -6,13 +6,14 @@ database holds any number of files in little memory and never shows half of a ch
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from cxrlib.errors import InputError
 from cxrlib.films.table_words import UNCERTAIN
-from cxrlib.intake.header import DUPLICATE, NO_ID, UNCERTAIN_LABEL, UNLABELLED, Header
+from cxrlib.intake.header import DUPLICATE, NO_ID, REJECTED, UNCERTAIN_LABEL, UNLABELLED, Header
+from cxrlib.intake.judgement import UNCLEAR
 from cxrlib.intake.labels import BARE, KEYS
 from cxrlib.intake.pseudonyms import make_private_folder
 
@@ -22,12 +23,13 @@ ROWS_AT_A_TIME = 1000
 LABELLED = "label IN ('negative', 'positive') AND patient_id != ''"
 
 # header_reason and pixel_reason are null until the step is done, then empty or the reason why the file is left out.
-# sighting is the number of the run that last saw the file.
+# `told` is the header's reason before a person decided. sighting is the number of the run that last saw the file.
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE IF NOT EXISTS decisions (image_id TEXT PRIMARY KEY, used INTEGER);
 CREATE TABLE IF NOT EXISTS files (
     path BLOB PRIMARY KEY, file_id TEXT, bytes INTEGER, modified_ns INTEGER, sighting INTEGER,
-    header_reason TEXT, pixel_reason TEXT, detail TEXT DEFAULT '', label TEXT DEFAULT '',
+    header_reason TEXT, told TEXT, pixel_reason TEXT, detail TEXT DEFAULT '', label TEXT DEFAULT '',
     pixel_note TEXT DEFAULT '',
     {", ".join(f"{name} TEXT DEFAULT ''" for name in FACTS)},
     {", ".join(f"key_{kind} TEXT DEFAULT ''" for kind in KEY_KINDS)}
@@ -117,17 +119,43 @@ class Journal:
         names = [*FACTS, *(f"key_{kind}" for kind in KEY_KINDS)]
         values = [getattr(header, name) for name in FACTS] + [header.keys.get(kind, "") for kind in KEY_KINDS]
         self._database.execute(
-            f"UPDATE files SET header_reason = ?, detail = ?, {', '.join(f'{name} = ?' for name in names)} "
+            f"UPDATE files SET header_reason = ?, told = ?, detail = ?, {', '.join(f'{name} = ?' for name in names)} "
             "WHERE path = ?",
-            (header.reason, header.detail, *values, path),
+            (header.reason, header.reason, header.detail, *values, path),
         )
 
+    def decide(self, decisions: Mapping[str, bool]) -> None:
+        """Keep a person's decisions, {image id: whether it is used}, and apply them with all that were kept before.
+
+        A person may leave out any film, and use one of which the header can't tell what it shows.
+        """
+        self._database.execute("BEGIN")
+        for image, used in decisions.items():
+            self._database.execute("INSERT OR REPLACE INTO decisions VALUES (?, ?)", (image, used))
+        decided = "image_id IN (SELECT image_id FROM decisions WHERE used = ?)"
+        unclear = ", ".join(f"'{reason.replace(chr(39), 2 * chr(39))}'" for reason in UNCLEAR)
+        self._database.execute("UPDATE files SET header_reason = told WHERE told IS NOT NULL")
+        self._database.execute(f"UPDATE files SET header_reason = '' WHERE told IN ({unclear}) AND {decided}", (1,))
+        self._database.execute(
+            f"UPDATE files SET header_reason = ? WHERE header_reason = '' AND {decided}", (REJECTED, 0)
+        )
+        self._database.execute("COMMIT")
+
+    def unclear(self) -> Iterator[tuple[bytes, str, str, str]]:
+        """(path, image id, turn, reason) of one file of each labelled image that a person should tell, by image id."""
+        marks = ", ".join("?" * len(UNCLEAR))
+        query = (
+            f"SELECT MIN(path), image_id, turn, header_reason FROM files WHERE header_reason IN ({marks}) "
+            f"AND {LABELLED} GROUP BY image_id ORDER BY image_id"
+        )
+        return ((bytes(row[0]), *row[1:]) for row in self._database.execute(query, UNCLEAR).fetchall())
+
     def keyed(self) -> Iterator[tuple[bytes, bool, dict[str, str]]]:
-        """(path, whether its header is fine, pseudonyms by which its label may be found) of files with ids."""
+        """(path, whether it may be used, pseudonyms by which its label may be found) of files with ids."""
         for path in self._paths("key_file != ''"):
             row = self._database.execute("SELECT * FROM files WHERE path = ?", (path,)).fetchone()
             keys = {kind: row[f"key_{kind}"] for kind in KEY_KINDS if row[f"key_{kind}"]}
-            yield path, row["header_reason"] == "", keys
+            yield path, row["header_reason"] in ("", *UNCLEAR), keys
 
     def note_labels(self, labels: Iterable[tuple[bytes, str, str]]) -> None:
         """(path, label, patient) of each film; the patient may come from the label's row."""

@@ -23,6 +23,7 @@ from cxrlib.intake.header import (
     in_plain_words,
     open_dataset,
 )
+from cxrlib.intake.look import look
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -59,6 +60,7 @@ def convert_file(item: tuple[bytes, Path, str], source: Path) -> tuple[str, str,
     try:
         image, note = shown(source / os.fsdecode(path))
         image = turn_upright(image, turn)
+        note = "; ".join(filter(None, (note, *look(image))))
     except Skipped as skipped:
         return skipped.reason, skipped.detail, ""
     with atomic_path(picture) as temporary:

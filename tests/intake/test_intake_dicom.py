@@ -315,6 +315,28 @@ def test_patients_of_several_films_under_one_label_are_counted(hospital):
     assert "1 patients have several films under one label" in said(hospital)
 
 
+def test_what_a_person_decides_is_kept(hospital):
+    """Of two films that the header can't tell and one that is used, one of each is decided the other way."""
+    for name in ("frontal", "lateral", "used"):
+        hospital.add(name, **({} if name == "used" else {"ViewPosition": "", "SeriesDescription": "Thorax 2 Ebenen"}))
+    first = hospital.run()
+    assert (first.used, first.sheets["cant-tell"]) == (1, 1)
+    assert len(Image.open(hospital.out / "borders" / "cant-tell-001.png").getcolors(256)) > 2
+    ids = {name: row["image_id"] for name, row in hospital.private_table().items()}
+    decisions = hospital.labels.with_name("decisions.csv")
+    decisions.write_text(f"image_id,decision\n{ids['frontal']},use\n{ids['lateral']},\n{ids['used']},skip\n")
+    for options in ({"decisions": decisions}, {}):
+        assert hospital.run(**options).used == 1
+        outcomes = {name: row["reason"] for name, row in hospital.private_table().items()}
+        assert outcomes == {
+            "frontal": "", "lateral": "can't tell whether it is a frontal view",
+            "used": "left out by a person's decision",
+        }  # fmt: skip
+    decisions.write_text(f"image_id,decision\n{ids['used']},perhaps\n")
+    with pytest.raises(InputError, match="row 2: decision: found `perhaps`, expected use or skip"):
+        hospital.run(decisions=decisions)
+
+
 def test_numbers_that_a_spreadsheet_shortened_are_refused(hospital):
     hospital.add("a")
     hospital.write_labels("Accession No.,label", "1.23457E+11,positive")
