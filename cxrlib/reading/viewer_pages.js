@@ -12,8 +12,8 @@ const ABOUT = {
   display: {
     heading: "Your screen",
     lines: [
-      "Asked once for every screen. Put the blinds down as you would for reading, and look at the pattern: there is a square "
-        + "within the black field and one within the white field, which only a good screen shows.",
+      "Asked once for every screen. Put the blinds down as you would for reading, and look at the black and the white field "
+        + "below: is there a smaller square within one of them, or within both?",
     ],
   },
 };

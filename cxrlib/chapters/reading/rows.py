@@ -1,7 +1,7 @@
 """Rows of the tables of what readers said, for one group of readers.
 
-Per reader, shares are exact and areas Newcombe's; over all readers, readers and films are drawn anew. Where answers of
-several readers to one film are counted together, the interval allows for it. Readers who are unfinished, or whose pace
+Per reader, shares are exact and areas Newcombe's; what holds for all readers follows from the model of Obuchowski and
+Rockette. Where answers of several readers to one film are counted together, the interval allows for it. Readers who are unfinished, or whose pace
 is implausible, have rows of their own and no part in those of all readers.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxrlib.chapters.reading.pooled import over_all
 from cxrlib.evaluation.agreement import agreement_of_readers, agreement_of_two
 from cxrlib.evaluation.readers import (
     area_interval,
@@ -121,8 +122,8 @@ def _shares(
         elif len(part):
             values, films = group.matrix(part, right[part.index])
             strata = (films["label"] + films["origin"].fillna("")).to_numpy(str)
-            spread = over_readers(means_by_reader(values), strata, len(values), seed=group.resampled(question, measure))
-            yield {"reader": reader, **keys, **counts, **_bounds(spread.interval, spread.inner)}
+            found = over_all(means_by_reader(values), strata, seed=group.resampled(question, measure))
+            yield {"reader": reader, **keys, **counts, **found}
 
 
 def _areas(group: Group, single: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -138,8 +139,8 @@ def _areas(group: Group, single: pd.DataFrame) -> Iterator[dict[str, Any]]:
             steps = np.nan_to_num(values - 1, nan=-1).astype(int)
             measure = areas_by_reader(steps, (films["origin"] == "real").to_numpy(), len(ORIGIN_STEPS))
             strata = (films["label"] + films["origin"]).to_numpy(str)
-            spread = over_readers(measure, strata, len(values), seed=group.resampled("auc"))
-            yield {"reader": reader, **keys, "answers": len(part), **_bounds(spread.interval, spread.inner)}
+            found = over_all(measure, strata, seed=group.resampled("auc"))
+            yield {"reader": reader, **keys, "answers": len(part), **found}
 
 
 def _on_steps(part: pd.DataFrame) -> np.ndarray:

@@ -22,7 +22,8 @@ from cxrlib.study import Study
 COLUMNS = {
     "reading_accuracy": (
         "readers", "reader", "question", "measure", "answers", "right", "estimate", "low", "high", "inner_low",
-        "inner_high", "p_chance", "p_equivalence", "counted",
+        "inner_high", "p_chance", "p_equivalence", "standard_error", "degrees_of_freedom", "bootstrap_low",
+        "bootstrap_high", "counted",
     ),
     "reading_steps": ("readers", "reader", "label", "origin", "step", "answers", "counted"),
     "reading_realism": (
