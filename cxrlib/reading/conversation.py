@@ -73,6 +73,7 @@ class Conversation:
     def _send_task(self, kind: str, task: Task, **more: Any) -> None:
         films = [self._films[film] for film in task.films]
         shown = {"task_id": task.task_id, "practice": task.practice, "page": page_before(task, self.session.tasks)}
+        shown["keep_window"] = bool(self.session.protocol.record.get("keep_window"))
         shown["questions"] = [_for_screen(question) for question in task.questions]
         content = {"kind": kind, "task": shown, "films": [_shape(film) for film in films], **more}
         self._send(content, [_bytes(film) for film in films])

@@ -180,7 +180,7 @@ def _fingerprint(study: Study, inputs: dict[str, Any]) -> str:
     """What may not change once people have answered."""
     settings = study.review.model_dump(mode="json", exclude={"simulated_readers", "planned_readers"})
     # Readings from before there were such rules were frozen without them, and go on.
-    for name in RULES:
+    for name in (*RULES, "keep_window"):
         if settings[name] == ReviewSettings.model_fields[name].default:
             del settings[name]
     choices = {question.name: question.choices for questions in QUESTIONS.values() for question in questions}
@@ -272,6 +272,7 @@ def _description(study: Study, fold: str, tasks: pd.DataFrame) -> dict[str, Any]
         "nearest": "where too few are flagged: the unflagged synthetic films nearest to a real one",
         "same patient": "control: two real films of one patient",
         "different patients": "control: a real film beside the most similar one of another patient",
+        "keep_window": review.keep_window,
         "counted": {name: getattr(review, name) for name in RULES},
         "blocks": blocks,
     }

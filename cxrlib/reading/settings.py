@@ -26,6 +26,8 @@ class ReviewSettings(Settings):
     finished_percent: int = Field(default=90, ge=1, le=100)
     # An answer that took less was given without looking; a reader of many such answers is left out of those rows.
     shortest_seconds: float = Field(default=1.0, ge=0, le=60)
+    # Whether a film is shown with the window that the one before had at last, as some readers like it.
+    keep_window: bool = False
     # For the table of sample sizes.
     planned_readers: PositiveInt = 3
     # Readers whose answers a program makes up, for demonstration; every table and caption says so.

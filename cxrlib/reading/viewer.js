@@ -37,6 +37,9 @@ class Reading {
     this.keyboard = new Keyboard(this);
     this.keyboard.listen(root);
     root.addEventListener("fullscreenchange", () => this.refresh());
+    const touched = () => { root.dataset.touch = ""; };
+    if (window.matchMedia("(pointer: coarse)").matches) touched();
+    root.addEventListener("pointerdown", (event) => event.pointerType === "touch" && touched(), { capture: true });
     showCover(this.parts, "Opening the reading …");
     this.hello();
   }
@@ -74,7 +77,7 @@ class Reading {
     if (task.page && !this.turned.has(task.task_id)) return this.turnPage(task);
     const takesFocus = this.task ? this.hasFocus : this.inSight;
     Object.assign(this, { task, phase: "reading" });
-    this.tools.show(task.films);
+    this.tools.show(task.films, task.keep_window);
     this.stopwatch.begin(this.drafts.read(task.task_id, "seconds") ?? 0);
     const answers = this.drafts.read(task.task_id, "answers") ?? (this.given?.task === task.task_id ? this.given.answers : {});
     this.form.show(task.questions, answers);

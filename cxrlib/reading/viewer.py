@@ -17,7 +17,8 @@ from cxrlib.study import Study
 HERE = Path(__file__).parent
 # Each may import from those before it.
 MODULES = (
-    "viewer_elements.js", "viewer_film.js", "viewer_kernel.js", "viewer_keyboard.js", "viewer_questions.js",
+    "viewer_elements.js", "viewer_hands.js", "viewer_film.js",
+    "viewer_kernel.js", "viewer_keyboard.js", "viewer_questions.js",
     "viewer_pages.js", "viewer_screen.js", "viewer_stopwatch.js", "viewer_tools.js", "viewer.js",
 )  # fmt: skip
 STYLES = ("viewer.css", "viewer_pages.css")

@@ -1,7 +1,9 @@
-// One grey film on a canvas: window and level through a lookup table, zoom about a point, pan, marks.
+// One grey film on a canvas: window and level through a lookup table, zoom about a point, pan, turns, a lens, marks.
+
+import { listenToHands } from "./viewer_hands.js";
 
 const WINDOW_DRAG_PIXELS = 600; // a drag this long moves the window by the film's whole range of greys
-const CLICK_PIXELS = 4; // a pointer that moved less than this has clicked
+const LENS = { pixels: 110, zoom: 2.5 };
 const ZOOM_LIMITS = [0.25, 40]; // beside the film that just fits
 const MARK_PIXELS = 11;
 
@@ -47,12 +49,12 @@ export class FilmView {
     this.hooks = hooks;
     this.film = null;
     this.marks = [];
-    this.crosshair = null;
+    this.crosshair = this.lens = null;
     this.armed = false;
     this.listeners = new AbortController();
     this.sizes = new ResizeObserver(() => this.fitCanvas());
     this.sizes.observe(canvas);
-    this.listenToPointer();
+    listenToHands(this, this.listeners.signal);
   }
 
   destroy() {
@@ -62,7 +64,8 @@ export class FilmView {
     this.film = null;
   }
 
-  show(film) {
+  // `kept`: the window of the film before, as `windowShares` gave it, where the protocol wants it kept.
+  show(film, kept = null) {
     this.film = film;
     this.bitmap.width = film.width;
     this.bitmap.height = film.height;
@@ -74,11 +77,12 @@ export class FilmView {
     this.crosshair = null;
     this.fitCanvas();
     this.reset();
+    if (kept) this.takeShares(kept);
     this.draw(); // at once: the next film is not to wait for another frame
   }
 
   reset() {
-    this.inverted = false;
+    Object.assign(this, { inverted: false, quarters: 0, flipped: false });
     this.fit();
     this.preset(0);
   }
@@ -101,6 +105,19 @@ export class FilmView {
     this.setWindow((from + to) / 2, Math.max(1, to - from), number);
   }
 
+  // The window as shares of the film's range of greys.
+  get windowShares() {
+    const [low, high] = this.film.range;
+    return { centre: (this.centre - low) / (high - low), width: this.width / (high - low), presetNumber: this.presetNumber, inverted: this.inverted };
+  }
+
+  takeShares({ centre, width, presetNumber, inverted }) {
+    const [low, high] = this.film.range;
+    this.inverted = inverted;
+    if (presetNumber === null) this.setWindow(low + centre * (high - low), width * (high - low));
+    else this.preset(presetNumber);
+  }
+
   invert() {
     this.inverted = !this.inverted;
     this.repaint = true;
@@ -112,6 +129,29 @@ export class FilmView {
   fit() {
     [this.x, this.y, this.zoom, this.smooth] = [0.5, 0.5, 1, true];
     this.later();
+  }
+
+  turn() {
+    this.quarters = (this.quarters + 1) % 4;
+    this.later();
+  }
+
+  flip() {
+    this.flipped = !this.flipped;
+    this.later();
+  }
+
+  // From directions on the film to directions on the screen, and back.
+  outward(dx, dy) {
+    let way = [this.flipped ? -dx : dx, dy];
+    for (let turned = 0; turned < this.quarters; turned++) way = [-way[1], way[0]];
+    return way;
+  }
+
+  inward(dx, dy) {
+    let way = [dx, dy];
+    for (let turned = 0; turned < this.quarters; turned++) way = [way[1], -way[0]];
+    return [this.flipped ? -way[0] : way[0], way[1]];
   }
 
   actualPixels() {
@@ -133,7 +173,8 @@ export class FilmView {
   panBy(dx, dy) {
     const scale = this.fitScale * this.zoom;
     const ratio = this.pixelRatio;
-    this.moveTo(this.x - (dx * ratio) / (scale * this.film.width), this.y - (dy * ratio) / (scale * this.film.height));
+    const [across, down] = this.inward(dx * ratio, dy * ratio);
+    this.moveTo(this.x - across / (scale * this.film.width), this.y - down / (scale * this.film.height));
     this.later();
   }
 
@@ -145,8 +186,8 @@ export class FilmView {
   toFilm(clientX, clientY) {
     const box = this.canvas.getBoundingClientRect();
     const scale = this.fitScale * this.zoom;
-    const across = ((clientX - box.left) / box.width - 0.5) * this.canvas.width;
-    const down = ((clientY - box.top) / box.height - 0.5) * this.canvas.height;
+    const [across, down] = this.inward(
+      ((clientX - box.left) / box.width - 0.5) * this.canvas.width, ((clientY - box.top) / box.height - 0.5) * this.canvas.height);
     return { x: this.x + across / (scale * this.film.width), y: this.y + down / (scale * this.film.height) };
   }
 
@@ -156,8 +197,8 @@ export class FilmView {
 
   // What is kept with an answer, and what linked films take over.
   get view() {
-    const { centre, width, presetNumber, inverted, x, y, zoom, smooth } = this;
-    return { centre, width, presetNumber, inverted, x, y, zoom, smooth };
+    const { centre, width, presetNumber, inverted, x, y, zoom, smooth, quarters, flipped } = this;
+    return { centre, width, presetNumber, inverted, x, y, zoom, smooth, quarters, flipped };
   }
 
   follow(view) {
@@ -175,11 +216,14 @@ export class FilmView {
     if (width !== this.canvas.width || height !== this.canvas.height) {
       Object.assign(this.canvas, { width, height });
       if (this.film && this.zoom) this.draw(); // a resized canvas is empty: fill it before it is seen
+      if (this.film && this.zoom) this.hooks.resized?.();
     }
   }
 
   get fitScale() {
-    return Math.min(this.canvas.width / this.film.width, this.canvas.height / this.film.height);
+    const { width, height } = this.film;
+    const [across, down] = this.quarters % 2 ? [height, width] : [width, height];
+    return Math.min(this.canvas.width / across, this.canvas.height / down);
   }
 
   later() {
@@ -196,13 +240,47 @@ export class FilmView {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = "#05070a";
     context.fillRect(0, 0, canvas.width, canvas.height);
-    const left = canvas.width / 2 - this.x * film.width * scale;
-    const top = canvas.height / 2 - this.y * film.height * scale;
+    this.drawFilm(canvas.width / 2, canvas.height / 2, this, scale);
+    this.drawMarks(scale);
+    if (this.lens) this.drawLens(scale);
+  }
+
+  // The film with its point `at` on the canvas's point (across, down).
+  drawFilm(across, down, at, scale) {
+    const { context, film } = this;
+    const size = [film.width * scale, film.height * scale];
+    // Pixels that are not smoothed begin on the screen's own, however the film is turned.
+    const whole = this.smooth ? (value) => value : Math.round;
+    context.save();
+    context.translate(whole(across), whole(down));
+    context.rotate((this.quarters * Math.PI) / 2);
+    if (this.flipped) context.scale(-1, 1);
     context.imageSmoothingEnabled = this.smooth;
     context.imageSmoothingQuality = scale < 1 ? "high" : "medium";
-    const place = this.smooth ? [left, top] : [Math.round(left), Math.round(top)];
-    context.drawImage(this.bitmap, ...place, film.width * scale, film.height * scale);
-    this.drawMarks(left, top, scale);
+    context.drawImage(this.bitmap, whole(-at.x * size[0]), whole(-at.y * size[1]), ...size);
+    context.restore();
+  }
+
+  drawLens(scale) {
+    const { context, pixelRatio: ratio } = this;
+    const box = this.canvas.getBoundingClientRect();
+    const [across, down] = [(this.lens.x - box.left) * ratio, (this.lens.y - box.top) * ratio];
+    context.save();
+    context.beginPath();
+    context.arc(across, down, LENS.pixels * ratio, 0, 2 * Math.PI);
+    context.clip();
+    context.fillRect(across - LENS.pixels * ratio, down - LENS.pixels * ratio, 2 * LENS.pixels * ratio, 2 * LENS.pixels * ratio);
+    this.drawFilm(across, down, this.toFilm(this.lens.x, this.lens.y), scale * LENS.zoom);
+    context.lineWidth = 3 * ratio;
+    context.strokeStyle = "#8a959f";
+    context.stroke();
+    context.restore();
+  }
+
+  // Where a point of the film (as fractions) lies on the canvas.
+  toCanvas(x, y, scale) {
+    const [across, down] = this.outward((x - this.x) * this.film.width * scale, (y - this.y) * this.film.height * scale);
+    return [this.canvas.width / 2 + across, this.canvas.height / 2 + down];
   }
 
   // The film's greys through the window's table. ImageData is little-endian RGBA on every browser's machine.
@@ -222,11 +300,11 @@ export class FilmView {
     this.repaint = false;
   }
 
-  drawMarks(left, top, scale) {
-    const { context, film, pixelRatio: ratio } = this;
+  drawMarks(scale) {
+    const { context, pixelRatio: ratio } = this;
     const cross = this.crosshair ? [{ ...this.crosshair, label: "" }] : [];
     for (const { x, y, label } of [...this.marks, ...cross]) {
-      const [across, down] = [left + x * film.width * scale, top + y * film.height * scale];
+      const [across, down] = this.toCanvas(x, y, scale);
       const radius = MARK_PIXELS * ratio;
       for (const [colour, thickness] of [["#000000", 4], ["#ffd34d", 2]]) {
         context.strokeStyle = colour;
@@ -253,52 +331,16 @@ export class FilmView {
     this.context.fillText(label, across, down);
   }
 
-  // --- the pointer: left drag window, right (or shift and left) drag pan, wheel zoom, double click reset
-
-  listenToPointer() {
-    const options = { signal: this.listeners.signal };
-    const on = (name, handler, more) =>
-      this.canvas.addEventListener(name, (event) => this.film && handler(event), { ...options, ...more });
-    on("contextmenu", (event) => event.preventDefault());
-    on("dblclick", () => this.byHand(() => this.reset()));
-    on("wheel", (event) => {
-      event.preventDefault();
-      const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 30 : 1;
-      this.byHand(() => this.zoomBy(Math.exp(-0.0015 * event.deltaY * lines), event.clientX, event.clientY));
-    }, { passive: false });
-    on("pointerdown", (event) => this.startDrag(event));
-    on("pointermove", (event) => this.drag && this.continueDrag(event));
-    on("pointerup", (event) => this.endDrag(event));
-    on("pointercancel", () => { this.drag = null; });
-  }
-
-  startDrag(event) {
-    if (event.button !== 0 && event.button !== 2) return;
-    this.canvas.setPointerCapture(event.pointerId);
-    const pan = event.button === 2 || event.shiftKey;
-    this.drag = { pan, x: event.clientX, y: event.clientY, moved: 0, button: event.button };
-  }
-
-  continueDrag(event) {
-    const { drag } = this;
-    const [dx, dy] = [event.clientX - drag.x, event.clientY - drag.y];
-    drag.moved += Math.hypot(dx, dy);
-    if (drag.moved < CLICK_PIXELS) return;
-    [drag.x, drag.y] = [event.clientX, event.clientY];
-    this.byHand(() => (drag.pan ? this.panBy(dx, dy) : this.dragWindow(dx, dy)));
-  }
-
   // To the right: wider, softer; upwards: brighter, as on a workstation.
   dragWindow(dx, dy) {
     const step = (this.film.range[1] - this.film.range[0]) / WINDOW_DRAG_PIXELS;
     this.setWindow(this.centre + dy * step, this.width + dx * step);
   }
 
-  endDrag(event) {
-    const { drag } = this;
-    this.drag = null;
-    if (!drag || drag.moved >= CLICK_PIXELS || drag.button !== 0 || !this.armed) return;
-    const { x, y } = this.toFilm(event.clientX, event.clientY);
+  // A click or a tap, which places a mark where one is asked for.
+  clicked(clientX, clientY) {
+    if (!this.armed) return;
+    const { x, y } = this.toFilm(clientX, clientY);
     if (x >= 0 && x <= 1 && y >= 0 && y <= 1) this.hooks.placed?.(x, y);
   }
 

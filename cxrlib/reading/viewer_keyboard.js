@@ -6,6 +6,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 const PLACES = {
   KeyA: "narrower", KeyD: "wider", KeyW: "brighter", KeyS: "darker", KeyG: "nextPreset", KeyI: "invert", KeyF: "fit",
   KeyO: "actual", KeyR: "reset", KeyL: "link", KeyM: "mark", KeyU: "undo", KeyP: "pause", KeyE: "enlarge",
+  KeyT: "turn", KeyH: "flip", KeyZ: "lens",
   Equal: "zoomIn", NumpadAdd: "zoomIn", Minus: "zoomOut", NumpadSubtract: "zoomOut",
 };
 // Signs lie in other places on other keyboards, and count wherever they are.

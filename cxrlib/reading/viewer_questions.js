@@ -211,7 +211,7 @@ class TextAnswer {
   constructor(question, form, written = "") {
     Object.assign(this, { question, form });
     const id = `cxr-question-${++groupsMade}`;
-    this.field = element("textarea", { rows: 1, "aria-labelledby": id, maxlength: 2000 });
+    this.field = element("textarea", { rows: 1, placeholder: " ", "aria-labelledby": id, maxlength: 2000 });
     this.field.value = written;
     this.field.addEventListener("input", () => form.changed());
     this.node = questionNode(this, id, this.field);

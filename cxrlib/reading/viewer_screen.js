@@ -19,6 +19,8 @@ const KEYS = [
   [["Arrows"], "move the film, while it has the focus"],
   [["F"], "fit the film to the window"],
   [["O"], "one to one, pixels not smoothed"],
+  [["Z"], "magnifying lens at the pointer"],
+  [["T", "H"], "turn by a quarter, flip sides"],
   [["R"], "reset the film"],
   [["L"], "link or unlink two films"],
   [["M"], "mark the last tag: arrows, then Enter"],
@@ -31,7 +33,8 @@ const KEYS = [
 const MOUSE = [
   [["Left drag"], "window: right wider, up brighter"],
   [["Wheel"], "zoom at the pointer"],
-  [["Right drag"], "move the film (or Shift, left drag)"],
+  [["Right drag"], "move the film; also the middle button, or Shift"],
+  [["Touch"], "one finger moves the film, two zoom"],
   [["Double click"], "reset"],
 ];
 
@@ -71,7 +74,9 @@ export function buildScreen(root, act, who = null) {
     { class: "tools", role: "toolbar", "aria-label": "Film" },
     element("label", { class: "preset" }, parts.presets, element("kbd", { text: "G", "aria-hidden": "true" })),
     tool("invert", "Invert", "I", pressed), tool("fit", "Fit", "F"),
-    tool("actual", "1:1", "O", { ...pressed, "aria-label": "One to one" }), tool("reset", "Reset", "R"),
+    tool("actual", "1:1", "O", { ...pressed, "aria-label": "One to one" }),
+    tool("zoomOut", "−", null, { "aria-label": "Zoom out" }), tool("zoomIn", "+", null, { "aria-label": "Zoom in" }),
+    tool("lens", "Lens", "Z", pressed), tool("turn", "Turn", "T"), tool("flip", "Flip", "H", pressed), tool("reset", "Reset", "R"),
     tool("link", "Linked", "L", { "aria-pressed": "true" }),
     element("span", { class: "space" }),
     tool("enlarge", "Entire screen", "E", pressed), tool("keys", "Keys", "?", { "aria-expanded": "false" }),

@@ -18,15 +18,19 @@ export class FilmTools {
     this.views = [];
   }
 
-  show(films) {
+  // `keepWindow`: the protocol's choice that a film is shown with the window of the one before.
+  show(films, keepWindow = false) {
+    const kept = keepWindow && this.views.length ? this.views[0].windowShares : null;
     if (this.views.length !== films.length) {
       this.destroy();
-      const hooks = { changed: (view) => this.changed(view), placed: (x, y) => this.placed(x, y) };
+      const hooks = {
+        changed: (view) => this.changed(view), placed: (x, y) => this.placed(x, y), resized: () => this.refresh(),
+      };
       this.views = buildFilms(this.parts, films.length).map((canvas) => new FilmView(canvas, hooks));
       this.views.forEach((view, place) => view.canvas.addEventListener("focus", () => { this.touched = place; }));
     }
     this.parts.frame.dataset.films = films.length;
-    this.views.forEach((view, place) => view.show(films[place]));
+    this.views.forEach((view, place) => view.show(films[place], kept));
     this.touched = 0;
     this.arm(false);
     this.stopMarking();
@@ -118,12 +122,16 @@ export class FilmTools {
 
   // What is kept with an answer, for each film.
   get shown() {
-    return this.views.map(({ centre, width, zoom, inverted }) => ({ window_centre: centre, window_width: width, zoom, inverted }));
+    return this.views.map(({ centre, width, zoom, inverted, quarters, flipped }) => (
+      { window_centre: centre, window_width: width, zoom, inverted, quarter_turns: quarters, flipped }));
   }
 
   refresh() {
     const view = this.views[this.touched];
     const { parts } = this;
+    if (!view?.film) return;
+    parts.lens.setAttribute("aria-pressed", String(Boolean(view.lens)));
+    parts.flip.setAttribute("aria-pressed", String(view.flipped));
     const zoom = Math.round(100 * view.zoom * view.fitScale);
     parts.readout.textContent = `Centre ${Math.round(view.centre)}   Width ${Math.round(view.width)}   Zoom ${zoom} %`;
     parts.presets.value = view.presetNumber === null ? "own" : String(view.presetNumber);
@@ -150,6 +158,15 @@ const COMMANDS = {
   zoomIn() { this.chosen.forEach((view) => view.zoomBy(ZOOM_STEP)); },
   zoomOut() { this.chosen.forEach((view) => view.zoomBy(1 / ZOOM_STEP)); },
   choosePreset() { this.chosen.forEach((view) => view.preset(Number(this.parts.presets.value))); },
+  turn() { this.chosen.forEach((view) => view.turn()); },
+  flip() { this.chosen.forEach((view) => view.flip()); },
+  lens() {
+    const on = !this.views[0].lens;
+    this.views.forEach((view) => {
+      view.lens = on ? { x: -1e6, y: -1e6 } : null;
+      view.later();
+    });
+  },
   nextPreset() {
     const next = ((this.views[this.touched].presetNumber ?? -1) + 1) % PRESETS.length;
     this.chosen.forEach((view) => view.preset(next));

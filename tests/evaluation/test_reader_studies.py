@@ -10,7 +10,7 @@ from cxrlib.evaluation.readers import areas_by_reader, means_by_reader
 CRITERIA = (-1.2, -0.6, 0.0, 0.6, 1.2)
 
 
-# Five radiologists, 114 patients, two ways of imaging (Van Dyke et al. 1993), as two R packages analyse them: mean area,
+# Five radiologists, 114 patients, two ways of imaging (Van Dyke et al. 1993), as R packages analyse them: mean area,
 # variance and covariance of areas, spread of the readers' areas; standard error, degrees of freedom, 95 % interval.
 @pytest.mark.parametrize(
     ("parts", "error", "freedom", "low", "high"),

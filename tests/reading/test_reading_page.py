@@ -25,7 +25,7 @@ class FewTasks:
     """A sitting of three tasks in memory: a practice film, a film of 16 bits, a pair. `refuse` is what it says to any
     answer while it is set."""
 
-    reader, protocol = "anna", SimpleNamespace(sha256="0" * 64)
+    reader, protocol = "anna", SimpleNamespace(sha256="0" * 64, record={})
     seconds_left = 754.0
 
     def __init__(self):
@@ -490,7 +490,7 @@ def test_nothing_is_cut_off_at_any_size_or_enlargement(open_page, width, height)
     if height >= 700:
         assert page.locator(".frame").bounding_box()["height"] <= height
     else:
-        page.locator(".submit").scroll_into_view_if_needed()
+        page.locator(".foot .submit").scroll_into_view_if_needed()
     if width == 1280:
         form = page.locator(".form")
         assert form.evaluate("node => node.scrollHeight <= node.clientHeight")
@@ -537,6 +537,99 @@ def test_keys_do_not_leave_the_reading(open_page):
 def test_a_closed_view_leaves_nothing_behind(open_page):
     opened = open_page()
     opened.page.evaluate("closeWidget()")
-    opened.page.evaluate("document.body.dataset.jpThemeLight = 'false'")
+    opened.page.evaluate("document.body.dataset.jpThemeLight = 'true'")
     opened.page.wait_for_timeout(100)
-    assert opened.page.locator(".cxr-reading").get_attribute("data-theme") == "light"
+    assert opened.page.locator(".cxr-reading").get_attribute("data-theme") == "dark"
+
+
+def touch(page, points, moves):
+    """Fingers on the film, by their ids, moved in step: what a touch screen sends."""
+    page.evaluate("""([points, moves]) => {
+        const canvas = document.querySelector('canvas.film');
+        const box = canvas.getBoundingClientRect();
+        canvas.setPointerCapture = () => {};
+        const send = (type, id, [x, y]) => canvas.dispatchEvent(new PointerEvent(type, {
+            pointerId: id, pointerType: 'touch', clientX: box.left + x, clientY: box.top + y, button: 0, bubbles: true,
+            cancelable: true }));
+        points.forEach((point, id) => send('pointerdown', id + 1, point));
+        moves.forEach((step) => step.forEach((point, id) => send('pointermove', id + 1, point)));
+        points.forEach((point, id) => send('pointerup', id + 1, moves.at(-1)?.[id] ?? point));
+    }""", [points, moves])  # fmt: skip
+
+
+def zoom_shown(opened) -> int:
+    return int(opened.page.locator(".readout").inner_text().split("Zoom ")[1].split()[0])
+
+
+def test_two_fingers_zoom_one_moves_the_film_and_targets_are_large_enough(open_page):
+    opened = open_page(skip=1, viewport={"width": 768, "height": 1024}, has_touch=True)
+    before, zoom = opened.reader.pixels(), zoom_shown(opened)
+    touch(opened.page, [[100, 100]], [[[140, 130]]])
+    assert (zoom_shown(opened), np.array_equal(opened.reader.pixels(), before)) == (zoom, False)
+    opened.reader.key("r")
+    touch(opened.page, [[100, 100], [200, 100]], [[[75, 100], [225, 100]], [[50, 100], [250, 100]]])
+    assert zoom_shown(opened) == pytest.approx(2 * zoom, rel=0.02)
+    sizes = opened.page.evaluate("""[...document.querySelectorAll('.cxr-reading button')]
+        .filter(node => node.checkVisibility()).map(node => node.getBoundingClientRect()).map(box => Math.min(box.width, box.height))""")
+    assert min(sizes) >= 44
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 768
+
+
+def test_the_middle_button_moves_the_film_and_buttons_zoom(open_page):
+    opened = open_page(skip=1)
+    before, zoom = opened.reader.pixels(), zoom_shown(opened)
+    drag(opened.page, 60, 30, button="middle")
+    assert not np.array_equal(opened.reader.pixels(), before)
+    opened.reader.press("zoomIn")
+    assert zoom_shown(opened) > zoom
+    opened.reader.press("zoomOut")
+    assert zoom_shown(opened) == zoom
+
+
+def test_a_film_is_turned_and_flipped_and_points_stay_where_they_are(open_page):
+    opened = open_page()
+    opened.reader.press("actual")
+    film = FILMS["film0001"]
+    opened.reader.press("turn")
+    np.testing.assert_array_equal(middle(opened.reader.pixels()), np.rot90(film, -1))
+    opened.reader.press("flip")
+    np.testing.assert_array_equal(middle(opened.reader.pixels()), np.rot90(film[:, ::-1], -1))
+    opened.reader.key("1", "1", "1", "1", "1", "1")
+    box = opened.page.locator("canvas.film").bounding_box()
+    opened.page.mouse.click(box["x"] + box["width"] / 2 + 16, box["y"] + box["height"] / 2)
+    opened.reader.submit()
+    opened.reader.wait_for_phase("feedback")
+    given = opened.session.given[-1]
+    (mark,) = given["answers"]["artefacts"]
+    # To the right of the middle on the screen is upwards on a film that was flipped and turned to the right.
+    assert (mark["x"], mark["y"]) == (pytest.approx(0.5, abs=0.03), pytest.approx(0.25, abs=0.03))
+    assert (given["view"][0]["quarter_turns"], given["view"][0]["flipped"]) == (1, True)
+
+
+def test_the_lens_enlarges_what_lies_under_the_pointer(open_page):
+    opened = open_page(skip=1)
+    opened.reader.press("lens")
+    box = opened.page.locator("canvas.film").bounding_box()
+    opened.page.mouse.move(box["x"] + 300, box["y"] + 300)
+    with_lens = opened.reader.pixels()
+    opened.reader.key("z")
+    without = opened.reader.pixels()
+    assert not np.array_equal(with_lens, without)
+    np.testing.assert_array_equal(with_lens[:100], without[:100])
+
+
+def test_the_readout_follows_a_resized_window(open_page):
+    opened = open_page(skip=1)
+    before = zoom_shown(opened)
+    opened.page.set_viewport_size({"width": 1000, "height": 500})
+    opened.page.wait_for_function(f"!document.querySelector('.readout').textContent.includes('Zoom {before} %')")
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_window_is_kept_for_the_next_film_where_the_protocol_says_so(open_page, kept, monkeypatch):
+    monkeypatch.setattr(FewTasks, "protocol", SimpleNamespace(sha256="0" * 64, record={"keep_window": kept}))
+    opened = open_page()
+    opened.reader.key("i")
+    opened.reader.answer_task()
+    pressed = opened.page.locator('[data-act="invert"]').get_attribute("aria-pressed")
+    assert pressed == str(kept).lower()

@@ -195,7 +195,7 @@ def test_nothing_but_greys_and_task_ids_leaves_the_kernel(opened):
     assert set(re.findall(r'"(\w+)":', text)) <= {
         "kind", "task", "task_id", "practice", "questions", "name", "text", "choices", "required", "points", "films",
         "height", "width", "bits", "progress", "done", "total", "seconds_left", "can_undo", "reading", "submission",
-        "next", "feedback", "page", "heading", "lines", "button",
+        "next", "feedback", "page", "heading", "lines", "button", "keep_window",
         *state, *json.loads(json.dumps(state, default=repr)), *_layout_keys(state),
     }  # fmt: skip
 

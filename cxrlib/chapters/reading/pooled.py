@@ -8,11 +8,11 @@ from cxrlib.evaluation.uncertainty import Interval
 
 
 def over_all(measure: Measure, strata: np.ndarray, *, seed: int) -> dict[str, float]:
-    """Columns of a row of all readers: estimate; low, high (95 %) and inner_low, inner_high (90 %) with Hillis' degrees of
-    freedom; standard_error, degrees_of_freedom; bootstrap_low, bootstrap_high.
+    """Columns of a row of all readers: estimate; low, high (95 %) and inner_low, inner_high (90 %) with Hillis' degrees
+    of freedom; standard_error, degrees_of_freedom; bootstrap_low, bootstrap_high.
 
-    Readers of whom nothing can be said, since films of a kind are missing, leave only the bootstrap. Where no reader errs
-    and none differs, the interval is the exact one over films.
+    Readers of whom nothing can be said, since films of a kind are missing, leave only the bootstrap. Where no reader
+    errs and none differs, the interval is the exact one over films.
     """
     films = len(strata)
     readers = measure(np.ones((1, films))).shape[1]
@@ -30,6 +30,5 @@ def over_all(measure: Measure, strata: np.ndarray, *, seed: int) -> dict[str, fl
 
 
 def _bounds(outer: Interval, inner: Interval) -> dict[str, float]:
-    return {
-        "estimate": outer.estimate, "low": outer.low, "high": outer.high, "inner_low": inner.low, "inner_high": inner.high,
-    }  # fmt: skip
+    outer_ends = {"estimate": outer.estimate, "low": outer.low, "high": outer.high}
+    return outer_ends | {"inner_low": inner.low, "inner_high": inner.high}

@@ -1,8 +1,8 @@
 """Rows of the tables of what readers said, for one group of readers.
 
 Per reader, shares are exact and areas Newcombe's; what holds for all readers follows from the model of Obuchowski and
-Rockette. Where answers of several readers to one film are counted together, the interval allows for it. Readers who are unfinished, or whose pace
-is implausible, have rows of their own and no part in those of all readers.
+Rockette. Where answers of several readers to one film are counted together, the interval allows for it. Readers who are
+unfinished, or whose pace is implausible, have rows of their own and no part in those of all readers.
 """
 
 from collections.abc import Iterator
