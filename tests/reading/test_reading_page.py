@@ -570,7 +570,8 @@ def test_two_fingers_zoom_one_moves_the_film_and_targets_are_large_enough(open_p
     touch(opened.page, [[100, 100], [200, 100]], [[[75, 100], [225, 100]], [[50, 100], [250, 100]]])
     assert zoom_shown(opened) == pytest.approx(2 * zoom, rel=0.02)
     sizes = opened.page.evaluate("""[...document.querySelectorAll('.cxr-reading button')]
-        .filter(node => node.checkVisibility()).map(node => node.getBoundingClientRect()).map(box => Math.min(box.width, box.height))""")
+        .filter(node => node.checkVisibility())
+        .map(node => node.getBoundingClientRect()).map(box => Math.min(box.width, box.height))""")
     assert min(sizes) >= 44
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 768
 
