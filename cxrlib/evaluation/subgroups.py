@@ -8,10 +8,11 @@ import pandas as pd
 from cxrlib.evaluation import ranking
 from cxrlib.evaluation.resampled import draws
 from cxrlib.evaluation.scores import Scores
-from cxrlib.evaluation.suppression import is_small, suppress_small_cells
+from cxrlib.evaluation.suppression import JOINED, is_small, pooled_levels, suppress_small_cells
 from cxrlib.evaluation.uncertainty import RESAMPLES, bootstrap_bounds, wilson_interval
 
 SUBGROUPS = ("view", "sex", "age", "source", "finding")
+FREE_TEXT = ("source", "finding")
 METRICS = ("recall_positive", "recall_negative", "roc_auc")
 AGE_BANDS = ((0, "under 40"), (40, "40 to 59"), (60, "60 to 79"), (80, "80 and over"))
 UNKNOWN = "unknown"
@@ -21,22 +22,41 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def levels(facts: pd.DataFrame) -> pd.DataFrame:
+def levels(facts: pd.DataFrame, *, private: bool = False) -> pd.DataFrame:
     """The level of each film in each subgroup, as text; `facts` has `image_id`, and whichever of `SUBGROUPS` are known.
 
-    Ages become bands; what is empty is `unknown`. A subgroup with a single level tells nothing and is left out.
+    Ages become bands; what is empty is `unknown`. A subgroup with a single level tells nothing and is left out. Of
+    `private` films rare levels are joined (`suppression.pooled_levels`; `facts` has `patient_id` and `label` too), and
+    what people typed, sources and findings, is numbered instead of printed.
     """
     table = pd.DataFrame(index=facts["image_id"].astype(str))
     for name in SUBGROUPS:
         if name not in facts:
             continue
         values = _age_bands(facts["age"]) if name == "age" else facts[name].fillna("").astype(str).str.strip()
-        table[name] = values.replace("", UNKNOWN).to_numpy()
+        values = values.replace("", UNKNOWN)
+        if private:
+            ages = [band for _, band in AGE_BANDS]
+            known = _numbered(name, values) if name in FREE_TEXT else values
+            values = pooled_levels(known, facts["patient_id"], facts["label"], ordered=ages if name == "age" else ())
+        table[name] = values.to_numpy()
     return table[[name for name in table if table[name].nunique() > 1]]
 
 
+def _numbered(name: str, values: pd.Series) -> pd.Series:
+    """`source 1`, `source 2` … from the commonest on."""
+    known = values[values != UNKNOWN].value_counts()
+    order = sorted(known.index, key=lambda value: (-known[value], value))
+    return values.map({value: f"{name} {number}" for number, value in enumerate(order, 1)}).fillna(UNKNOWN)
+
+
 def subgroup_table(
-    scores: dict[str, Scores], facts: pd.DataFrame, *, seed: int, resamples: int = RESAMPLES
+    scores: dict[str, Scores],
+    facts: pd.DataFrame,
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+    private: bool = False,
 ) -> pd.DataFrame:
     """One row per arm, subgroup, level and metric: mean over seeds at threshold 0.5, its 95 % interval over patients.
 
@@ -46,7 +66,7 @@ def subgroup_table(
     """
     rows: list[dict[str, object]] = []
     for arm, found in scores.items():
-        table = levels(facts).reindex(found.films)
+        table = levels(facts, private=private).reindex(found.films)
         for name in table:
             parts = {
                 level: found.only((table[name] == level).to_numpy()) for level in _in_order(name, table[name].unique())
@@ -130,5 +150,10 @@ def _age_bands(ages: pd.Series) -> pd.Series:
 
 def _in_order(name: str, found: np.ndarray) -> list[str]:
     """Ages from young to old, everything else by name; `unknown` last."""
-    order = [band for _, band in AGE_BANDS] if name == "age" else sorted(found)
-    return [level for level in order if level in found and level != UNKNOWN] + [UNKNOWN] * (UNKNOWN in found)
+    bands = [band for _, band in AGE_BANDS] if name == "age" else []
+
+    def place(level: str) -> tuple[bool, int, str]:
+        first = level.split(JOINED)[0]
+        return level == UNKNOWN, bands.index(first) if first in bands else len(bands), level
+
+    return sorted(found, key=place)

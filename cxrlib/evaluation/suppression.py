@@ -1,6 +1,6 @@
 """Small cells of published tables: counts of fewer than five patients are hidden, and can't be worked out either."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from cxrlib.errors import InputError
 SMALLEST_CELL = 5
 SMALL, WITHHELD = f"<{SMALLEST_CELL}", "withheld"
 HALF_A_PATIENT = 0.5
+JOINED = " or "
 
 
 def suppress_small_cells(
@@ -39,6 +40,66 @@ def suppress_small_cells(
         values[small[:, index]] = SMALL
         shown[name] = pd.Series(values, index=shown.index, dtype=object)
     return shown
+
+
+def pooled_levels(
+    levels: pd.Series, patients: pd.Series, labels: pd.Series, *, ordered: Sequence[str] = ()
+) -> pd.Series:
+    """The level of each film, with rare levels joined to others until no count of patients gives anybody away.
+
+    Tables of several chapters are about the same patients, so what one hides another may tell. Instead of hiding cells
+    of each table, the levels themselves are made coarser, once for all of them: of every level, within either label and
+    over both, the patients who have a film in it, and those who have none, are 0 or at least `SMALLEST_CELL`. A level
+    of `ordered` is joined with a neighbour, any other with the next rarest; a joined one has the names of both. Where
+    no two levels are left, there is one.
+    """
+    joined = levels.astype(str)
+    while (rare := _rarest_small(joined, patients, labels)) is not None and joined.nunique() > 1:
+        others = [level for level in joined.unique() if level != rare]
+        if len(near := [level for level in others if _distance(level, rare, ordered) == 1]):
+            others = near
+        partner = min(others, key=lambda level: (patients[joined == level].nunique(), level))
+        both = sorted({*rare.split(JOINED), *partner.split(JOINED)}, key=_place(ordered))
+        joined = joined.where(~joined.isin([rare, partner]), JOINED.join(both))
+    return joined
+
+
+def hide_pooled(table: pd.DataFrame, columns: Sequence[str], patients: pd.DataFrame, pooled: pd.Series) -> pd.DataFrame:
+    """A copy of `table`, a row for each `level`, without the counts of levels that `pooled_levels` joined to others.
+
+    A count that rests on 1 to 4 patients (`patients`, same rows and columns) becomes "<5", its neighbours "withheld";
+    all are withheld where they are small together, since their sum may be known from another table.
+    """
+    shown = table.astype(dict.fromkeys(columns, object))
+    groups = [name.split(JOINED) for name in pooled.unique()]
+    for levels in (group for group in groups if len(group) > 1):
+        rows = table["level"].isin(levels)
+        for column in columns:
+            small = patients.loc[rows, column].map(is_small)
+            told = SMALL if not small.all() else WITHHELD
+            shown.loc[rows, column] = np.where(small, told, WITHHELD)
+    return shown
+
+
+def _rarest_small(levels: pd.Series, patients: pd.Series, labels: pd.Series) -> str | None:
+    """The level of fewest patients among those that give somebody away."""
+    groups = [pd.Series(True, index=levels.index), *(labels == label for label in labels.unique())]
+    small = {}
+    for level in sorted(levels.unique()):
+        counts = [(patients[group & (levels == level)].nunique(), patients[group].nunique()) for group in groups]
+        if any(is_small(number) or is_small(total - number) for number, total in counts):
+            small[level] = counts[0][0]
+    return min(small, key=lambda level: (small[level], level), default=None)
+
+
+def _place(ordered: Sequence[str]) -> Callable[[str], tuple[int, str]]:
+    return lambda name: (ordered.index(name) if name in ordered else len(ordered), name)
+
+
+def _distance(one: str, other: str, ordered: Sequence[str]) -> int:
+    """How many of the ordered names lie between two levels, and one more; a joined level has several."""
+    places = [[ordered.index(name) for name in level.split(JOINED) if name in ordered] for level in (one, other)]
+    return min((abs(a - b) for a in places[0] for b in places[1]), default=0)
 
 
 def is_small(patients: float) -> bool:

@@ -202,3 +202,9 @@ def test_quality_sets_each_measure_beside_the_halves_and_names_what_is_not_known
     assert shown.loc[("kernel distance", "positive")].tolist() == ["0.00 (−0.02 to 0.02)", "0.06 (0.00 to 0.10)"]
     assert shown.loc[("Fréchet distance", "positive")].tolist() == ["36 (35 to 38)", "48 (46 to 51)"]
     assert shown.loc[("recall", "positive"), "synthetic against hospital"] == "–"
+
+
+def test_what_rounds_to_nothing_has_no_sign():
+    assert plain(results_shown._points(0.09, -0.001, 0.18)) == "+9.0 (0 to +18)"
+    assert plain(results_shown._points(-0.0001, -0.05, 0.001)) == "0.0 (−5 to 0)"
+    assert plain(results_shown._points(-0.004, -0.2, 0.106)) == "−0.4 (−20 to +11)"

@@ -45,6 +45,21 @@ def test_levels_are_text_with_bands_of_age_and_no_subgroup_of_one_level(facts):
     assert bands.tolist() == ["under 40", "40 to 59", "40 to 59", "60 to 79", "80 and over", "unknown"]
 
 
+def test_of_private_films_no_typed_word_is_printed_and_rare_levels_are_joined(predictions, facts):
+    patients = facts["image_id"].map(predictions.drop_duplicates("image_id").set_index("image_id")["patient_id"])
+    labels = facts["image_id"].map(predictions.drop_duplicates("image_id").set_index("image_id")["label"])
+    typed = np.where(np.arange(len(facts)) % 2, "UKU ward A", "UKU ward B").astype(object)
+    typed[0] = "Station 7 Prof. Zwiebel"
+    private = facts.assign(source=typed, patient_id=patients, label=labels)
+    shown = levels(private, private=True)
+    assert set(shown["source"]) <= {"source 1", "source 2 or source 3", "source 1 or source 3", "source 2"}
+    assert not any("Zwiebel" in str(level) or "COVID" in str(level) for level in shown.to_numpy().ravel())
+    table = subgroup_table(collect_scores(predictions, "hospital"), private, seed=1, resamples=50, private=True)
+    assert (table.groupby(["subgroup", "level"])["patients"].min() >= 5).all()
+    assert not table["suppressed"].any()
+    assert table["positives"].notna().all()
+
+
 def test_a_level_has_the_figures_of_its_films(predictions, facts):
     scores = collect_scores(predictions, "hospital")
     table = subgroup_table(scores, facts, seed=1, resamples=200)

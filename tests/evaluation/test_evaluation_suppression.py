@@ -2,15 +2,18 @@
 
 from itertools import product
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 from cxrlib.errors import InputError
-from cxrlib.evaluation.suppression import SMALLEST_CELL, suppress_small_cells
+from cxrlib.evaluation.suppression import SMALLEST_CELL, pooled_levels, suppress_small_cells
 
 COLUMNS = ["negative", "positive"]
+AGES = ["under 40", "40 to 59", "60 to 79", "80 and over"]
 
 
 def table(*rows):
@@ -100,3 +103,67 @@ def test_no_more_is_hidden_than_a_single_small_cell_needs():
     hidden = shown[COLUMNS].isin(["<5", "withheld"])
     assert hidden.to_numpy().sum() == 4
     assert shown.loc[[0, 1, 2]].to_numpy().tolist() == original.loc[[0, 1, 2]].to_numpy().tolist()
+
+
+def attacked(table):
+    """The smallest and greatest number of patients that each kind of patient can have, given all that is printed.
+
+    A kind is a combination of label and of one level per variable; `table` has columns variable, level, label and
+    patients, as printed for one set of patients, each with a single film.
+    """
+    variables = {name: sorted(rows["level"].unique()) for name, rows in table.groupby("variable")}
+    kinds = list(product(sorted(table["label"].unique()), *variables.values()))
+    printed, known = [], []
+    for row in table.itertuples():
+        place = 1 + list(variables).index(row.variable)
+        printed.append([kind[0] == row.label and kind[place] == row.level for kind in kinds])
+        known.append(row.patients)
+    ends = []
+    for variable, levels in variables.items():
+        for label, level in product(sorted(table["label"].unique()), levels):
+            place = 1 + list(variables).index(variable)
+            wanted = np.array([kind[0] == label and kind[place] == level for kind in kinds], float)
+            ends.append([sign * linprog(sign * wanted, A_eq=printed, b_eq=known).fun for sign in (1, -1)])
+    return np.array(ends).round(6)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_who_solves_all_tables_at_once_finds_no_cell_of_one_to_four(seed):
+    """Levels of several tables over the same patients, joined in one place: every count is 0 or 5 and more."""
+    random = np.random.default_rng(seed)
+    count = 90
+    facts = pd.DataFrame(
+        {
+            "patient_id": [f"p{number}" for number in range(count)],
+            "label": random.choice(["positive", "negative"], count, p=[0.4, 0.6]),
+            "age": random.choice(AGES, count, p=[0.4, 0.35, 0.22, 0.03]),
+            "source": random.choice(["ward A", "ward B", "Station 7 Prof. Zwiebel"], count, p=[0.5, 0.48, 0.02]),
+            "sex": random.choice(["F", "M", "not known"], count, p=[0.5, 0.46, 0.04]),
+        }
+    )
+    rows = []
+    for name, ordered in (("age", AGES), ("source", ()), ("sex", ())):
+        levels = pooled_levels(facts[name], facts["patient_id"], facts["label"], ordered=ordered)
+        assert set(levels.index) == set(facts.index)
+        for (label, level), group in facts.groupby(["label", levels]):
+            rows.append((name, level, label, group["patient_id"].nunique()))
+    ends = attacked(pd.DataFrame(rows, columns=["variable", "level", "label", "patients"]))
+    assert not ((ends[:, 0] == ends[:, 1]) & (ends[:, 0] > 0) & (ends[:, 0] < SMALLEST_CELL)).any()
+    assert (ends[:, 1] >= SMALLEST_CELL).any()
+
+
+def test_a_rare_age_is_joined_with_its_neighbour_and_a_rare_word_with_the_next_rarest():
+    patients = pd.Series([f"p{number}" for number in range(60)])
+    labels = pd.Series(["positive", "negative"] * 30)
+    ages = pd.Series(["under 40"] * 10 + ["40 to 59"] * 28 + ["60 to 79"] * 20 + ["80 and over"] * 2)
+    found = pooled_levels(ages, patients, labels, ordered=AGES)
+    assert set(found) == {"under 40", "40 to 59", "60 to 79 or 80 and over"}
+    words = pd.Series(["a"] * 30 + ["b"] * 18 + ["c"] * 11 + ["d"])
+    assert set(pooled_levels(words, patients, labels)) == {"a", "b", "c or d"}
+
+
+def test_who_is_left_out_of_a_level_is_counted_too():
+    """All but two patients have a film of the first view: these two would follow from the total."""
+    views = pd.Series(["AP"] * 40 + ["PA"] * 40)
+    patients = pd.Series([f"p{number}" for number in (*range(40), *range(2, 42))])
+    assert pooled_levels(views, patients, pd.Series(["positive"] * 80)).nunique() == 1

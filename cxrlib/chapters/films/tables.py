@@ -13,7 +13,7 @@ from cxrlib.artifacts import is_finished, read_json, write_csv, write_json, writ
 from cxrlib.chapters.films.appearance import film_map, films_by_measure
 from cxrlib.chapters.films.shortcuts import border_weights, shortcuts
 from cxrlib.classifiers.arms import arm_of
-from cxrlib.evaluation.suppression import suppress_small_cells
+from cxrlib.evaluation.suppression import hide_pooled, pooled_levels
 from cxrlib.evaluation.uncertainty import RESAMPLES
 from cxrlib.films.covidx import labels_path, read_labels
 from cxrlib.films.images import films_identity, load_manifest, load_synthetic, rejected_ids
@@ -209,8 +209,10 @@ def _characteristics(study: Study, role: Role, variable: str, levels: pd.Series)
         patients[label] = grouped.nunique().to_numpy()
     names = list(reversed(LABELS))
     if not study.publishable(role):
-        films = suppress_small_cells(films, names, patients=patients)
-        patients = suppress_small_cells(patients, names)
+        pooled = pooled_levels(
+            levels, manifest["patient_id"], manifest["label"], ordered=list(levels.cat.categories)[:-1]
+        )
+        films, patients = (hide_pooled(counts, names, patients, pooled) for counts in (films, patients))
     table = films.rename(columns={name: f"films_{name}" for name in names})
     for name in names:
         table[f"patients_{name}"] = patients[name]

@@ -168,7 +168,7 @@ def subgroups(
 def _subgroup_line(ax: Axes, beside: Axes, rows: pd.DataFrame, arms: Sequence[str], y: float) -> None:
     where = beside.get_yaxis_transform()
     if rows["suppressed"].astype(bool).any():
-        beside.text(0.1, y, "fewer than 5 patients", va="center", fontsize=8, color=MUTED, transform=where)
+        beside.text(0.1, y, "too few patients to show", va="center", fontsize=8, color=MUTED, transform=where)
         return
     for index, arm in enumerate(arms):
         colour, _, marker = arm_look(arm, index)

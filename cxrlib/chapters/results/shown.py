@@ -1,5 +1,6 @@
 """Tables of chapter 5: Table 1, Table 2, differences between arms."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -93,7 +94,9 @@ def _plain(estimate: float, low: float, high: float, digits: int) -> str:
 def _points(difference: float, low: float, high: float) -> str:
     if pd.isna(difference):
         return "–"
-    return f"{100 * difference:+.1f} ({100 * low:+.0f} to {100 * high:+.0f})".replace(" ", "\u00a0").replace("-", "−")
+    text = f"{100 * difference:+.1f} ({100 * low:+.0f} to {100 * high:+.0f})"
+    # What rounds to nothing has no sign.
+    return re.sub(r"[+-](0(?:\.0)?)(?![.\d])", r"\1", text).replace(" ", "\u00a0").replace("-", "−")
 
 
 def differences(table: pd.DataFrame, role: str, metrics: Sequence[str], operating_point: str = "fixed") -> pd.DataFrame:

@@ -64,7 +64,12 @@ def result_tables(study: Study, predictions: pd.DataFrame) -> dict[str, pd.DataF
     by_seed, headline = comparison.table2_seeds(scores), comparison.headline(resampled)
     doses = _doses(study)
     subgroups = [
-        subgroup_table(found, load_manifest(study, role), seed=seed_for(study.seed, "subgroups", role))
+        subgroup_table(
+            found,
+            load_manifest(study, role),
+            seed=seed_for(study.seed, "subgroups", role),
+            private=not study.publishable(role),
+        )
         for role, found in scores.items()
     ]
     return {
