@@ -10,7 +10,8 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -181,6 +182,11 @@ class Results:
         return self.root / "logs" / "chapters"
 
     @property
+    def releases(self) -> Path:
+        """Folder of the records of what was published, one for each time: who signed, and a hash of every file."""
+        return self.root / "releases"
+
+    @property
     def published(self) -> tuple[Path, ...]:
         """The folders that may hold nothing of a private role."""
         return tuple(self.root / name for name in ("chapters", "figures", "tables"))
@@ -239,13 +245,15 @@ def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        made = path.with_name(f".{path.stem}-{secrets.token_hex(6)}{path.suffix}")
+        # Who else may read the file is the account's decision, by its umask.
+        os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666))
+        temporary = made
+        mode = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o600 if private else 0o644)
+        temporary.chmod(mode)
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"{path}: can't be written: {error.strerror or error}; nothing there was changed") from error

@@ -35,6 +35,8 @@ def read_folder(source: FolderSource) -> Listing:
     where = str(root / source.labels_file)
     table = _named_as_in_a_manifest(table, source, where)
     _check_filled(table, where)
+    # Ids typed on different machines may spell one accent in two ways; they are one patient's.
+    table["patient_id"] = table["patient_id"].str.normalize("NFC")
     table["label"] = _labels(table["label"], source, where)
     table["file"] = _found_files(table["file"].map(_tidied), root)
     _check_once(table, where)

@@ -77,19 +77,22 @@ def import_dicom(
     written last: a folder that has it is finished. `progress("headers")`, then `progress("films")`, are told (done,
     total).
 
-    Raises `InputError` for folders within each other, a folder `out` that holds anything else, an unfit key, a table
+    Raises `InputError` for folders within each other, a folder `out` that holds anything else, an unfit key, another
+    key than the import began with, a table
     of labels that can't be used or disagrees with itself, a full disk, and a second import into the same folder.
     """
     source, out = Path(source), Path(out)
     _check_places(source, out)
     key_file = Path(key_file or default_key_file())
-    pseudonyms = load_pseudonyms(key_file, outside=(source, out))
-    table = read_film_labels(Path(labels), pseudonyms, columns, words)
     place = key_file.expanduser().resolve()
     name = hashlib.sha256(f"{source.resolve()}\0{out.resolve()}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
     private = place.with_name(f"{place.name}.imports") / name
+    began = (private / "journal.sqlite").exists()
+    pseudonyms = load_pseudonyms(key_file, outside=(source, out), make=not began)
+    table = read_film_labels(Path(labels), pseudonyms, columns, words)
     with _alone(private), contextlib.closing(Journal(private / "journal.sqlite", SETTINGS)) as journal:
         work = _Import(source, out, private, pseudonyms, journal, seconds_per_file, progress)
+        _check_key(work, place)
         _check_out(work)
         _read_headers(work)
         journal.decide(read_decisions(decisions) if decisions else {})
@@ -110,6 +113,17 @@ def _check_places(source: Path, out: Path) -> None:
         raise InputError(f"{out}: lies within {source} or around it; choose a folder apart from the export")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: not a folder; choose another name with --out")
+
+
+def _check_key(work: _Import, key_file: Path) -> None:
+    """Refuse another key than the import began with: under it every film and patient would have another name."""
+    known, check = work.journal.fact("key_check"), work.pseudonyms.check_value
+    if known and known != check:
+        raise InputError(
+            f"{key_file}: not the key that {work.out} was made with; put that one back from your copy of it, or choose "
+            "an empty folder with --out to import afresh; nothing was changed"
+        )
+    work.journal.remember("key_check", check)
 
 
 def _check_out(work: _Import) -> None:
@@ -270,7 +284,7 @@ def _write_tables(work: _Import) -> None:
         files,
         (*IMPORT_COLUMNS, "detail", "file"),
         ((*_outcome(row), row["detail"], os.fsdecode(row["path"])) for row in journal.outcomes()),
-        mode=0o600,
+        private=True,
     )
     _write_rows(work.out / IMPORT_TABLE, IMPORT_COLUMNS, (_outcome(row) for row in journal.outcomes()))
     labelled = (
@@ -291,12 +305,11 @@ def _outcome(row) -> tuple[str, ...]:
     )
 
 
-def _write_rows(path: Path, columns: Iterable[str], rows: Iterable[Iterable[str]], mode: int = 0o644) -> None:
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", **UTF8) as file:
+def _write_rows(path: Path, columns: Iterable[str], rows: Iterable[Iterable[str]], private: bool = False) -> None:
+    with atomic_path(path, private=private) as temporary, open(temporary, "w", newline="", **UTF8) as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(rows)
-    path.chmod(mode)
 
 
 def _summary(work: _Import, table: FilmLabels, sheets: dict[str, int], key_file: Path) -> Imported:

@@ -12,6 +12,7 @@ import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 from cxrlib.errors import InputError
 
@@ -37,19 +38,25 @@ class Pseudonyms:
     def of(self, kind: str, text: str) -> str:
         """The pseudonym of an id: 20 hexadecimal digits. The same text has another one for another kind.
 
-        Spaces and nulls around an id are DICOM's padding, and capitals are a matter of who typed it: neither counts,
-        except in a file's name.
+        Spaces and nulls around an id are DICOM's padding; capitals, and whether an accent is a sign of its own
+        (Unicode's NFC and NFD), are a matter of who typed it: none of these counts, except in a file's name.
         """
-        exact = text if kind == "file" else text.strip(PADDING).casefold()
+        exact = text if kind == "file" else normalize("NFC", normalize("NFC", text.strip(PADDING)).casefold())
         message = f"{kind}\0{exact}".encode("utf-8", "surrogateescape")
         return hmac.new(self.key, message, hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
 
+    @property
+    def check_value(self) -> str:
+        """By which a key is known again, and nothing else."""
+        return self.of("key check", "")
 
-def load_pseudonyms(key_file: Path, outside: tuple[Path, ...]) -> Pseudonyms:
+
+def load_pseudonyms(key_file: Path, outside: tuple[Path, ...], *, make: bool = True) -> Pseudonyms:
     """Read the key, or make it on first use (mode 0600, all at once, also when two commands start together).
 
-    `outside` are the folders that must not hold it. Raises `InputError` for a key inside one of them, one that others
-    may read, an empty, short or monotonous one, and one that can't be read or made.
+    `outside` are the folders that must not hold it; without `make` it has to be there. Raises `InputError` for a key
+    inside one of them, one that others may read, an empty, short or monotonous one, and one that is gone or can't be
+    read or made.
     """
     place = key_file.expanduser().resolve()
     for folder in outside:
@@ -59,6 +66,11 @@ def load_pseudonyms(key_file: Path, outside: tuple[Path, ...]) -> Pseudonyms:
                 "keep it elsewhere, e.g. leave --key out"
             )
     try:
+        if not place.exists() and not make:
+            raise InputError(
+                f"{key_file}: the key is gone with which this import began; put it back from your copy of it, or "
+                "choose an empty folder with --out and another --key to import afresh; nothing was changed"
+            )
         if not place.exists():
             _make_key(place)
         return Pseudonyms(_read_key(place))

@@ -357,6 +357,32 @@ def test_a_decoder_that_crashes_or_hangs_costs_its_own_file_only(hospital, monke
     assert len(list((hospital.out / "images").iterdir())) == 2
 
 
+@pytest.mark.parametrize("lost", ["gone", "another"])
+def test_without_its_key_a_finished_import_is_left_alone(hospital, lost):
+    hospital.run()
+    before = {path: path.read_bytes() for path in hospital.out.rglob("*") if path.is_file()}
+    assert before
+    hospital.key.unlink()
+    if lost == "another":
+        hospital.key.write_text("fedcba9876543210" * 4)
+        hospital.key.chmod(0o600)
+    with pytest.raises(InputError, match=r"nothing was changed") as caught:
+        hospital.run()
+    assert "key" in str(caught.value)
+    assert {path: path.read_bytes() for path in hospital.out.rglob("*") if path.is_file()} == before
+    assert hospital.key.exists() == (lost == "another")
+
+
+def test_the_umask_decides_who_may_read_what_is_made(hospital):
+    before = os.umask(0o077)
+    try:
+        hospital.run()
+    finally:
+        os.umask(before)
+    for path in hospital.out.rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
 def test_a_second_run_decodes_nothing_and_changes_nothing(hospital, monkeypatch):
     for number in range(3):
         hospital.add(f"{number}")

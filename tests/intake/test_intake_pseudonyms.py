@@ -7,6 +7,7 @@ import stat
 import struct
 import subprocess
 import sys
+import unicodedata
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,6 +28,15 @@ def write_key(path: Path, text: str = GOOD_KEY, mode: int = 0o600) -> Path:
     path.write_text(text)
     path.chmod(mode)
     return path
+
+
+def test_an_accent_spelt_apart_is_the_same_patient():
+    pseudonyms = Pseudonyms(GOOD_KEY.encode())
+    for name in ("Müller", "MÜLLER", "Žižka", "각"):
+        whole, apart = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+        assert whole != apart
+        assert pseudonyms.of("patient_id", whole) == pseudonyms.of("patient_id", apart)
+    assert pseudonyms.of("file", "Mu\u0308ller") != pseudonyms.of("file", "M\u00fcller")
 
 
 def test_a_pseudonym_is_a_keyed_hash():
