@@ -46,7 +46,7 @@ SCALES = (0.9, 0.95, 1.0, 1.05, 1.11)
 SHIFTS = (-0.025, 0.0, 0.025)
 QUERIES_AT_A_TIME = 16
 # What decides which films are called copies: part of every audit's settings. Raise the version when the method changes.
-COPY_SETTINGS = {"version": 1, "sieve_correlation": SIEVE_CORRELATION, "copy_correlation": COPY_CORRELATION}
+COPY_SETTINGS = {"version": 2, "sieve_correlation": SIEVE_CORRELATION, "copy_correlation": COPY_CORRELATION}
 PAIRS_AT_A_TIME = 16
 
 
@@ -107,7 +107,10 @@ class Sieve:
         allowed: Callable[[int, int], np.ndarray] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[list[tuple[int, int, int]]]:
-        """For each set (query row, target row, variant) of the pairs that may be copies; see `find_near_duplicates`."""
+        """For each set (query row, target row, variant) of the pairs that may be copies; see `find_near_duplicates`.
+
+        Variants from 90 on are those of `VARIANTS` inverted.
+        """
         starts = range(0, len(queries), QUERIES_AT_A_TIME)
         blocks = [range(start, min(start + QUERIES_AT_A_TIME, len(queries))) for start in starts]
         found: list[list[tuple[int, int, int]]] = [[] for _ in self._hashes]
@@ -124,7 +127,10 @@ class Sieve:
     ) -> list[list[tuple[int, int, int]]]:
         """As `search`, for these rows of the queried films; at most `MOST_CANDIDATES` a query."""
         varied = np.concatenate([film_variants(queries[row]) for row in rows])
-        hashes = self._scaled(spectrum(varied)).reshape(len(rows), len(VARIANTS), -1)
+        spectra = spectrum(varied)
+        # Equalised, a film's inverse is its negative, and so is its spectrum.
+        both = [self._scaled(sign * spectra).reshape(len(rows), len(VARIANTS), -1) for sign in (1, -1)]
+        hashes = np.concatenate(both, axis=1)
         found: list[list[tuple[int, int, int]]] = [[] for _ in self._hashes]
         for row, of_query in zip(rows, hashes, strict=True):
             for number, of_set in enumerate(self._hashes):
@@ -156,13 +162,15 @@ def confirm(targets: np.ndarray, queries: np.ndarray, pairs: Sequence[tuple[int,
 
 
 def _aligned(targets: np.ndarray, queries: np.ndarray, pairs: Sequence[tuple[int, int, int]]) -> np.ndarray:
-    variants = [VARIANTS[variant] for *_, variant in pairs]
+    variants = [VARIANTS[variant % len(VARIANTS)] for *_, variant in pairs]
     fewest = min(targets.shape[1], queries.shape[1])
     side = next((side for side in ALIGNED_SIDES if side <= fewest), ALIGNED_SIDES[-1])
     queried = thumbnails([queries[query] for query, *_ in pairs], side)
-    for film, variant in zip(queried, variants, strict=True):
+    for film, variant, (*_, number) in zip(queried, variants, pairs, strict=True):
         if variant.mirrored:
             film[:] = film[:, ::-1].copy()
+        if number >= len(VARIANTS):
+            film[:] = 255 - film
     start = [(v.scale, v.scale, v.shift_x * side, v.shift_y * side) for v in variants]
     target = thumbnails([targets[target] for _, target, _ in pairs], side)
     return align(detail(target), detail(queried), np.array(start, np.float32))

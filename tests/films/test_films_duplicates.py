@@ -51,6 +51,8 @@ CHANGES = {
     "brightened": lambda film: film.point(lambda grey: min(255, int(1.15 * grey + 25))),
     "darker curve": lambda film: film.point(lambda grey: round(255 * (grey / 255) ** 0.6)),
     "flipped": ImageOps.mirror,
+    "inverted": ImageOps.invert,
+    "inverted and flipped": lambda film: ImageOps.mirror(ImageOps.invert(film)),
 }
 
 
