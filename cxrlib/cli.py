@@ -329,14 +329,20 @@ def build_book(study: StudyName) -> None:
 def publish(
     study: StudyName,
     to: Annotated[str, typer.Option(help="Folder for the copy; by default published/STUDY.")] = "",
+    responsible: Annotated[str, typer.Option(help="Name of whoever answers for what is published.")] = "",
 ) -> None:
-    """Copy the built book to a folder, after looking through all of it for what may not be published."""
+    """Copy the built book to a folder, after a search for what may not be published, signed by a person."""
     from pathlib import Path
 
     from cxrlib.publishing.publish import publish_book
     from cxrlib.study import load_study
 
-    _say(str(publish_book(load_study(study), Path(to) if to else None)))
+    def sign(lines: list[str]) -> str:
+        _say("\n".join(lines))
+        asked = not responsible and sys.stdin.isatty()
+        return typer.prompt("Name of whoever answers for this", type=str) if asked else responsible
+
+    _say(str(publish_book(load_study(study), Path(to) if to else None, sign=sign)))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

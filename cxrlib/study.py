@@ -232,12 +232,12 @@ def _locate(study: str | Path, root: Path | None) -> tuple[Path, Path]:
 
 
 def _expand(value: Any, path: Path, key: str) -> Any:
-    """Replace `${NAME}` in strings by environment variables; a relative folder counts from the working directory."""
+    """Replace `${NAME}` in folders by environment variables; a relative folder counts from the working directory."""
     if isinstance(value, dict):
         return {_key(name, path, key): _expand(item, path, f"{key}.{name}".lstrip(".")) for name, item in value.items()}
     if isinstance(value, list):
         return [_expand(item, path, key) for item in value]
-    if isinstance(value, str) and "${" in value:
+    if isinstance(value, str) and "${" in value and key.endswith("folder"):
         for name in re.findall(r"\$\{(\w+)\}", value):
             if name not in os.environ:
                 raise InputError(

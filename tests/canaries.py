@@ -56,7 +56,12 @@ def make_study(root: Path, write_study_in) -> Study:
         write_study_in(
             root,
             data={"hospital": hospital},
-            classifier={"arms": ["baseline", "synthetic"], "network": "shufflenet_v2_x0_5", "doses": []},
+            classifier={
+                "arms": ["baseline", "synthetic"],
+                "network": "shufflenet_v2_x0_5",
+                "doses": [],
+                "image_size": 64,
+            },
         )
     )
 

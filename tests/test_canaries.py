@@ -1,6 +1,8 @@
 """Canaries: a private hospital whose films carry known patterns and names leaves no trace of either in what is
 published; and where the rule is removed, the same search finds both."""
 
+from dataclasses import replace
+
 import nbformat
 import pytest
 import small_book
@@ -14,6 +16,7 @@ from cxrlib.errors import InputError
 from cxrlib.films.settings import LABELS
 from cxrlib.generators.synthesis import synthesise
 from cxrlib.generators.training import train_generator
+from cxrlib.networks import JUDGE, NETWORKS
 from cxrlib.publishing.book import build_book
 from cxrlib.publishing.guard import check_publishable
 from cxrlib.publishing.publish import publish_book
@@ -22,6 +25,14 @@ RULE_REMOVED = "from cxrlib.study import Study\n\nStudy.publishable = lambda sel
 # The chapters that show films and rows; the others only train, and a page without outputs stands for them.
 REAL = ("01_data", "03_synthesis_review", "05_results")
 LEAKING = "01_data"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def judge_of_the_chapters(quick_judge):
+    """Chapters run in processes of their own, which judge films at 224 pixels; so do the stages before them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, JUDGE, replace(NETWORKS[JUDGE], side=224))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +58,7 @@ def study(tmp_path_factory, write_study_in):
 
 @pytest.fixture(scope="module")
 def published(study):
-    return publish_book(study).parent
+    return publish_book(study, sign=lambda lines: "Ada Lovelace").parent
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +95,7 @@ def test_without_the_rule_the_guard_stops_the_book_and_keeps_the_old_one(leaking
     assert "kanari" not in said.lower()
     assert index.read_bytes() == before
     with pytest.raises(InputError, match="not published"):
-        publish_book(leaking)
+        publish_book(leaking, sign=lambda lines: "Ada Lovelace")
     assert "kanari" not in (published / "chapters" / "01_data.html").read_text(encoding="utf-8").lower()
 
 

@@ -17,6 +17,7 @@ from cxrlib.artifacts import CHAPTERS, fingerprint, read_json, sha256_of, write_
 from cxrlib.errors import InputError
 from cxrlib.publishing.guard import check_publishable, check_results
 from cxrlib.publishing.guard_pages import code_cells, pictures_shown
+from cxrlib.publishing.limits import limits_text
 from cxrlib.publishing.provenance import provenance_sentences
 from cxrlib.study import REPOSITORY, Study
 
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 COVER = "fig-differences"
 LOG_LINES = 40
+NOTHING_PRIVATE = "All films of this study may be published, so that none were searched for."
 
 
 def build_book(study: Study, *, force: bool = False) -> Path:
@@ -90,6 +92,7 @@ def _sentences(study: Study, folder: Path) -> dict[str, str]:
         "films_note": _films_note(study),
         "answer": answer,
         "cover": _cover(study, folder),
+        "guard_limits": limits_text() if study.private_roles else NOTHING_PRIVATE,
         **provenance_sentences(study),
     }
 

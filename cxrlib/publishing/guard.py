@@ -1,17 +1,18 @@
 """The guard: nothing is published that a study file forbids.
 
 A role with `publishable: false` may give the book counts and statistics, but no pixel, id, file name or row of a
-patient. The rooms that make figures and tables keep to this; the guard does not trust them. It looks at every byte that
-would be published: at texts however they are wrapped (`contents`), for the ids and file names of private roles
-(`names`), and at every picture for private films (`pixels`). Synthetic films may be shown, since figures fall back to
-them; one that is as near to a private film as a copy would be is taken for the copy, and refused.
+patient. The rooms that make figures and tables keep to this; the guard does not trust them. It refuses every file that
+is no part of a book (`contents`), and looks at the rest: at texts for the ids and file names of private roles
+(`names`), and at pictures for private films (`pixels`). It finds much, not all: `limits` says what it can't find, and
+how often it misses the rest. Synthetic films may be shown, since figures fall back to them; one that is as near to a
+private film as a copy would be is taken for the copy, and refused.
 
 Where no role is private, neither names nor films are looked for.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -30,18 +31,17 @@ from cxrlib.study import REPOSITORY, Study
 __all__ = ["check_publishable", "check_results", "near_copies", "private_findings"]
 
 MOST_LISTED = 40
-CHECK_PIXELS = 128
+CHECK_PIXELS, FEWEST_PIXELS = 128, 64
 SHEET_COLUMNS, SHEET_STEP, SHEET_GAP = 8, 160, 6
-PAGES = ("book/*.md", "book/*.bib", "book/_static/*.css", "notebooks/*.ipynb", "_config.yml")
 
 
 @dataclass(frozen=True)
 class Secrets:
-    """What of one role must not be seen: its names, and its films (None where there is no array of them)."""
+    """What of one role must not be seen: its names, and its films."""
 
     role: str
     names: Names
-    films: FilmIndex | None
+    films: FilmIndex
 
 
 def check_publishable(html: Path, study: Study | None = None, *, private: tuple[Path, ...] = ()) -> None:
@@ -70,6 +70,7 @@ def private_findings(study: Study, folder: Path) -> list[str]:
     secrets = _secrets(study)
     if not secrets or not folder.exists():
         return []
+    _check_sizes(study)
     problems: list[str] = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink()):
         where = str(path.relative_to(folder))
@@ -85,13 +86,10 @@ def near_copies(study: Study, films: np.ndarray) -> np.ndarray:
     found = np.zeros(len(films), dtype=bool)
     for secret in _secrets(study) if len(films) else []:
         sheet = _sheet(films)
-        while secret.films is not None and (matches := secret.films.search(sheet)):
+        while matches := secret.films.search(sheet):
             for match in matches:
-                column, row = (
-                    int((match.left + match.side / 2) // SHEET_STEP),
-                    int((match.top + match.side / 2) // SHEET_STEP),
-                )
-                found[min(row * SHEET_COLUMNS + column, len(films) - 1)] = True
+                column, row = int(match.x // SHEET_STEP), int(match.y // SHEET_STEP)
+                found[min(max(row, 0) * SHEET_COLUMNS + max(column, 0), len(films) - 1)] = True
                 sheet[row * SHEET_STEP : (row + 1) * SHEET_STEP, column * SHEET_STEP : (column + 1) * SHEET_STEP] = 255
     return found
 
@@ -112,12 +110,14 @@ def _sheet(films: np.ndarray) -> np.ndarray:
 def _findings(path: Path, where: str, secrets: Sequence[Secrets]) -> Iterator[str]:
     named: dict[str, set[str]] = {}
     shown: dict[str, set[int]] = {}
-    for piece in pieces_of(path, where):
-        for secret in secrets:
-            if piece.text:
-                named.setdefault(secret.role, set()).update(secret.names.found_in(piece.text, binary=piece.binary))
-            if piece.picture is not None and secret.films is not None:
-                shown.setdefault(secret.role, set()).update(match.film for match in secret.films.search(piece.picture))
+    try:
+        for piece in pieces_of(path, where):
+            for secret in secrets:
+                named.setdefault(secret.role, set()).update(secret.names.found_in(piece.text))
+                found = (match.film for view in piece.picture for match in secret.films.search(view))
+                shown.setdefault(secret.role, set()).update(found)
+    except InputError as error:
+        yield str(error)
     for role, names in named.items():
         if names:
             yield f"{where}: {_number(len(names), 'id or file name', 'ids or file names')} of the {role} role"
@@ -130,20 +130,32 @@ def _secrets(study: Study) -> list[Secrets]:
     return [_role_secrets(study, role) for role in study.private_roles]
 
 
+def _check_sizes(study: Study) -> None:
+    largest = max(study.image_sizes)
+    if largest < FEWEST_PIXELS:
+        raise InputError(
+            f"{study.file or study.name}: films are private and kept at {largest} pixels a side; below {FEWEST_PIXELS} "
+            "films can't be told apart, and a book can't be searched for them; set gan.resolution or "
+            f"classifier.image_size to {FEWEST_PIXELS} or more, or publish a study of simulated films"
+        )
+
+
 def _role_secrets(study: Study, role: str) -> Secrets:
     """Raises `InputError` where the role's films are not prepared, since nothing can be compared with them then."""
     record = study.results.data_record(role)
-    if not record.exists():
+    sizes = [size for size in study.image_sizes if study.results.images(role, size).exists()]
+    if not record.exists() or not sizes:
         raise InputError(
             f"{study.results.data(role)}: the {role} films are private but not prepared, so that nothing can be "
             f"checked against them; run `cxr check {study.name}`"
         )
+    chosen = min(sizes, key=lambda size: abs(size - CHECK_PIXELS))
     public = [name for name in ROLES if study.publishable(name) and study.results.data_record(name).exists()]
     shared = {found for name in public for found in _role_names(study, name)}
-    names = Names(_role_names(study, role), shared=shared, vocabulary=_own_pages(study))
-    sizes = [size for size in study.image_sizes if study.results.images(role, size).exists()]
-    chosen = min(sizes, key=lambda size: abs(size - CHECK_PIXELS), default=None)
-    return Secrets(role, names, None if chosen is None else _film_index(study.results.images(role, chosen)))
+    columns = getattr(study.data.source(role), "columns", None)
+    own = [columns.patient_id, columns.file] if columns else []
+    names = Names(_role_names(study, role), shared=shared, vocabulary=_own_words(), columns=own)
+    return Secrets(role, names, _film_index(study.results.images(role, chosen)))
 
 
 @lru_cache(maxsize=4)
@@ -168,12 +180,12 @@ def _role_names(study: Study, role: str) -> set[str]:
     return found
 
 
-def _own_pages(study: Study) -> str:
-    """The text of the pages and notebooks as they are committed: a name that stands there gives nobody away."""
-    homes = dict.fromkeys((REPOSITORY, study.root))
-    files: Iterable[Path] = (path for home in homes for pattern in PAGES for path in home.glob(pattern))
-    texts = [path.read_text(encoding="utf-8", errors="replace") for path in files]
-    return "\n".join([study.name, study.title, study.summary, *texts])
+@cache
+def _own_words() -> str:
+    """The text of this program: a word that stands there gives nobody away. Pages, notebooks and study files don't
+    count, since people write in them."""
+    package = Path(__file__).parent.parent
+    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py")))
 
 
 def _folders_of(study: Study) -> tuple[Path, ...]:

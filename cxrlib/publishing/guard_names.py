@@ -1,62 +1,146 @@
 """Looking for ids and file names of private roles in texts, in whatever form a page writes them.
 
-An id is searched as a whole word, whatever its case and however it is escaped. One that is short, a small number, or a
-word of the book's own pages would be found everywhere; such an id counts only where something names it as an id: a
-table's column called so, a key or an attribute (`patient_id: 12`), or a table cell of its own with letters and digits.
+Case, accents' spelling (NFC or NFD), separators and the order of words don't count: a name is found where its words
+stand side by side. One that is short, a small number, or a word of this program would be found everywhere; such a name
+counts only where something names it as an id: a table's column called so or as the hospital's own table calls it, a
+key or an attribute (`patient_id: 12`), or a table cell of its own with letters and digits; and where several numbers
+of a text are ids, more than chance would have.
+
 An id that a publishable role has too says nothing and is not searched.
 
-What it can't find: ids that are translated, abbreviated, split over several cells, or drawn as pixels; short base64
-without a mark; plain numbers of few digits in prose.
+What it can't find: ids that are translated, abbreviated, split over several cells, or drawn as pixels; one small
+number in prose.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from html import unescape
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-STRONG_LENGTH, STRONG_DIGITS, BINARY_LENGTH = 4, 7, 7
+STRONG_LENGTH, STRONG_DIGITS, LOOSE_LENGTH = 4, 7, 6
+FEWEST_NUMBERS, CHANCE_TIMES = 3, 4
 KIND = r"(?:patient|image|film|file|case|subject|study|pseudonym)"
-NAMED = re.compile(
-    rf"^\s*(?:nearest[ _-])?{KIND}[ _-]?(?:id|ids|no|nr|number|name|names)?\s*$|^\s*(?:filename|id)\s*$", re.I
-)
-KEYED = re.compile(
-    rf"\b(?:nearest_)?{KIND}(?:[ _-]?(?:id|no|nr|number|name))?[\"']?\s*[:=#]\s*[\"'\[(]*([^\s\"'<>,;)\]}}]{{1,80}})",
-    re.I,
-)
-WORD = re.compile(r"[^\W_]+")
+WORD = re.compile(r"[^\W\d_]+|\d+")
+NUMBER, YEAR = re.compile(r"(?<![\w.,])\d{3,6}(?![\w.,]\d|\w)"), re.compile(r"(?:19|20)\d\d")
+# Scripts that are written without blanks, in which two characters are a name.
+DENSE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
 
 
 class Names:
     """The ids and file names of a role, ready to be looked for."""
 
-    def __init__(self, names: Iterable[str], *, shared: Iterable[str] = (), vocabulary: str = "") -> None:
-        """`shared` are names that publishable roles have too; `vocabulary` is the text of the book's own pages."""
+    def __init__(
+        self,
+        names: Iterable[str],
+        *,
+        shared: Iterable[str] = (),
+        vocabulary: str = "",
+        columns: Iterable[str] = (),
+    ) -> None:
+        """`shared` are names that publishable roles have too; `vocabulary` is a text whose words are nobody's id;
+        `columns` are what the role's own table calls its columns of ids and files."""
         left_out = {_plain(name) for name in shared}
         plain = {_plain(name) for name in names} - left_out - {""}
-        pages = _plain(vocabulary)
-        self._weak = {name for name in plain if _is_weak(name) or _holds(pages, name)}
-        strong = {name: WORD.findall(name) for name in plain - self._weak}
+        common = _plain(vocabulary)
+        self._dense = {name for name in plain if len(DENSE.findall(name)) >= 2}
+        self._weak = {name for name in plain - self._dense if _is_weak(name) or _holds(common, name)}
+        strong = {name: tuple(WORD.findall(name)) for name in plain - self._weak - self._dense}
         # A name is looked up by its rarest word: "images" of "images/0417.png" would look up all of them, everywhere.
         frequency = Counter(word for words in strong.values() for word in set(words))
-        self._by_word: dict[str, list[str]] = {}
+        self._by_word: dict[str, list[tuple[str, list[str]]]] = {}
         for name, words in strong.items():
             anchor = min(words, key=lambda word: (frequency[word], -len(word)), default="")
-            self._by_word.setdefault(anchor, []).append(name)
+            self._by_word.setdefault(anchor, []).append((name, sorted(words)))
+        own = "".join(f"|{re.escape(_plain(name))}" for name in columns if len(name) > 1)
+        self._column = re.compile(
+            rf"^\s*(?:(?:nearest[ _-])?{KIND}[ _-]?(?:id|ids|no|nr|number|name|names)?|filename|id{own})\s*$", re.I
+        )
+        self._keyed = re.compile(
+            rf"\b(?:(?:nearest_)?{KIND}(?:[ _-]?(?:id|no|nr|number|name))?{own})[\"']?\s*[:=#]\s*[\"'\[(]*"
+            r"([^\s\"'<>,;)\]}]{1,80})",
+            re.I,
+        )
 
-    def found_in(self, text: str, *, binary: bool = False) -> set[str]:
+    def found_in(self, text: str) -> set[str]:
         """The names that a text holds."""
         found: set[str] = set()
-        for form in _forms(text, binary):
-            words = set(WORD.findall(form))
-            for word in words & self._by_word.keys():
-                names = [name for name in self._by_word[word] if not binary or len(name) >= BINARY_LENGTH]
-                found.update(name for name in names if _holds(form, name))
-        if self._weak and not binary:
-            found |= self._weak & {_plain(value) for value in _named_values(text, self._weak)}
+        for form in _forms(text):
+            found.update(self._strong_in(form))
+            found.update(name for name in self._dense if name in form)
+            found.update(self._numbers_in(form))
+        if self._weak:
+            found |= self._weak & {_plain(value) for value in self._named_values(text)}
         return found
+
+    def _strong_in(self, form: str) -> Iterator[str]:
+        words = list(WORD.finditer(form))
+        spelt = [word[0] for word in words]
+        for place, word in enumerate(spelt):
+            for name, wanted in self._by_word.get(word, ()):
+                if len("".join(wanted)) < LOOSE_LENGTH or len(wanted) == 1:
+                    if _holds(form[max(0, words[place].start() - len(name)) :][: 3 * len(name) + 2], name):
+                        yield name
+                elif _stands_at(form, words, spelt, place, wanted):
+                    yield name
+
+    def _numbers_in(self, form: str) -> set[str]:
+        """Short numeric ids of which a text holds more than chance would have."""
+        found: set[str] = set()
+        numbers = {number for number in NUMBER.findall(form) if not YEAR.fullmatch(number)}
+        for digits in range(3, STRONG_DIGITS):
+            printed = {number for number in numbers if len(number) == digits}
+            known = {name for name in self._weak if len(name) == digits and name.isdecimal()}
+            expected = len(printed) * len(known) / 10**digits
+            if len(printed & known) >= max(FEWEST_NUMBERS, CHANCE_TIMES * expected + FEWEST_NUMBERS):
+                found |= printed & known
+        return found
+
+    def _named_values(self, text: str) -> Iterator[str]:
+        """Values that a table, a key or an attribute calls an id."""
+        yield from self._keyed.findall(unescape(text))
+        if "<t" in text:
+            reader = _Tables(self._column)
+            reader.feed(text)
+            yield from reader.named
+            yield from (cell for cell in reader.cells if re.search(r"\d", cell) and re.search(r"[^\W\d_]", cell))
+        yield from self._below_headers(re.sub(r"<[^<>]*>", "", unescape(text)).splitlines())
+
+    def _below_headers(self, lines: list[str]) -> Iterator[str]:
+        """Cells below a header that names ids: in lines of commas, and in columns that blanks keep in line."""
+        commas: list[int] = []
+        spans: list[tuple[int, int]] = []
+        for line in lines:
+            cells = [cell.strip(" \"'") for cell in re.split(r"[,;\t|]", line)]
+            heads = [number for number, cell in enumerate(cells) if self._column.match(cell)] if len(cells) > 1 else []
+            commas = heads or (commas if len(cells) > 1 else [])
+            yield from (cells[number] for number in commas if number < len(cells))
+            # Printed tables keep at least two blanks between columns.
+            tokens = list(re.finditer(r"\S+(?: \S+)*", line)) if re.search(r"\S {2,}\S|^ {2,}\S", line) else []
+            named = [token.span() for token in tokens if self._column.match(token[0])]
+            spans = named or (spans if tokens else [])
+            for token in tokens:
+                if any(token.start() < last and token.end() > first for first, last in spans):
+                    yield token[0]
+
+
+def _stands_at(form: str, words: list[re.Match[str]], spelt: list[str], place: int, wanted: list[str]) -> bool:
+    """Whether the wanted words, in any order, stand side by side around a place, with nothing but separators between
+    them and no letter or digit directly before or behind."""
+    count = len(wanted)
+    for start in range(max(0, place - count + 1), min(place, len(spelt) - count) + 1):
+        if sorted(spelt[start : start + count]) != wanted:
+            continue
+        part = words[start : start + count]
+        first, last = part[0].start(), part[-1].end()
+        alone = not form[first - 1 : first].isalnum() and not form[last : last + 1].isalnum()
+        if alone and all(after.start() - before.end() <= 2 for before, after in pairwise(part)):
+            return True
+    return False
 
 
 def names_of(file: str) -> set[str]:
@@ -66,7 +150,9 @@ def names_of(file: str) -> set[str]:
 
 
 def _is_weak(name: str) -> bool:
-    return len(name) < STRONG_LENGTH or (name.isdecimal() and len(name) < STRONG_DIGITS)
+    return len(name) < STRONG_LENGTH or (
+        sum(map(str.isdecimal, name)) < STRONG_DIGITS and not re.search(r"[^\W\d_]", name)
+    )
 
 
 def _holds(text: str, name: str) -> bool:
@@ -80,16 +166,15 @@ def _holds(text: str, name: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """One case, one kind of dash and quote, single blanks, nothing invisible."""
-    text = re.sub("[\u00ad\u200b-\u200d\u2060\ufeff]", "", text.casefold())
+    """One case, one spelling of accents, one kind of dash and quote, single blanks, nothing invisible."""
+    text = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text).casefold())
+    text = re.sub("[\u00ad\u200b-\u200f\u2060\ufeff]", "", text)
     text = re.sub("[-\u2010-\u2015\u2212]+", "-", text).replace("\u2019", "'")
     return re.sub(r"\s+", " ", text).strip()
 
 
-def _forms(text: str, binary: bool) -> list[str]:
+def _forms(text: str) -> list[str]:
     """A text as it stands, without its escapes, and without its tags."""
-    if binary:
-        return [_plain(text)]
     unquoted = unquote(unescape(re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), text)))
     unquoted = unescape(unquoted).replace("\\/", "/").replace("\\_", "_")
     forms = [text, unquoted]
@@ -98,30 +183,14 @@ def _forms(text: str, binary: bool) -> list[str]:
     return list(dict.fromkeys(_plain(form) for form in forms))
 
 
-def _named_values(text: str, weak: set[str]) -> Iterator[str]:
-    """Values that a table, a key or an attribute calls an id."""
-    yield from KEYED.findall(unescape(text))
-    if "<t" in text:
-        reader = _Tables()
-        reader.feed(text)
-        yield from reader.named
-        yield from (cell for cell in reader.cells if re.search(r"\d", cell) and re.search(r"[^\W\d_]", cell))
-    lines = text.splitlines()
-    names = lines[0].split(",") if lines else []
-    columns = [number for number, name in enumerate(names) if NAMED.match(name.strip("\"'"))]
-    if columns and len(names) > 1:
-        for line in lines[1:]:
-            cells = line.split(",")
-            yield from (cells[number].strip("\"'") for number in columns if number < len(cells))
-
-
 class _Tables(HTMLParser):
     """Cells of HTML tables, and those below a header that names ids."""
 
-    def __init__(self) -> None:
+    def __init__(self, column: re.Pattern[str]) -> None:
         super().__init__()
         self.cells: list[str] = []
         self.named: list[str] = []
+        self._column = column
         self._row: list[str] | None = None
         self._columns: set[int] = set()
         self._cell: list[str] | None = None
@@ -133,7 +202,7 @@ class _Tables(HTMLParser):
             self._row = []
         elif tag in ("td", "th"):
             self._cell = []
-        self.named += [value for name, value in attrs if value and name[:5] == "data-" and NAMED.match(name[5:])]
+        self.named += [value for name, value in attrs if value and name[:5] == "data-" and self._column.match(name[5:])]
 
     def handle_data(self, data: str) -> None:
         if self._cell is not None:
@@ -146,5 +215,5 @@ class _Tables(HTMLParser):
         elif tag == "tr" and self._row is not None:
             self.cells += self._row
             self.named += [cell for number, cell in enumerate(self._row) if number in self._columns]
-            self._columns |= {number for number, cell in enumerate(self._row) if NAMED.match(cell)}
+            self._columns |= {number for number, cell in enumerate(self._row) if self._column.match(cell)}
             self._row = None

@@ -1,5 +1,9 @@
 """What holds for every book, whether films are private or not: nothing of this machine, nothing from other hosts, no
-widget state, and every picture there."""
+widget state, and every picture there.
+
+Which tags and attributes fetch something is a long list that browsers add to, so the rule is turned round: an address
+of another host may stand where a reader clicks on it or reads it, and nowhere else.
+"""
 
 import json
 import re
@@ -8,27 +12,42 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from cxrlib.errors import InputError
+
 TEXT_FILES = {".html", ".js", ".css", ".json", ".txt", ".ipynb", ".md", ".svg", ".xml"}
 NOT_SHOWN = {"remove-cell", "remove-output", "remove_cell", "remove_output"}
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
+FOREIGN = re.compile(r"(?:\b(?:https?|wss?|ftp):\s*//|(?<![:\w/])//(?=[\w-]+\.[a-z]|[\w-]+/))[^\s\"'<>),;]*", re.I)
+# What a reader clicks on or reads, by tag ("" for all tags).
+HARMLESS = {"": {"alt", "title", "cite", "xmlns", "xmlns:xlink", "content", "aria-label"}, "a": {"href"}}
+NO_LOADS = {"canonical", "author", "license", "next", "prev", "search", "index"}
 
 
 def notebook_problems(html: Path) -> Iterator[str]:
     """Widget state, and pictures that a chapter made but its page does not show."""
     for notebook in sorted((html / "_sources").rglob("*.ipynb")):
-        if "widgets" in json.loads(notebook.read_text(encoding="utf-8"))["metadata"]:
+        if "widgets" in _notebook(notebook)["metadata"]:
             yield f"{notebook.name}: holds widget state, and with it the images shown"
         made = sum(1 for cell in code_cells(notebook) for _ in pictures_shown(cell))
         page = html / notebook.relative_to(html / "_sources").with_suffix(".html")
-        shown = len(_resources(page, {"img": "src"})) if page.exists() else 0
+        shown = sum(tag == "img" and name == "src" for tag, name, _ in _read(page).values) if page.exists() else 0
         if shown < made:
             yield f"{notebook.name}: its cells made {made} pictures, the page shows {shown}"
 
 
 def code_cells(notebook: Path) -> list[dict[str, Any]]:
-    """The code cells of a notebook file."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    return [cell for cell in cells if cell["cell_type"] == "code"]
+    """The code cells of a notebook file; raises `InputError` for a damaged one."""
+    return [cell for cell in _notebook(notebook)["cells"] if cell["cell_type"] == "code"]
+
+
+def _notebook(file: Path) -> dict[str, Any]:
+    try:
+        notebook = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        notebook = None
+    if not isinstance(notebook, dict) or not {"cells", "metadata"} <= notebook.keys():
+        raise InputError(f"{file}: damaged, no notebook; run the chapter and build the book again")
+    return notebook
 
 
 def pictures_shown(cell: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -53,29 +72,46 @@ def folder_names(html: Path, folders: tuple[Path, ...]) -> Iterator[str]:
 
 
 def foreign_loads(html: Path) -> Iterator[str]:
-    """What pages and style sheets fetch from elsewhere."""
-    loaded = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src", "video": "src"}
-    for page in sorted(html.rglob("*.html")):
-        for address in _resources(page, loaded):
-            if re.match(r"(https?:)?//", address):
-                yield f"{page.relative_to(html)}: loads {address} from another host"
+    """What pages, style sheets and drawings fetch from elsewhere."""
+    for page in sorted(path for ending in ("*.html", "*.svg") for path in html.rglob(ending)):
+        read = _read(page)
+        for tag, name, value in read.values:
+            # A page that sends its reader on says so in the content of a `meta`.
+            if name not in HARMLESS[""] | HARMLESS.get(tag, set()) or (tag, name) == ("meta", "content"):
+                for address in FOREIGN.findall(value):
+                    if name != "content" or "url=" in value.replace(" ", "").lower():
+                        yield f"{page.relative_to(html)}: loads {address} from another host"
+        for address in FOREIGN.findall(" ".join(read.programs)):
+            yield f"{page.relative_to(html)}: loads {address} from another host"
     for sheet in sorted(html.rglob("*.css")):
-        for address in re.findall(r"(?:@import\s+|url\()\s*[\"']?((?:https?:)?//[^\"')\s]+)", sheet.read_text("utf-8")):
+        text = re.sub(r"/\*.*?\*/", "", sheet.read_text("utf-8", "replace"), flags=re.S)
+        for address in re.findall(rf"(?:@import\s+|url\()\s*[\"']?({FOREIGN.pattern})", text, re.I):
             yield f"{sheet.relative_to(html)}: loads {address} from another host"
 
 
-def _resources(page: Path, attributes: dict[str, str]) -> list[str]:
-    """Addresses of what a page loads by itself, in order."""
-    found: list[str] = []
+class _Page(HTMLParser):
+    """Attributes (tag, name, value) in order, and what stands in `<script>` and `<style>`."""
 
-    class Reader(HTMLParser):
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            values = dict(attrs)
-            if values.get("rel") in ("canonical", "author", "license", "next", "prev", "search", "index"):
-                return
-            address = values.get(attributes.get(tag, ""))
-            if address:
-                found.append(address)
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: list[tuple[str, str, str]] = []
+        self.programs: list[str] = []
+        self._tag = ""
 
-    Reader().feed(page.read_text(encoding="utf-8"))
-    return found
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._tag = tag
+        if dict(attrs).get("rel") not in NO_LOADS:
+            self.values += [(tag, name, value) for name, value in attrs if value]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._tag = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._tag in ("script", "style"):
+            self.programs.append(data)
+
+
+def _read(page: Path) -> _Page:
+    reader = _Page()
+    reader.feed(page.read_text(encoding="utf-8", errors="replace"))
+    return reader

@@ -1,47 +1,78 @@
-"""Copy a built book to where others may read it, after the guard has looked at the very bytes that are copied."""
+"""Copy a built book to where others may read it, after the guard has looked at the copy and a person has signed it."""
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from cxrlib.artifacts import write_text
 from cxrlib.errors import InputError
 from cxrlib.publishing.guard import check_publishable, check_results
+from cxrlib.publishing.release import (
+    check_whole,
+    checked_name,
+    pictures_of,
+    release_lines,
+    write_release,
+    write_sheet,
+)
 from cxrlib.study import Study
 
 MARK = ".cxr-book"
 
 
-def publish_book(study: Study, target: Path | None = None) -> Path:
+def publish_book(
+    study: Study,
+    target: Path | None = None,
+    *,
+    sign: Callable[[list[str]], str],
+) -> Path:
     """Copy `_build/<study>/html` to `target` (by default `published/<study>`) and return the folder's `index.html`.
 
     The copy is made beside the target, checked there, and then takes the target's place; a reader finds the old book
-    or the new one. What it replaces has to be a book that this function wrote, told by its mark. Raises `InputError`,
-    with the target as it was, where there is no book, the target is unsuitable or can't be written, or the guard finds
-    something.
+    or the new one. What it replaces has to be a book that this function wrote, told by its mark. Before that, `sign` is
+    given what leaves and what the guard can't promise, line by line, and returns the name of whoever answers for it;
+    the signed record goes into the study's results, with a sheet of every picture beside it. Raises `InputError`, with
+    the target as it was, where there is no whole book, the target is unsuitable or can't be written, nobody signs,
+    or the guard finds something.
     """
     html = study.build_folder / "html"
     if not (html / "index.html").is_file():
         raise InputError(f"{html}: no book there yet; make it with `cxr report {study.name}`")
     target = Path.cwd() / (target or study.root / "published" / study.name)
     _check_target(study, target)
+    check_whole(html.resolve())
     check_results(study)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent)).resolve()
     except OSError as error:
-        raise InputError(f"{target.parent}: can't be written: {error.strerror or error}; choose another --to") from None
+        raise InputError(f"{target.parent}: can't be written: {_said(error)}; choose another --to") from None
     try:
         copy = aside / "new"
         _copy(html, copy)
         check_publishable(copy, study)
+        responsible = _signed(study, copy, sign)
         write_text(copy / MARK, f"{study.name}\n")
+        write_release(study, copy, responsible, target, pictures_of(copy))
         _replace(copy, target, aside / "old")
     except OSError as error:
-        raise InputError(f"{target}: can't be written: {error.strerror or error}; nothing there was changed") from error
+        raise InputError(f"{target}: can't be written: {_said(error)}; nothing there was changed") from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return target / "index.html"
+
+
+def _signed(study: Study, html: Path, sign: Callable[[list[str]], str]) -> str:
+    pictures, sheet = pictures_of(html), study.results.releases / "sheet.png"
+    write_sheet(pictures, sheet)
+    return checked_name(sign(release_lines(study, html, pictures, sheet)))
+
+
+def _said(error: OSError) -> str:
+    """What went wrong, once: copying a folder gathers an error for every file."""
+    several = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return str(several[0][-1])[:200] if several else str(error.strerror or error)[:200]
 
 
 def _check_target(study: Study, target: Path) -> None:

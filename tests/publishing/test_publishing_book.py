@@ -212,6 +212,17 @@ class TestGuard:
             ('<link rel="stylesheet" href="//fonts.example/css">', "loads //fonts.example/css"),
             ('<img src="http://example.org/a.png">', "loads http://example.org/a.png"),
             (f"<p>{Path.home()}/films/1.png</p>", "names a folder of this machine"),
+            ('<script src="HTTPS://cdn.example/a.js"></script>', "loads HTTPS://cdn.example/a.js"),
+            ('<img srcset="a.png 1x, https://e.org/b.png 2x">', "loads https://e.org/b.png"),
+            ('<object data="//e.org/a.svg"></object>', "loads //e.org/a.svg"),
+            ('<video poster="https://e.org/a.png"></video>', "loads https://e.org/a.png"),
+            ('<p style="background: url(https://e.org/a.png)">', "loads https://e.org/a.png"),
+            ("<style>@import 'https://e.org/a.css';</style>", "loads https://e.org/a.css"),
+            ("<script>fetch('//e.org/a.json')</script>", "loads //e.org/a.json"),
+            ("<script>new WebSocket('wss://e.org/a')</script>", "loads wss://e.org/a"),
+            ('<meta http-equiv="refresh" content="0; URL=https://e.org">', "loads https://e.org"),
+            ('<form action="https://e.org/a">', "loads https://e.org/a"),
+            ('<a href="b.html" ping="https://e.org/a">', "loads https://e.org/a"),
             ("<p>in /data/hospital/films.</p>", "names a folder of this machine: /data/hospital/films"),
         ],
     )
@@ -220,6 +231,21 @@ class TestGuard:
         page.write_text(page.read_text(encoding="utf-8") + added, encoding="utf-8")
         with pytest.raises(InputError, match=problem):
             check_publishable(html, private=(Path("/data/hospital"),))
+
+    def test_an_address_that_is_read_or_clicked_on_is_none_of_these(self, html):
+        page = html / "one.html"
+        added = '<p title="https://e.org">https://e.org // a.b</p><link rel="canonical" href="https://e.org">'
+        page.write_text(page.read_text(encoding="utf-8") + added, encoding="utf-8")
+        check_publishable(html)
+
+    def test_half_a_notebook_is_named(self, html):
+        (html / "_sources" / "one.ipynb").write_text('{"cells": [', encoding="utf-8")
+        with pytest.raises(InputError, match=r"one\.ipynb: damaged, no notebook"):
+            check_publishable(html)
+
+    def test_a_page_in_another_encoding_is_read(self, html):
+        (html / "two.html").write_bytes("Größe".encode("latin-1"))
+        check_publishable(html)
 
     def test_style_sheet_that_fetches_a_font_is_refused(self, html):
         (html / "a.css").write_text("@font-face { src: url('https://fonts.example/a.woff2') }", encoding="utf-8")

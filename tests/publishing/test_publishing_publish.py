@@ -1,11 +1,25 @@
 """`cxr publish`: a checked copy in place of the old one, or nothing at all."""
 
+import errno
+import hashlib
+import json
+import re
+import shutil
+
+import numpy as np
 import pytest
+from PIL import Image
 
 from cxrlib.artifacts import write_text
 from cxrlib.errors import InputError
-from cxrlib.publishing.publish import MARK, publish_book
+from cxrlib.publishing import limits
+from cxrlib.publishing.publish import MARK
+from cxrlib.publishing.publish import publish_book as publish
 from cxrlib.study import load_study
+
+
+def publish_book(study, target=None, name="Ada Lovelace"):
+    return publish(study, target, sign=lambda lines: name)
 
 
 @pytest.fixture
@@ -113,3 +127,63 @@ def test_a_folder_that_can_t_be_written_is_named(study, tmp_path):
     write_text(tmp_path / "file", "text")
     with pytest.raises(InputError, match="can't be written"):
         publish_book(study, tmp_path / "file" / "book")
+
+
+def test_who_answers_for_it_is_asked_told_what_leaves_and_kept(study, tmp_path):
+    html, told = study.build_folder / "html", []
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(html / "a.png")
+    write_text(html / "index.html", "<img src='a.png' alt='Synthetic films'><table></table><a href='index.html'>1</a>")
+    publish(study, tmp_path / "book", sign=lambda lines: told.extend(lines) or "  Ada  Lovelace ")
+    said = "\n".join(told)
+    assert "1 pages, 1 tables, 1 pictures" in said
+    assert "1 pictures: synthetic" in said
+    sheet = study.results.releases / "sheet.png"
+    assert str(sheet) in said
+    with Image.open(sheet) as seen:
+        assert seen.size[0] > 200
+    (record,) = (json.loads(path.read_text()) for path in study.results.releases.glob("*.json"))
+    assert record["responsible"] == "Ada Lovelace"
+    assert record["pictures"] == [{"file": "a.png", "page": "index.html", "films": "synthetic"}]
+    published = files(tmp_path / "book")
+    assert record["files_sha256"] == {name: hashlib.sha256(data).hexdigest() for name, data in published.items()}
+
+
+@pytest.mark.parametrize("name", ["", "   ", "17", "a\0b"])
+def test_nobody_answers_for_it_so_it_stays(study, tmp_path, name):
+    with pytest.raises(InputError, match="--responsible"):
+        publish_book(study, tmp_path / "book", name)
+    assert not (tmp_path / "book").exists()
+    assert not list(study.results.releases.glob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("", "empty"),
+        ("   ", "empty"),
+        ("<!DOCTYPE html><html><p>cut", "cut off"),
+        ("<img src='gone.png'>", "refers to gone.png"),
+        ("<a href='chapters/05.html#top'>5</a>", "refers to chapters/05.html"),
+    ],
+)
+def test_a_damaged_book_is_refused(study, tmp_path, page, said):
+    write_text(study.build_folder / "html" / "index.html", page)
+    with pytest.raises(InputError, match=said):
+        publish_book(study, tmp_path / "book")
+
+
+def test_a_full_disk_is_told_in_a_line(study, tmp_path, monkeypatch):
+    def full(source, target):
+        raise shutil.Error([(str(n), str(n), f"[Errno {errno.ENOSPC}] No space left on device") for n in range(900)])
+
+    monkeypatch.setattr("cxrlib.publishing.publish.shutil.copytree", full)
+    with pytest.raises(InputError, match="No space left") as caught:
+        publish_book(study, tmp_path / "book")
+    assert len(str(caught.value)) < 500
+
+
+def test_the_limits_are_told_in_numbers():
+    lines = limits.limits_lines()
+    assert re.search(r"missed \d+ of \d+ shown as they are, at worst \d+ of \d+", lines[0])
+    assert any("drawn as pixels" in line for line in lines)
+    assert all(line in limits.limits_text() for line in lines)

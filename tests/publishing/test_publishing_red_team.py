@@ -1,0 +1,167 @@
+"""Forty ways to publish a private film, each refused; what the guard can't see is listed by `publish`."""
+
+import base64
+import gzip
+import io
+import json
+import tarfile
+import zlib
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
+
+from cxrlib.artifacts import write_csv, write_json
+from cxrlib.films.manifest import MANIFEST_COLUMNS
+from cxrlib.publishing.guard import private_findings
+from cxrlib.study import load_study
+
+SIZE = 64
+
+
+def films(count):
+    random = np.random.default_rng(4)
+    grids = random.integers(0, 256, (count, 12, 12)).astype(np.uint8)
+    return np.stack([np.asarray(Image.fromarray(g).resize((SIZE, SIZE), Image.Resampling.BICUBIC)) for g in grids])
+
+
+FILM = films(3)[1]
+LARGE = np.asarray(Image.fromarray(FILM).resize((160, 160), Image.Resampling.BICUBIC))
+
+
+def saved(pixels, kind, **how):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind, **how)
+    return buffer.getvalue()
+
+
+def drawn(kind, mesh=False):
+    figure = Figure(figsize=(3, 3))
+    axes = figure.subplots()
+    axes.pcolormesh(FILM, cmap="gray") if mesh else axes.imshow(FILM, cmap="viridis")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind)
+    return buffer.getvalue()
+
+
+def tar():
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        entry = tarfile.TarInfo("a.png")
+        entry.size = len(saved(FILM, "png"))
+        archive.addfile(entry, io.BytesIO(saved(FILM, "png")))
+    return buffer.getvalue()
+
+
+def array():
+    buffer = io.BytesIO()
+    np.save(buffer, FILM.ravel())
+    return buffer.getvalue()
+
+
+def output(kind, data):
+    made = {"output_type": "display_data", "metadata": {}, "data": {kind: data}}
+    cell = {"cell_type": "code", "metadata": {}, "source": "", "outputs": [made]}
+    return json.dumps({"cells": [cell], "metadata": {}})
+
+
+def coloured(name):
+    return (255 * mpl.colormaps[name](LARGE)[..., :3]).astype(np.uint8)
+
+
+def cells():
+    return "".join(f'<td style="background: #{3 * f"{grey:02x}"}"></td>' for grey in FILM.ravel())
+
+
+def with_alpha(colour, alpha):
+    return saved(
+        np.dstack([*(np.broadcast_to(part, LARGE.shape).astype(np.uint8) for part in (colour,) * 3), alpha]), "png"
+    )
+
+
+def written_over():
+    image = Image.fromarray(LARGE)
+    for line in range(4):
+        ImageDraw.Draw(image).text((4, 8 + 40 * line), "positive, p = 0.93", fill=255)
+    return np.asarray(image)
+
+
+BASE64 = base64.b64encode(zlib.compress(FILM.tobytes())).decode()
+PNG64 = base64.b64encode(saved(FILM, "png")).decode()
+ROWS = [", ".join(map(str, row)) for row in FILM]
+PARTS = [PNG64[start : start + 40] for start in range(0, len(PNG64), 40)]
+WAYS = {
+    "PNG": ("a.png", saved(LARGE, "png")),
+    "JPEG": ("a.jpg", saved(LARGE, "jpeg")),
+    "upside down": ("a.png", saved(LARGE[::-1], "png")),
+    "mirrored": ("a.png", saved(LARGE[:, ::-1], "png")),
+    "turned": ("a.png", saved(np.rot90(LARGE), "png")),
+    "inverted": ("a.png", saved(255 - LARGE, "png")),
+    "in colours": ("a.png", saved(coloured("viridis"), "png")),
+    "in the colours of a rainbow": ("a.png", saved(coloured("jet"), "png")),
+    "few grey levels": ("a.png", saved(LARGE // 32 * 32, "png")),
+    "written over": ("a.png", saved(written_over(), "png")),
+    "under full transparency": ("a.png", with_alpha(LARGE, np.zeros_like(LARGE))),
+    "as transparency": ("a.png", with_alpha(np.zeros_like(LARGE), LARGE)),
+    "pcolormesh": ("a.png", drawn("png", mesh=True)),
+    "imshow": ("a.png", drawn("png")),
+    "SVG": ("a.svg", drawn("svg")),
+    "SVG of pcolormesh": ("a.svg", drawn("svg", mesh=True)),
+    "PDF": ("a.pdf", drawn("pdf")),
+    "second frame of a PNG": ("a.png", saved(0 * LARGE, "png", save_all=True, append_images=[Image.fromarray(LARGE)])),
+    "GIF": ("a.gif", saved(LARGE, "gif")),
+    "WebP": ("a.webp", saved(LARGE, "webp")),
+    "TIFF": ("a.tiff", saved(LARGE, "tiff")),
+    "PPM": ("a.ppm", saved(LARGE, "ppm")),
+    "TGA": ("a.tga", saved(LARGE, "tga")),
+    "JPEG 2000": ("a.jp2", saved(LARGE, "jpeg2000")),
+    "another kind under the name of a PNG": ("a.png", saved(LARGE, "tga")),
+    "behind a prefix": ("a.png", b"prefix" + saved(LARGE, "png")),
+    "behind another picture": ("a.png", saved(0 * LARGE, "png") + saved(LARGE, "png")),
+    "behind a page": ("a.html", b"<p>page</p>" + saved(LARGE, "png")),
+    "in a picture's notes": ("a.jpg", saved(0 * LARGE, "jpeg", comment=saved(LARGE, "jpeg"))),
+    "16 bits": ("a.png", saved(LARGE.astype(np.uint16), "png")),
+    "array": ("a.npy", array()),
+    "bytes": ("a.txt", FILM.tobytes()),
+    "tar": ("a.tar", tar()),
+    "gzip": ("a.json.gz", gzip.compress(json.dumps(FILM.tolist()).encode())),
+    "Plotly": ("a.ipynb", output("application/vnd.plotly.v1+json", {"data": [{"z": {"bdata": BASE64}}]})),
+    "JavaScript output": ("a.ipynb", output("application/javascript", "show([1, 2, 3])")),
+    "JavaScript": ("a.html", f"<script>const film = {json.dumps(FILM.tolist())};</script>"),
+    "compressed base64": ("a.html", f"<script>const film = '{BASE64}';</script>"),
+    "split base64": ("a.html", f"<script>const film = {' + '.join(json.dumps(part) for part in PARTS)};</script>"),
+    "split base64 in a notebook": ("a.ipynb", output("text/plain", "\n".join(PARTS))),
+    "hex": ("a.html", f"<p>{FILM.tobytes().hex()}</p>"),
+    "hex with blanks": ("a.html", f"<p>{FILM.tobytes().hex(' ')}</p>"),
+    "printed list": ("a.ipynb", output("text/plain", "\n".join(ROWS))),
+    "JSON list": ("a.json", json.dumps(FILM.tolist())),
+    "table of numbers": ("a.html", "".join(f"<tr><td>{row.replace(', ', '</td><td>')}</td></tr>" for row in ROWS)),
+    "CSV": ("a.csv", "\n".join(ROWS)),
+    "coloured cells": ("a.html", cells()),
+    "printed blocks": ("a.md", "\n".join("".join(" ░▒▓█"[grey // 52] for grey in row) for row in FILM)),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, write_study_in):
+    root = tmp_path_factory.mktemp("red-team")
+    data = {"hospital": {"reader": "folder", "folder": str(root / "films")}}
+    made = load_study(write_study_in(root, data=data, gan={"resolution": SIZE}, classifier={"image_size": SIZE}))
+    manifest = pd.DataFrame("", index=range(3), columns=list(MANIFEST_COLUMNS))
+    manifest = manifest.assign(image_id=["film one", "film two", "film three"], label="negative", age=np.nan)
+    write_csv(
+        made.results.manifest("hospital"), manifest.assign(file=manifest["image_id"], patient_id=manifest["image_id"])
+    )
+    write_json(made.results.data_record("hospital"), {})
+    np.save(made.results.images("hospital", SIZE), films(3))
+    return made
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_private_film_is_refused(study, tmp_path, way):
+    name, content = WAYS[way]
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert private_findings(study, tmp_path)
