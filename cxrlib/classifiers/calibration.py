@@ -9,8 +9,13 @@ from cxrlib.errors import InputError
 # Probabilities nearer to 0 or 1 than this are taken for this: float64 keeps no difference beyond it.
 SMALLEST_PROBABILITY = 1e-12
 # Where validation films are told apart without error, ever lower temperatures fit ever better; where the answers are
-# no better than chance, ever higher ones.
-LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
+# no better than chance, ever higher ones. At either limit nothing is known of the temperature.
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.2, 10.0
+# Probabilities this near to 0 or 1, or to each other, no longer tell films apart.
+SATURATED = 1e-6
+NO_TEMPERATURE = "no temperature can be estimated, left at 1"
+ALL_ALIKE = "all validation films get the same probability"
+ALL_SURE = "nearly all probabilities are 0 or 1"
 
 
 def logits(p_positive: np.ndarray) -> np.ndarray:
@@ -27,7 +32,8 @@ def fit_temperature(p_positive: np.ndarray, labels: np.ndarray) -> float:
     """The temperature of least negative log-likelihood (Guo et al. 2017, On calibration of modern neural networks).
 
     `p_positive` (N,) in [0, 1], `labels` (N,) of 0 and 1. In β = 1/temperature the likelihood is convex: its
-    derivative, the mean of (σ(βz) − y)·z, rises, and its root is found to 1e-10. The result lies between 0.05 and 20.
+    derivative, the mean of (σ(βz) − y)·z, rises, and its root is found to 1e-10. The result lies between 0.2 and
+    10; at these limits the films say nothing of the temperature.
     Raises `InputError` if a label is missing or a probability is not from 0 to 1.
     """
     check_validation(p_positive, labels)
@@ -64,11 +70,25 @@ def youden_threshold(p_positive: np.ndarray, labels: np.ndarray) -> float:
 
 
 def decided_by_validation(p_positive: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Threshold and temperature by the names that they have in a classifier's record."""
+    """Threshold and temperature by the names that they have in a classifier's record; a temperature at its limit is
+    not applied: it is 1."""
+    temperature = fit_temperature(p_positive, labels)
     return {
         "threshold_validation": youden_threshold(p_positive, labels),
-        "temperature": fit_temperature(p_positive, labels),
+        "temperature": temperature if LOWEST_TEMPERATURE < temperature < HIGHEST_TEMPERATURE else 1.0,
     }
+
+
+def remarks(p_positive: np.ndarray, labels: np.ndarray) -> list[str]:
+    """What is wrong with a classifier's probabilities of validation films, in words; empty if nothing is."""
+    found = []
+    if not LOWEST_TEMPERATURE < fit_temperature(p_positive, labels) < HIGHEST_TEMPERATURE:
+        found.append(NO_TEMPERATURE)
+    if np.ptp(p_positive) < SATURATED:
+        found.append(ALL_ALIKE)
+    elif np.mean(np.minimum(p_positive, 1 - p_positive) < SATURATED) > 0.99:
+        found.append(ALL_SURE)
+    return found
 
 
 def check_validation(p_positive: np.ndarray, labels: np.ndarray) -> None:

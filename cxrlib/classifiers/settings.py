@@ -91,6 +91,10 @@ class ClassifierSettings(Settings):
                 f"doses: found {list(self.doses)}, but arms lacks synthetic-crossfit, the 100 % of the dose curve; "
                 "add that arm, or leave out the doses"
             )
+        for place, arm in enumerate(self.arms):
+            before = ARMS[arm].starts_from
+            if before and before not in self.arms[:place]:
+                raise ValueError(f"arms: `{arm}` goes on from `{before}`; list `{before}` before it")
         networks = {arm for arm in self.arms if ARMS[arm].network and arm != "baseline"}
         if not networks.issuperset(self.equal_steps) or len(set(self.equal_steps)) != len(self.equal_steps):
             raise ValueError(

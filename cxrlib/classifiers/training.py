@@ -21,7 +21,7 @@ from cxrlib.artifacts import (
 )
 from cxrlib.checkpoints import save_tensors
 from cxrlib.classifiers.arms import arm_of
-from cxrlib.classifiers.calibration import decided_by_validation
+from cxrlib.classifiers.calibration import decided_by_validation, remarks
 from cxrlib.classifiers.composition import check_arm, compose_training_films, learned_rows, synthetic_counts
 from cxrlib.classifiers.fitting import Progress, TrainingRun, fit
 from cxrlib.classifiers.network import pixel_statistics, working_precision
@@ -122,7 +122,7 @@ def _start(study: Study, arm: str, seed: int) -> dict[str, Tensor] | None:
 
 def _predict(
     study: Study, arm: str, seed: int, fold: str, network: nn.Module, run: TrainingRun
-) -> tuple[pd.DataFrame, dict[str, float]]:
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Predictions of validation and hospital films, and what validation decided before the hospital's were opened."""
     folder = study.results.classifier(arm, seed, fold)
     p_validation = predict_probabilities(network, run.validation.images, run.statistics)
@@ -138,7 +138,8 @@ def _predict(
         predictions_table(run.validation, "validation", p_validation),
         predictions_table(hospital, "hospital", predict_probabilities(network, hospital.images, run.statistics)),
     ]
-    return pd.concat(tables, ignore_index=True), decided
+    found = {**decided, "remarks": remarks(p_validation, run.validation.labels)}
+    return pd.concat(tables, ignore_index=True), found
 
 
 def _save_model(path: Path, network: nn.Module) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import expit
 
 from cxrlib.artifacts import sha256_of, write_csv, write_json
-from cxrlib.classifiers.calibration import check_validation, decided_by_validation, logits, youden_threshold
+from cxrlib.classifiers.calibration import check_validation, decided_by_validation, logits, remarks, youden_threshold
 from cxrlib.classifiers.composition import learned_rows
 from cxrlib.classifiers.openings import count_openings, record_opening, record_training_use
 from cxrlib.classifiers.prediction import predictions_table, read_predictions
@@ -46,6 +46,7 @@ def apply_source_rule(study: Study, arm: str, seed: int, fold: str) -> dict[str,
         "training_images": {label: int((training["label"] == label).sum()) for label in LABELS},
         # The rule's probabilities are shares already.
         **(decided_by_validation(p_positive, validation.labels) | {"temperature": 1.0}),
+        "remarks": [],
         "hospital_openings": 0,
         **_no_training(study, arm, seed, fold),
     }
@@ -70,9 +71,8 @@ def move_threshold(study: Study, arm: str, seed: int, fold: str) -> dict[str, An
     write_json(folder / "threshold.json", {"threshold": threshold, "hospital_films": len(known)})
     table["p_positive"] = moved(table["p_positive"].to_numpy(), threshold)
     validation = table[table["role"] == "validation"]
-    decided = decided_by_validation(
-        validation["p_positive"].to_numpy(), (validation["label"] == "positive").to_numpy(np.int64)
-    )
+    answers = validation["p_positive"].to_numpy(), (validation["label"] == "positive").to_numpy(np.int64)
+    decided = decided_by_validation(*answers)
     under_test = manifest.loc[manifest["fold"] == fold, "image_id"]
     record_opening(log, sha256_of(folder / "threshold.json"), len(under_test), **decided)
     tested = table[(table["role"] == "hospital") & table["image_id"].isin(under_test)]
@@ -82,6 +82,7 @@ def move_threshold(study: Study, arm: str, seed: int, fold: str) -> dict[str, An
         "model_sha256": sha256_of(folder / "threshold.json"),
         "training_images": dict.fromkeys(LABELS, 0),
         **decided,
+        "remarks": remarks(*answers),
         "hospital_threshold": threshold,
         "hospital_openings": count_openings(log),
         **_no_training(study, arm, seed, fold),

@@ -47,10 +47,13 @@ def test_roles_are_kept_apart():
     assert len(table) == 2
 
 
-def test_oversampled_and_synthetic_films_are_counted_apart():
-    record = {"training_images": {"negative": 92, "positive": 52}, "synthetic_images": {"negative": 32, "positive": 32}}
+def test_public_synthetic_and_hospital_films_are_counted_apart():
+    record = {
+        "training_images": {"negative": 92, "positive": 52}, "synthetic_images": {"negative": 32, "positive": 30},
+        "hospital_images": {"negative": 0, "positive": 2},
+    }  # fmt: skip
     table = classifiers_shown.composition({"synthetic": record})
-    assert table.loc["synthetic"].tolist() == [60, 32, 20, 32]
+    assert table.loc["synthetic"].tolist() == [60, 32, 0, 20, 30, 2]
 
 
 def test_confusion_counts_are_means_over_seeds():
@@ -150,6 +153,10 @@ def test_what_validation_decided_is_a_range_over_an_arm_s_classifiers():
     assert shown["temperature"] == "1.50 to 2.25"
     assert shown["threshold of largest recall sum"] == "0.25"
     assert shown["hospital opened, times"] == shown["classifiers"] == 2
+    assert shown["remarks"] == "–"
+    records["baseline", 1, "all"]["remarks"] = ["nearly all probabilities are 0 or 1"]
+    shown = classifiers_shown.decided_on_validation(records).loc["baseline"]
+    assert shown["remarks"] == "nearly all probabilities are 0 or 1 (1 of 2)"
 
 
 def test_every_arm_has_its_question():

@@ -7,10 +7,15 @@ from scipy.special import expit
 from sklearn.metrics import log_loss, roc_curve
 
 from cxrlib.classifiers.calibration import (
+    ALL_ALIKE,
+    ALL_SURE,
     HIGHEST_TEMPERATURE,
     LOWEST_TEMPERATURE,
+    NO_TEMPERATURE,
     calibrated,
+    decided_by_validation,
     fit_temperature,
+    remarks,
     youden_threshold,
 )
 from cxrlib.errors import InputError
@@ -48,6 +53,21 @@ def test_temperature_stays_finite_at_the_extremes():
     assert fit_temperature(sure, np.array([1, 1, 0, 0])) == HIGHEST_TEMPERATURE
     assert fit_temperature(np.full(4, 0.5), np.array([0, 1, 0, 1])) == 1.0
     assert np.isfinite(calibrated(sure, 0.05)).all()
+
+
+def test_a_temperature_at_its_limit_is_not_applied_and_said():
+    sure, labels = np.array([0.0, 0.2, 0.7, 1.0]), np.array([0, 0, 1, 1])
+    assert decided_by_validation(sure, labels)["temperature"] == 1.0
+    assert remarks(sure, labels) == [NO_TEMPERATURE]
+    assert remarks(np.array([0.2, 0.7, 0.3, 0.8]), np.array([0, 1, 1, 1])) == []
+
+
+@pytest.mark.parametrize(
+    ("p_positive", "said"),
+    [(np.ones(100), ALL_ALIKE), (np.full(100, 0.3), ALL_ALIKE), (np.repeat([0.0, 1.0], 50), ALL_SURE)],
+)
+def test_probabilities_that_no_longer_tell_films_apart_are_remarked(p_positive, said):
+    assert said in remarks(p_positive, np.tile([0, 1], 50))
 
 
 def test_calibration_keeps_the_order_of_the_films():

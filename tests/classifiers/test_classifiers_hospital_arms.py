@@ -11,6 +11,7 @@ from cxrlib.classifiers.composition import compose_training_films, learned_rows,
 from cxrlib.classifiers.looks import match_amplitudes, match_grey_levels
 from cxrlib.classifiers.network import augment_strongly
 from cxrlib.classifiers.prediction import read_predictions
+from cxrlib.classifiers.settings import ClassifierSettings
 from cxrlib.classifiers.training import train_classifier
 from cxrlib.classifiers.without_network import moved
 from cxrlib.errors import InputError
@@ -174,6 +175,11 @@ def test_the_other_arms_go_through_the_same_door(prepared_study, arm):
     assert record["hospital_openings"] == 1
     log = pd.read_csv(prepared_study.results.openings(arm, 0, fold))
     assert ("hospital, other folds" in set(log["role"])) == arm_of(arm).uses_hospital
+
+
+def test_an_arm_is_listed_after_the_one_it_goes_on_from():
+    with pytest.raises(ValueError, match="list `baseline` before it"):
+        ClassifierSettings(arms=("threshold-moved", "baseline"))
 
 
 def test_an_arm_that_would_learn_from_the_films_under_test_cannot_be_declared():

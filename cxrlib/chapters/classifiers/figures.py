@@ -18,8 +18,8 @@ def composition(counts: pd.DataFrame, origin: str) -> Figure:
     """What each arm trains on: a bar per row of `counts` (index: arm), a stretch per column (count of films)."""
     figure, axes = panels(1, 1, 1.3 + 0.36 * len(counts))
     ax, left = axes[0, 0], np.zeros(len(counts))
-    hatches = ("", "////", "", "////")
-    colours = (SKY, SKY, VERMILION, VERMILION)
+    hatches = ("", "////", "..") * 2
+    colours = (SKY,) * 3 + (VERMILION,) * 3
     with style():
         for column, colour, hatch in zip(counts.columns, colours, hatches, strict=False):
             values = counts[column].to_numpy(dtype=float)
@@ -35,6 +35,6 @@ def composition(counts: pd.DataFrame, origin: str) -> Figure:
         ax.set_yticklabels(list(counts.index))
         ax.invert_yaxis()
         ax.grid(visible=False, axis="y")
-        figure.legend(handles=handles, loc="outside lower left", ncols=4)
+        figure.legend(handles=handles, loc="outside lower left", ncols=3)
         mark_origin(figure, origin)
     return figure

@@ -1,5 +1,6 @@
 """The tables of Chapter 4 as people read them: arms, what they learned from, what validation decided, time."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,10 +36,10 @@ def composition(records: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     for arm, record in records.items():
         counts = []
         for label in LABELS:
-            synthetic = record["synthetic_images"].get(label, 0)
-            counts += [record["training_images"].get(label, 0) - synthetic, synthetic]
+            added = [record.get(kind, {}).get(label, 0) for kind in ("synthetic_images", "hospital_images")]
+            counts += [record["training_images"].get(label, 0) - sum(added), *added]
         rows[arm] = counts
-    columns = [f"{kind} {label}" for label in LABELS for kind in ("public", "synthetic")]
+    columns = [f"{kind} {label}" for label in LABELS for kind in ("public", "synthetic", "hospital")]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("arm")
 
 
@@ -61,16 +62,30 @@ def decided_on_validation(records: Mapping[tuple[str, int, str], Mapping[str, An
     From the records of all classifiers by (arm, seed, fold); a range where an arm has several classifiers.
     """
     rows = [
-        (arm, record["temperature"], record["threshold_validation"], record["hospital_openings"])
+        (
+            arm,
+            record["temperature"],
+            record["threshold_validation"],
+            record["hospital_openings"],
+            record.get("remarks", []),
+        )
         for (arm, _, _), record in records.items()
     ]
-    found = pd.DataFrame(rows, columns=["arm", "temperature", "threshold", "openings"]).groupby("arm", sort=False)
+    found = pd.DataFrame(rows, columns=["arm", "temperature", "threshold", "openings", "remarks"])
+    found = found.groupby("arm", sort=False)
     return pd.DataFrame({
         "temperature": found["temperature"].agg(_range),
         "threshold of largest recall sum": found["threshold"].agg(_range),
         "classifiers": found.size(),
         "hospital opened, times": found["openings"].sum(),
+        "remarks": found["remarks"].agg(_counted),
     })  # fmt: skip
+
+
+def _counted(remarks: pd.Series) -> str:
+    """Each remark with the number of classifiers that it is about."""
+    counts = Counter(remark for several in remarks for remark in several)
+    return "; ".join(f"{remark} ({count} of {len(remarks)})" for remark, count in counts.items()) or "–"
 
 
 def _range(values: pd.Series) -> str:
