@@ -1,8 +1,8 @@
 """Where every result lies, how it is written, and whether it is done.
 
 This is the only place that knows the names of the files under `results/<study>/`. A stage writes each file under a
-temporary name and renames it; last of all it writes its record (settings, inputs, seconds). A folder with a record is
-finished; a folder without one can be gone on with.
+temporary name and renames it; last of all it writes its record: settings, inputs, seconds, and the hashes of the files
+that it leaves. A folder without a record can be gone on with.
 """
 
 import csv
@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,18 @@ from cxrlib.errors import InputError
 logger = logging.getLogger(__name__)
 
 OPENINGS = "openings.csv"
-CHAPTERS = ("01_data", "02_gan_training", "03_synthesis_review", "04_classifier_training", "05_results")
+# Names a file that gets a line for every file written, for whoever has to know what a notebook wrote.
+WRITTEN = "CXR_WRITTEN"
+# The chapters in their order, and the stages that each reads.
+CHAPTERS = {
+    "01_data": ("film_tables",),
+    "02_gan_training": ("generator", "synthetic", "quality", "comparisons"),
+    "03_synthesis_review": ("synthetic", "quality", "simulated_readings"),
+    "04_classifier_training": ("classifier",),
+    "05_results": ("film_tables", "quality", "simulated_readings", "tables", "explanations"),
+}
+# What a record says of the moment, not of the content.
+VOLATILE = ("seconds", "made_with", "sha256")
 
 
 @dataclass(frozen=True)
@@ -176,6 +187,9 @@ class Results:
     def chapter(self, name: str) -> Path:
         return self.root / "chapters" / f"{name}.ipynb"
 
+    def chapter_record(self, name: str) -> Path:
+        return self.root / "chapters" / f"{name}.json"
+
     @property
     def chapter_logs(self) -> Path:
         """Folder of failed notebooks and of what chapters wrote to stderr: private, these may name anything."""
@@ -255,6 +269,9 @@ def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(mode)
         temporary.replace(path)
+        if WRITTEN in os.environ:
+            with open(os.environ[WRITTEN], "a", encoding="utf-8") as file:
+                file.write(f"{path.resolve()}\n")
     except OSError as error:
         raise InputError(f"{path}: can't be written: {error.strerror or error}; nothing there was changed") from error
     finally:
@@ -276,7 +293,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: can't be read: {error}; remove its folder and run the stage again") from None
+        raise InputError(f"{path}: can't be read: {error}; make it again with --force") from None
 
 
 def write_csv(path: Path, table: Any, *, private: bool = False) -> None:
@@ -332,14 +349,19 @@ def fingerprint(settings: Any, inputs: Any) -> str:
 
 
 def is_finished(record: Path, settings: Mapping[str, Any], inputs: Mapping[str, Any], force: bool = False) -> bool:
-    """Whether the stage that owns `record` is done with exactly these settings and inputs.
+    """Whether the stage that owns `record` is done with exactly these settings and inputs, and its files are intact.
 
-    With `force`, or where there is no record, False. A record with other settings or inputs raises `InputError` that
-    names what differs. `settings` and `inputs` are JSON-like; `inputs` are hashes of what the stage reads.
+    With `force`, or where there is no record, False; also where the record or a file that it names is damaged, which is
+    said. A record with other settings or inputs raises `InputError` that names what differs. `settings` and `inputs`
+    are JSON-like; `inputs` are hashes of what the stage reads.
     """
     if force or not record.exists():
         return False
-    stored = read_json(record)
+    try:
+        stored = read_record(record)
+    except InputError as error:
+        logger.warning("%s; made again", error)
+        return False
     wanted = json.loads(json.dumps({"settings": settings, "inputs": inputs}, default=str))
     found = {key: stored.get(key) for key in wanted}
     differences = list(differences_between(found, wanted))
@@ -349,7 +371,12 @@ def is_finished(record: Path, settings: Mapping[str, Any], inputs: Mapping[str, 
             f"{record.parent}: finished with other settings:\n  {listed}\n"
             "Use --force to make it afresh, or another study name to keep both."
         )
-    return True
+    damaged = damaged_outputs(record, stored)
+    if damaged:
+        logger.warning("%s; made again", "; ".join(damaged))
+        # Without its record a folder is unfinished, whatever happens to this process.
+        record.unlink()
+    return not damaged
 
 
 def differences_between(found: Any, wanted: Any, key: str = "") -> Iterator[str]:
@@ -362,10 +389,114 @@ def differences_between(found: Any, wanted: Any, key: str = "") -> Iterator[str]
 
 
 def write_record(
-    record: Path, settings: Mapping[str, Any], inputs: Mapping[str, Any], seconds: float, **facts: Any
+    record: Path,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    seconds: float,
+    *,
+    outputs: Iterable[Path] = (),
+    **facts: Any,
 ) -> None:
-    """Mark a stage as finished; `facts` are what a reader of the record should know besides."""
-    write_json(record, {"settings": settings, "inputs": inputs, "seconds": round(seconds, 3), **facts})
+    """Mark a stage as finished, with the files that it leaves; `facts` are what a reader of the record should know
+    besides."""
+    stored = {"settings": settings, "inputs": inputs, "seconds": round(seconds, 3), **facts}
+    _write_signed(record, {**stored, "outputs": _described(record, outputs)})
+
+
+def read_record(record: Path) -> dict[str, Any]:
+    """A record; raises `InputError` if it is damaged. Those of older versions carry no signature."""
+    stored = read_json(record)
+    signed = isinstance(stored, dict) and ("outputs" in stored or "sha256" in stored)
+    if not isinstance(stored, dict) or (signed and stored.get("sha256") != _signature(stored)):
+        raise InputError(f"{record}: damaged: it is not what was written")
+    return stored
+
+
+def amend_record(record: Path, found: Iterable[Path] = (), **more: Any) -> None:
+    """Add to a record; one of an older version takes over the files `found`, as far as its own hashes agree.
+
+    Raises `InputError` where they don't.
+    """
+    stored = read_record(record)
+    if "outputs" not in stored:
+        stored["outputs"] = _described(record, found)
+        known = {key.removesuffix("_sha256"): value for key, value in stored.items() if key.endswith("_sha256")}
+        known |= (
+            {f"images-{size}": value for size, value in stored.get("images_sha256", {}).items()}
+            if isinstance(stored.get("images_sha256"), dict)
+            else {}
+        )
+        for name, described in stored["outputs"].items():
+            if known.get(Path(name).stem, described["sha256"]) != described["sha256"]:
+                raise InputError(f"{record.parent / name}: damaged: not the content that was written; use --force")
+    damaged_outputs(record, stored)
+    if any(stored.get(key) != value for key, value in more.items()) or stored != read_json(record):
+        _write_signed(record, {**stored, **more})
+
+
+def damaged_outputs(record: Path, stored: dict[str, Any], *, thorough: bool = False) -> list[str]:
+    """A line for each file of a record that is missing or has another content than was written.
+
+    Size and time are compared first; a file is hashed where its time changed, or where `thorough`. The times in
+    `stored` are brought up to date.
+    """
+    problems = []
+    for name, described in stored.get("outputs", {}).items():
+        path = record.parent / name
+        try:
+            found = path.stat()
+            if found.st_size != described["bytes"]:
+                problems.append(f"{path}: damaged: {found.st_size:,} bytes, {described['bytes']:,} were written")
+            elif thorough or found.st_ctime_ns != described["changed_ns"]:
+                if sha256_of(path) != described["sha256"]:
+                    problems.append(f"{path}: damaged: not the content that was written")
+                described["changed_ns"] = found.st_ctime_ns
+        except OSError as error:
+            problems.append(f"{path}: {'missing' if isinstance(error, FileNotFoundError) else error.strerror}")
+    return problems
+
+
+def damage_of(record: Path) -> list[str]:
+    """What is damaged or missing of a finished stage, its record included; empty where it is intact or not there."""
+    if not record.exists():
+        return []
+    try:
+        return damaged_outputs(record, read_record(record))
+    except InputError as error:
+        return [str(error)]
+
+
+def content_of(record: Path) -> str | None:
+    """Short hash of what a record says was made, whenever and however long it took; None without a readable one."""
+    try:
+        stored = read_record(record)
+    except InputError:
+        return None
+    kept = {key: value for key, value in stored.items() if key not in VOLATILE}
+    kept["outputs"] = {name: described["sha256"] for name, described in stored.get("outputs", {}).items()}
+    return _signature(kept)
+
+
+def _described(record: Path, outputs: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    described = {}
+    for path in sorted(outputs):
+        found = path.stat()
+        described[os.path.relpath(path, record.parent)] = {
+            "sha256": sha256_of(path),
+            "bytes": found.st_size,
+            "changed_ns": found.st_ctime_ns,
+        }
+    return described
+
+
+def _write_signed(record: Path, stored: dict[str, Any]) -> None:
+    plain = json.loads(json.dumps(stored))
+    write_json(record, {**plain, "sha256": _signature(plain)})
+
+
+def _signature(stored: Any) -> str:
+    kept = {key: value for key, value in stored.items() if key != "sha256"} if isinstance(stored, dict) else stored
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def start_afresh(folder: Path) -> None:

@@ -15,7 +15,7 @@ from cxrlib.films.preparation import read_listing
 from cxrlib.films.settings import ROLES, CovidxSource, PhantomSource
 from cxrlib.films.shortcuts import fit_source_rule
 from cxrlib.study import Study
-from cxrlib.workflow import only_one_report
+from cxrlib.workflow.report import only_one_report
 
 
 def check_study(

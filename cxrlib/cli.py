@@ -3,8 +3,8 @@
 Everything heavy is imported inside the command that needs it.
 """
 
+import inspect
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from cxrlib.errors import InputError
+from cxrlib.stages import STAGES, Stage
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,8 +25,18 @@ app = typer.Typer(
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study (studies/NAME.yaml) or a YAML file.")]
 Force = Annotated[bool, typer.Option("--force", help="Make it afresh, even if it is finished.")]
-Label = Annotated[str, typer.Option(help="negative or positive")]
-Fold = Annotated[str, typer.Option(help="all, public, or fold0, fold1, …")]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+Stamp = Annotated[Path | None, typer.Option(hidden=True)]
+# The options by which the units of a stage are told apart.
+KEYS = {
+    "role": Annotated[str, typer.Option(help="training, validation or hospital")],
+    "label": Annotated[str, typer.Option(help="negative or positive")],
+    "fold": Annotated[str, typer.Option(help="all, public, or fold0, fold1, …")],
+    "variant": Annotated[str, typer.Option(help="one of gan.comparisons: random-start, no-augmentation")],
+    "arm": Annotated[str, typer.Option(help="one of the study's arms")],
+    "seed": Annotated[int, typer.Option(help="0, 1, …")],
+}
+DEFAULTS = {"fold": "all", "variant": "", "seed": 0}
 
 
 def main() -> None:
@@ -118,135 +129,15 @@ def import_dicom(
 
 
 @app.command()
-def prepare(
-    study: StudyName,
-    role: Annotated[str, typer.Option(help="training, validation or hospital")],
-    force: Force = False,
-) -> None:
-    """Read, check and resize the films of one role."""
-    from cxrlib.films.preparation import prepare_role
-    from cxrlib.study import load_study
-
-    loaded = load_study(study)
-    _one_of(role, ("training", "validation", "hospital"), "--role")
-    prepare_role(loaded, role, force=force, progress=_progress(f"films of {role}"))
-
-
-@app.command()
-def audit(study: StudyName, force: Force = False) -> None:
-    """Search the prepared films for patients and copies that more than one role has."""
-    from cxrlib.films.audit import audit_study
-    from cxrlib.study import load_study
-
-    audit_study(load_study(study), force=force, progress=_progress("audit"))
-
-
-@app.command()
-def film_tables(study: StudyName, force: Force = False) -> None:
-    """Count and measure the audited films: Table 1, the flow of films, shortcuts, shift."""
-    from cxrlib.chapters.films.tables import make_film_tables
-    from cxrlib.study import load_study
-
-    make_film_tables(load_study(study), force=force)
-
-
-@app.command()
-def train_gan(
-    study: StudyName,
-    label: Label,
-    fold: Fold = "all",
-    variant: Annotated[str, typer.Option(help="one of gan.comparisons: random-start, no-augmentation")] = "",
-    force: Force = False,
-) -> None:
-    """Train the generator of one label and fold, or a variant of it for a comparison."""
-    from cxrlib.generators.training import train_generator
-    from cxrlib.study import load_study
-
-    loaded = load_study(study)
-    _one_of(label, ("negative", "positive"), "--label")
-    _one_of(fold, loaded.generator_folds, "--fold")
-    what = _progress(f"generator {label} {fold} {variant}".rstrip())
-    train_generator(loaded, label, fold, variant=variant, force=force, progress=what)
-
-
-@app.command()
-def synthesise(study: StudyName, label: Label, fold: Fold = "all", force: Force = False) -> None:
-    """Make the synthetic films of one label and fold."""
-    from cxrlib.generators.synthesis import synthesise as make_films
-    from cxrlib.study import load_study
-
-    loaded = load_study(study)
-    _one_of(label, ("negative", "positive"), "--label")
-    _one_of(fold, [name for name in loaded.generator_folds if name != "public"], "--fold")
-    make_films(loaded, label, fold, force=force, progress=_progress(f"synthetic films {label} {fold}"))
-
-
-@app.command()
-def train_classifier(
-    study: StudyName,
-    arm: Annotated[str, typer.Option(help="one of the study's arms")],
-    seed: Annotated[int, typer.Option(help="0, 1, …")] = 0,
-    fold: Fold = "all",
-    force: Force = False,
-) -> None:
-    """Train one classifier and predict validation and hospital films."""
-    from cxrlib.classifiers.training import train_classifier as train
-    from cxrlib.study import load_study
-
-    loaded = load_study(study)
-    _one_of(arm, loaded.classifier_arms, "--arm")
-    _one_of(fold, loaded.classifier_folds(arm), "--fold")
-    _one_of(str(seed), [str(number) for number in loaded.classifier_seeds(arm)], "--seed")
-    train(loaded, arm, seed, fold, force=force, progress=_progress(f"classifier {arm} seed {seed} {fold}"))
-
-
-@app.command()
-def measure_quality(study: StudyName, force: Force = False) -> None:
-    """Measure how near synthetic films are to real ones, beside real against real."""
-    from cxrlib.chapters.generators.quality import measure_quality as measure
-    from cxrlib.study import load_study
-
-    measure(load_study(study), force=force)
-
-
-@app.command()
-def compare_generators(study: StudyName, force: Force = False) -> None:
-    """Compare the generator with those trained from a random start or without augmentation."""
-    from cxrlib.chapters.generators.comparisons import compare_generators as compare
-    from cxrlib.study import load_study
-
-    compare(load_study(study), force=force)
-
-
-@app.command()
-def explain(study: StudyName, force: Force = False) -> None:
-    """Find out what the classifiers looked at: maps for the figures, and shares of attention inside the lungs."""
-    from cxrlib.chapters.results.explanations import explain_study
-    from cxrlib.study import load_study
-
-    explain_study(load_study(study), force=force, progress=_progress("models looked into"))
-
-
-@app.command()
-def tables(study: StudyName, force: Force = False) -> None:
-    """Compute every table of the results from the predictions."""
-    from cxrlib.chapters.results.tables import make_tables
-    from cxrlib.study import load_study
-
-    make_tables(load_study(study), force=force)
-
-
-@app.command()
 def chapter(
     study: StudyName,
     name: Annotated[str, typer.Argument(help="01_data … 05_results")],
     parameter: Annotated[list[str], typer.Option("--parameter", "-p", help="name=value, repeatable")] = (),
+    force: Force = False,
+    stamp: Stamp = None,
 ) -> None:
     """Run one notebook headless and keep the executed copy."""
     import yaml
-
-    from cxrlib.chapters.run import run_chapter
-    from cxrlib.study import load_study
 
     given = {}
     for text in parameter:
@@ -254,7 +145,44 @@ def chapter(
         if not equals:
             raise InputError(f"--parameter: found `{text}`, expected name=value")
         given[key] = yaml.safe_load(value)
-    run_chapter(load_study(study), name, parameters=given, force=True)
+    _make("chapter", study, (name,), force, stamp, parameters=given)
+
+
+def _stage_command(stage: Stage) -> Callable[..., None]:
+    """A command with an option for each key of the stage."""
+
+    def command(study: str, force: bool, stamp: Path | None, **key: Any) -> None:
+        _make(stage.name, study, tuple(key[name] for name in stage.keys), force, stamp)
+
+    kinds = {"study": StudyName, **{name: KEYS[name] for name in stage.keys}, "force": Force, "stamp": Stamp}
+    defaults = {"force": False, "stamp": None} | {name: DEFAULTS[name] for name in stage.keys if name in DEFAULTS}
+    command.__signature__ = inspect.Signature(
+        [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=defaults.get(name, ...))
+            if name in defaults
+            else inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind)
+            for name, kind in kinds.items()
+        ]
+    )
+    command.__annotations__ = kinds
+    command.__doc__ = stage.help
+    return command
+
+
+for _stage in STAGES.values():
+    if _stage.name != "chapter":
+        app.command(_stage.command)(_stage_command(_stage))
+
+
+def _make(stage: str, study: str, key: tuple[Any, ...], force: bool, stamp: Path | None, **more: Any) -> None:
+    """Make one unit of a study, or say that it is finished; Snakemake's jobs get a stamp, and end with their report."""
+    from cxrlib.stages import unit_of
+    from cxrlib.study import load_study
+    from cxrlib.workflow.jobs import do
+
+    loaded = load_study(study)
+    unit = unit_of(loaded, stage, key)
+    do(loaded, unit, force=force, stamp=stamp, progress=_progress(unit.title), **more)
 
 
 @app.command()
@@ -299,33 +227,6 @@ def readings(
 
 
 @app.command()
-def simulate_readings(study: StudyName, force: Force = False) -> None:
-    """Let the study's simulated readers answer, for demonstration; without any, remove what they answered."""
-    from cxrlib.reading.simulation import simulate_readings as simulate
-    from cxrlib.study import load_study
-
-    simulate(load_study(study), force=force, progress=_progress("simulated readings"))
-
-
-@app.command()
-def reject_films(study: StudyName, force: Force = False) -> None:
-    """Decide, once and for all, which synthetic films readers rejected (synthesis.exclude_rejected: true)."""
-    from cxrlib.reading.rejection import freeze_rejected
-    from cxrlib.study import load_study
-
-    freeze_rejected(load_study(study), force=force)
-
-
-@app.command()
-def build_book(study: StudyName) -> None:
-    """Build the Jupyter Book from the executed chapters."""
-    from cxrlib.publishing.book import build_book as build
-    from cxrlib.study import load_study
-
-    _say(str(build(load_study(study), force=True)))
-
-
-@app.command()
 def publish(
     study: StudyName,
     to: Annotated[str, typer.Option(help="Folder for the copy; by default published/STUDY.")] = "",
@@ -351,33 +252,89 @@ def report(
     study: StudyName,
     cores: Annotated[int, typer.Option(help="Jobs at a time; by default all processors.")] = 0,
     force: Force = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done, and do nothing.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Make whatever is missing of a study, up to the book. Further options go to Snakemake (e.g. --executor slurm)."""
-    from cxrlib import workflow
+    """Make whatever is missing or damaged of a study, up to the book.
+
+    Names of stages in the place of the book end the work there. Further options go to Snakemake, e.g.
+    --profile profiles/slurm.
+    """
     from cxrlib.films.audit import check_before
     from cxrlib.study import load_study
+    from cxrlib.workflow import overview
+    from cxrlib.workflow import report as work
 
     started = time.monotonic()
     loaded = load_study(study)
+    targets = [word for word in context.args if word in STAGES] or ["book"]
+    extra = [word for word in context.args if word not in STAGES]
+    say = (lambda text: None) if as_json else _say
     check_before(loaded)
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with workflow.only_one_report(loaded):
-        workflow.save_settings(loaded, force=force)
-        workflow.save_provenance(loaded)
-        done = sum(job.output.exists() for job in workflow.jobs_of(loaded))
-        _say(f"{loaded.name}: {len(workflow.jobs_of(loaded)) - done} jobs to do, {done} done")
-        workflow.run_snakemake(loaded, cores or available, context.args, _say)
-    _closing_lines(loaded, time.monotonic() - started)
-
-
-def _closing_lines(study: Any, seconds: float) -> None:
-    from cxrlib import workflow
-
+    if dry_run:
+        work.check_settings(loaded)
+        found = overview.to_do(loaded, targets)
+        _tell(found if as_json else overview.lines_of_plan(found))
+        return
+    with work.only_one_report(loaded):
+        work.save_settings(loaded, force=force)
+        work.save_provenance(loaded)
+        jobs = work.run(loaded, targets, cores, extra, say)
+    index = loaded.build_folder / "html" / "index.html"
+    if as_json:
+        _tell({"jobs": jobs, "seconds": round(time.monotonic() - started, 1), "book": str(index)})
+        return
     _say("\nwork per stage (jobs may run side by side):")
-    for stage, worked in workflow.stage_seconds(study).items():
-        _say(f"  {stage:<16} {int(worked) // 60:3d} min {int(worked) % 60:2d} s")
-    _say(f"this run took {int(seconds) // 60} min {int(seconds) % 60} s\n")
-    _say(f"The book: {(study.build_folder / 'html' / 'index.html').as_uri()}")
+    for phase, (_, worked) in work.phase_seconds(loaded).items():
+        _say(f"  {phase:<16} {int(worked) // 60:3d} min {int(worked) % 60:2d} s")
+    seconds = int(time.monotonic() - started)
+    _say(f"this run took {seconds // 60} min {seconds % 60} s\n")
+    if targets == ["book"]:
+        _say(f"The book: {index.as_uri()}")
+
+
+@app.command()
+def status(study: StudyName, as_json: Json = False) -> None:
+    """Say what of a study is done, running, damaged or obsolete and why, what it will cost, and the disk it takes."""
+    from cxrlib.study import load_study
+    from cxrlib.workflow import overview
+
+    found = overview.status(load_study(study))
+    _tell(found if as_json else overview.lines_of_status(found))
+
+
+@app.command()
+def verify(study: StudyName, as_json: Json = False) -> None:
+    """Hash every finished file of a study, and name the damaged ones with the commands that make them again."""
+    from cxrlib.study import load_study
+    from cxrlib.workflow import overview
+
+    found = overview.verify(load_study(study))
+    _tell(found if as_json else overview.lines_of_damage(found))
+    if found:
+        raise SystemExit(1)
+
+
+@app.command()
+def clean(
+    study: StudyName,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove checkpoints and snapshots of what is finished, after saying how much that frees."""
+    from cxrlib.study import load_study
+    from cxrlib.workflow import overview
+
+    loaded = load_study(study)
+    paths, size = overview.spare(loaded)
+    if as_json and not yes:
+        _tell({"files": [str(path) for path in paths], "bytes": size, "removed": False})
+        return
+    if not as_json:
+        _say(f"{loaded.name}: {overview.megabytes(size)} in {len(paths)} checkpoints and snapshots that nothing reads")
+    if paths and (yes or typer.confirm("Remove them?")):
+        freed = overview.clean(loaded)
+        _tell({"files": [str(path) for path in paths], "bytes": freed, "removed": True} if as_json else ["Removed."])
 
 
 def _pairs(options: list[str], name: str) -> dict[str, str]:
@@ -387,9 +344,12 @@ def _pairs(options: list[str], name: str) -> dict[str, str]:
     return dict(option.split("=", 1) for option in options)
 
 
-def _one_of(value: str, allowed: Any, option: str) -> None:
-    if value not in allowed:
-        raise InputError(f"{option}: found `{value}`, expected one of: {', '.join(allowed)}")
+def _tell(found: Any) -> None:
+    """Print lines as they are, and anything else as JSON."""
+    import json
+
+    lines = isinstance(found, list) and all(isinstance(line, str) for line in found) and found
+    _say("\n".join(found) if lines else json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Seeds, device, and the facts that a reader needs to repeat a run."""
 
+import functools
 import hashlib
 import importlib.metadata
+import logging
 import os
 import platform
 import subprocess
@@ -12,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger(__name__)
 
 REPORTED_PACKAGES = (
     "cxrlib", "torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "torchmetrics", "jupyter-book",
@@ -36,10 +40,45 @@ def random_generator(device: "torch.device | str", *parts: Any) -> "torch.Genera
 
 
 def pick_device() -> "torch.device":
-    """The first GPU where there is one, else the CPU."""
+    """The first GPU where there is one that torch can use, else the CPU; why not is logged, once a process."""
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    _warn(why_no_gpu())
+    return torch.device("cpu")
+
+
+@functools.cache
+def _warn(reason: str) -> None:
+    """Once a process for each reason."""
+    if reason:
+        logger.warning("%s", reason)
+
+
+def has_gpu() -> bool:
+    """Whether this machine has an NVIDIA or an Apple GPU, whatever torch makes of it."""
+    nvidia = any(Path(place).exists() for place in ("/dev/nvidia0", "/proc/driver/nvidia/gpus"))
+    return nvidia or (platform.system(), platform.machine()) == ("Darwin", "arm64")
+
+
+def why_no_gpu() -> str:
+    """Why a GPU that this machine has is not used; empty where it is used, and where there is none.
+
+    Apple's is not: it has no numbers of 64 bits, which losses and predictions here are computed with.
+    """
+    import torch
+
+    if torch.backends.mps.is_available():
+        return "THE GPU OF THIS MAC IS NOT USED: Metal lacks 64-bit numbers, which this study needs; on the CPU"
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "" or not has_gpu():
+        return ""
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:300]
+        return f"THE GPU OF THIS MACHINE IS NOT USED: torch {torch.__version__} says: {reason}; on the CPU"
+    return ""
 
 
 @contextmanager

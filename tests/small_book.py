@@ -76,6 +76,8 @@ def write_results(study: Study, executed: Path) -> None:
         notebook["cells"][0]["source"] = f"# Chapter {number}\n\nAbout films."
         text = json.dumps(notebook).replace("beer-lambert", f"law-{number}").replace("fig-recall", f"fig-{number}")
         write_text(study.results.chapter(name), text)
+        # The record, if any, is of the chapter as it was run.
+        study.results.chapter_record(name).unlink(missing_ok=True)
     write_json(study.results.table("statements").with_suffix(".json"), {"answer": ANSWER})
 
 

@@ -1,6 +1,7 @@
 """Nothing is half-written, and a finished stage knows its settings."""
 
 import csv
+import os
 
 import pytest
 
@@ -38,11 +39,53 @@ def test_finished_only_with_the_same_settings_and_inputs(tmp_path):
         artifacts.is_finished(record, settings, {"films": "abd"})
 
 
-def test_a_damaged_record_is_named(tmp_path):
+def test_a_damaged_record_is_no_record(tmp_path, caplog):
     record = tmp_path / "config.json"
-    record.write_text('{"settings": ')
-    with pytest.raises(InputError, match=r"config\.json"):
-        artifacts.is_finished(record, {}, {})
+    artifacts.write_record(record, {}, {}, seconds=1.0, images_seen=5)
+    whole = record.read_text()
+    for damaged in (whole[: len(whole) // 2], "", whole.replace("5", "6"), "[]", "null"):
+        record.write_text(damaged)
+        assert not artifacts.is_finished(record, {}, {})
+        assert "config.json" in caplog.text
+        caplog.clear()
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"X" + data[1:]]
+)
+def test_a_damaged_file_ends_what_was_finished(tmp_path, damage):
+    record, output = tmp_path / "config.json", tmp_path / "predictions.csv"
+    output.write_bytes(b"0.25,0.75\n")
+    artifacts.write_record(record, {}, {}, seconds=1.0, outputs=[output])
+    assert artifacts.is_finished(record, {}, {})
+    output.write_bytes(damage(output.read_bytes()))
+    os.utime(output, (1, 1))
+    assert "predictions.csv" in artifacts.damage_of(record)[0]
+    assert not artifacts.is_finished(record, {}, {})
+    assert not record.exists()
+
+
+def test_the_content_of_a_record_is_not_when_or_how_fast_it_was_made(tmp_path):
+    record, output = tmp_path / "config.json", tmp_path / "predictions.csv"
+    found = []
+    for seconds, text in ((1.0, "0.25"), (2.0, "0.25"), (2.0, "0.75")):
+        output.write_text(text)
+        artifacts.write_record(record, {"seed": 1}, {}, seconds, outputs=[output])
+        found.append(artifacts.content_of(record))
+    assert found[0] == found[1] != found[2]
+
+
+def test_a_record_of_an_older_version_takes_over_what_is_there_unless_it_is_damaged(tmp_path):
+    record, output = tmp_path / "config.json", tmp_path / "predictions.csv"
+    output.write_text("0.25")
+    stored = {"settings": {}, "inputs": {}, "seconds": 1.0, "predictions_sha256": artifacts.sha256_of(output)}
+    artifacts.write_json(record, stored)
+    artifacts.amend_record(record, [output])
+    assert artifacts.is_finished(record, {}, {})
+    artifacts.write_json(record, stored)
+    output.write_text("0.26")
+    with pytest.raises(InputError, match=r"predictions\.csv: damaged"):
+        artifacts.amend_record(record, [output])
 
 
 def test_a_torn_log_line_is_dropped_before_going_on(tmp_path):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxrlib import workflow
 from cxrlib.check import check_study
+from cxrlib.stages import all_units
 from cxrlib.study import load_study
 
 WATCHED = """
@@ -120,7 +120,7 @@ def test_a_refusal_of_the_audit_is_the_report_s_message(data, write_tiny_study, 
     assert "data.training: without the 4 copies of films of other roles" in message
     assert "no positive film is left" in message
     study = load_study(file)
-    assert not any(job.output.exists() for job in workflow.jobs_of(study) if job.stage != "data")
+    assert not any(unit.record(study).exists() for unit in all_units(study) if unit.stage.name != "data")
 
 
 def test_real_folders_are_described_by_name(real_films, write_tiny_study, monkeypatch):

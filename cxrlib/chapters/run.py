@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cxrlib.artifacts import CHAPTERS, fingerprint, sha256_of, write_text
+from cxrlib.artifacts import CHAPTERS, WRITTEN, write_record, write_text
 from cxrlib.errors import InputError
+from cxrlib.stages import makes
 from cxrlib.study import REPOSITORY, Study
 
 logger = logging.getLogger(__name__)
@@ -24,28 +25,15 @@ WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 # Set in the kernel of a chapter that nobody watches: nothing there waits for a hand, and no widget is made.
 HEADLESS = "CXR_HEADLESS"
 
-# What each chapter reads, besides what the chapters before it read; paths inside `results/<study>/`.
-READS = {
-    "01_data": ("data/*/audit.json", "data/audit.json", "tables/films.json"),
-    "02_gan_training": (
-        "gan/*/*/config.json",
-        "synthetic/*/*/audit.json",
-        "tables/quality.json",
-        "tables/comparisons.json",
-    ),
-    "03_synthesis_review": ("review/*/worklist.csv", "review/*/events/*.jsonl"),
-    "04_classifier_training": ("classifier/*/*/*/config.json",),
-    "05_results": ("tables/*.json", "explanations/explanations.json"),
-}
 
-
+@makes("chapter")
 def run_chapter(study: Study, name: str, *, parameters: Mapping[str, Any] | None = None, force: bool = False) -> Path:
     """Execute `notebooks/<name>.ipynb` headless and return the executed copy, `results/<study>/chapters/<name>.ipynb`.
 
     `parameters` replace values of the notebook's `parameters` cell; `study` is set for you. A chapter that is done
-    with the same notebook, code, settings and results is returned at once, unless `force`. A notebook that fails is
-    kept as `logs/chapters/<name>.failed.ipynb`, since what it says is not looked through for publishing, and never
-    takes the place of a good one.
+    with the same notebook, code, settings and results is returned at once, unless `force`. Its record names the copy,
+    and the figures and tables that it wrote. A notebook that fails is kept as `logs/chapters/<name>.failed.ipynb`, as
+    what it says is not looked through for publishing, and never takes the place of a good one.
 
     Raises `InputError` for an unknown chapter or parameter, a value of the wrong type, stored widget state, or where a
     cell raised one; `RuntimeError` for any other failure of a cell, saying which and why.
@@ -53,27 +41,23 @@ def run_chapter(study: Study, name: str, *, parameters: Mapping[str, Any] | None
     notebook = notebook_path(study, name)
     values = _checked_parameters(notebook, {"study": _study_argument(study), **(parameters or {})})
     target = study.results.chapter(name)
-    if not force and _is_current(target, _fingerprint(study, name, notebook, values)):
-        os.utime(target)
-        return target
     logs = study.results.chapter_logs
     logs.mkdir(parents=True, exist_ok=True)
     running, failed = logs / f"{name}.running.ipynb", logs / f"{name}.failed.ipynb"
-    started = time.monotonic()
+    started, written = time.monotonic(), logs / f"{name}.written"
+    written.unlink(missing_ok=True)
     try:
-        _execute(notebook, running, values, study.root)
+        _execute(notebook, running, values, study.root, written)
         executed = _publishable(running, name, study, logs)
     except Exception as error:
         if running.exists():
             running.replace(failed)
         raise _explained(error, name, failed) from error
-    executed.metadata["cxr"] = {
-        "chapter": name,
-        "parameters": values,
-        "seconds": round(time.monotonic() - started, 3),
-        "fingerprint": _fingerprint(study, name, notebook, values),
-    }
+    seconds = round(time.monotonic() - started, 3)
+    executed.metadata["cxr"] = {"chapter": name, "parameters": values, "seconds": seconds}
     write_text(target, json.dumps(executed, indent=1, ensure_ascii=False) + "\n")
+    outputs = [target, *_files_shown(study, written)]
+    write_record(study.results.chapter_record(name), {"parameters": values}, {}, seconds, outputs=outputs)
     running.unlink()
     failed.unlink(missing_ok=True)
     return target
@@ -162,28 +146,19 @@ def _study_argument(study: Study) -> str:
     return os.path.relpath(file, root)
 
 
-def _fingerprint(study: Study, name: str, notebook: Path, values: Mapping[str, Any]) -> str:
-    """Changes with the notebook, its parameters, the library, the settings, and the results that the chapter reads."""
-    code = sorted((REPOSITORY / "cxrlib").rglob("*.py"))
-    patterns = [pattern for chapter in CHAPTERS[: CHAPTERS.index(name) + 1] for pattern in READS[chapter]]
-    records = sorted(path for pattern in patterns for path in study.results.root.glob(pattern))
-    inputs = {str(path): sha256_of(path) for path in (notebook, *code, *records)}
-    return fingerprint({"study": study.resolved(), "parameters": dict(values)}, inputs)
+def _files_shown(study: Study, written: Path) -> set[Path]:
+    """The figures, and the tables of readings, that a chapter wrote: those that no other stage answers for."""
+    from cxrlib.chapters.reading.tables import COLUMNS
+
+    paths = {Path(line) for line in written.read_text(encoding="utf-8").splitlines()} if written.exists() else set()
+    tables = {study.results.table(name).resolve() for name in COLUMNS}
+    return {path for path in paths if path.parent == study.results.figure("").resolve().parent or path in tables}
 
 
-def _is_current(target: Path, wanted: str) -> bool:
-    if not target.exists():
-        return False
-    try:
-        return json.loads(target.read_text(encoding="utf-8"))["metadata"]["cxr"]["fingerprint"] == wanted
-    except (OSError, ValueError, KeyError):
-        return False
-
-
-def _execute(notebook: Path, output: Path, values: dict[str, Any], folder: Path) -> None:
+def _execute(notebook: Path, output: Path, values: dict[str, Any], folder: Path, written: Path) -> None:
     import papermill
 
-    with _kernel_of_this_interpreter():
+    with _kernel_of_this_interpreter(written):
         papermill.execute_notebook(
             str(notebook),
             str(output),
@@ -197,8 +172,8 @@ def _execute(notebook: Path, output: Path, values: dict[str, Any], folder: Path)
 
 
 @contextmanager
-def _kernel_of_this_interpreter() -> Iterator[None]:
-    """Make `python3` mean this interpreter, whatever kernels the user has installed.
+def _kernel_of_this_interpreter(written: Path) -> Iterator[None]:
+    """Make `python3` mean this interpreter, whatever kernels the user has installed; `written` lists what it writes.
 
     The kernel is told that nobody watches, and its plotting backend is set: `MPLBACKEND=Agg`, common on servers, makes
     figures vanish without an error.
@@ -211,6 +186,7 @@ def _kernel_of_this_interpreter() -> Iterator[None]:
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
             HEADLESS: "1",
+            WRITTEN: str(written),
         },
     }
     before = os.environ.get("JUPYTER_PATH")

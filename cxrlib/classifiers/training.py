@@ -33,11 +33,16 @@ from cxrlib.features import describe_weights, identify_weights
 from cxrlib.films.images import films_identity, load_image_set, load_manifest
 from cxrlib.films.settings import LABELS, ROLES
 from cxrlib.reproducibility import deterministic, pick_device
+from cxrlib.stages import makes
 from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)
 
+# What a finished classifier leaves, as far as its arm has it; the log of openings is beside them, and stays.
+FILES = ("model.safetensors", "sources.csv", "threshold.json", "log.csv", "predictions.csv")
 
+
+@makes("classifier")
 def train_classifier(
     study: Study, arm: str, seed: int, fold: str, *, force: bool = False, progress: Progress | None = None
 ) -> dict[str, Any]:
@@ -62,7 +67,8 @@ def train_classifier(
         facts = _train_network(study, arm, seed, fold, fingerprint(settings, inputs), progress)
     else:
         facts = WITHOUT_NETWORK[arm_of(arm).learns](study, arm, seed, fold)
-    write_record(record, settings, inputs, facts.pop("seconds"), **facts)
+    outputs = [path for name in FILES if (path := record.parent / name).exists()]
+    write_record(record, settings, inputs, facts.pop("seconds"), outputs=outputs, **facts)
     shutil.rmtree(record.parent / "checkpoint", ignore_errors=True)
     return read_json(record)
 

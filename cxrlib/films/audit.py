@@ -21,6 +21,7 @@ from cxrlib.films.duplicates import COPY_SETTINGS, find_near_duplicates
 from cxrlib.films.images import ImageSet, in_parallel, load_image_set
 from cxrlib.films.preparation import prepare_role, read_listing, source_problems
 from cxrlib.films.settings import LABELS, ROLES, PhantomSource
+from cxrlib.stages import makes
 
 if TYPE_CHECKING:
     from cxrlib.study import Study
@@ -60,6 +61,7 @@ def check_before(study: "Study") -> None:
         raise InputError("\n".join(f"{study.file or study.name}: {problem}" for problem in problems))
 
 
+@makes("audit")
 def audit_study(study: "Study", *, force: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Search the prepared films for patients and copies that more than one role has; returns the record.
 
@@ -84,7 +86,8 @@ def audit_study(study: "Study", *, force: bool = False, progress: Progress | Non
     excluded = {role: sorted(set(pairs.loc[pairs["dropped"] == role, "image_id_a"])) for role in ROLES}
     used = {role: _used(study, role, films[role].manifest, excluded[role]) for role in ROLES}
     write_record(
-        record, settings, inputs, time.perf_counter() - started, excluded=excluded, used=used,
+        record, settings, inputs, time.perf_counter() - started, outputs=[study.results.duplicates], excluded=excluded,
+        used=used,
         excluded_sha256={role: _sha256_of_ids(ids) for role, ids in excluded.items()}, pairs=_pair_counts(pairs),
     )  # fmt: skip
     return read_json(record)

@@ -21,6 +21,7 @@ from cxrlib.films.listing import Listing, kind_of
 from cxrlib.films.manifest import assign_folds, fold_problem, validate_manifest
 from cxrlib.films.phantom import PHANTOM_VERSION, phantom_film, phantom_manifest
 from cxrlib.films.settings import LABELS, ROLES, CovidxSource, FolderSource, PhantomSource
+from cxrlib.stages import makes
 
 if TYPE_CHECKING:
     from cxrlib.study import Study
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 
+@makes("data")
 def prepare_role(study: "Study", role: str, *, force: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Decode or simulate the films of a role, once, at every size that the study uses.
 
@@ -57,7 +59,8 @@ def prepare_role(study: "Study", role: str, *, force: bool = False, progress: Pr
     found = _found(len(manifest), unreadable, listing)
     facts = _finish_manifest(study, role, manifest, unreadable)
     seconds = time.perf_counter() - started
-    write_record(record, settings, inputs, seconds, **found, **facts)
+    outputs = [study.results.manifest(role), *study.results.data(role).glob("*.npy")]
+    write_record(record, settings, inputs, seconds, outputs=outputs, **found, **facts)
     logger.info("%s: %d of %d images prepared in %.1f s", role, len(manifest), found["images_found"], seconds)
     return read_json(record)
 

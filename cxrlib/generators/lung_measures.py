@@ -9,7 +9,16 @@ import numpy as np
 import pandas as pd
 from safetensors.torch import save_file
 
-from cxrlib.artifacts import atomic_path, fingerprint, read_json, sha256_of, start_afresh, write_csv, write_record
+from cxrlib.artifacts import (
+    atomic_path,
+    damage_of,
+    fingerprint,
+    read_json,
+    sha256_of,
+    start_afresh,
+    write_csv,
+    write_record,
+)
 from cxrlib.films.images import ImageSet, films_identity, load_image_set, load_masks, load_synthetic, masks_path
 from cxrlib.films.settings import LABELS
 from cxrlib.generators.lungs import (
@@ -48,7 +57,7 @@ def measure_anatomy(study: "Study") -> dict[str, Any]:
     settings = {"study_seed": study.seed, **SEGMENTER_SETTINGS}
     inputs = _inputs(study, masks is not None)
     decided_by = fingerprint(settings, inputs)
-    if record.exists() and read_json(record)["decided_by"] == decided_by:
+    if record.exists() and not damage_of(record) and read_json(record)["decided_by"] == decided_by:
         return read_json(record)
     start_afresh(folder)
     patients = hospital.manifest["patient_id"].to_numpy(str)
@@ -63,7 +72,8 @@ def measure_anatomy(study: "Study") -> dict[str, Any]:
         measures = pd.concat(rows, ignore_index=True)
         write_csv(folder / "measures.csv", measures)
         facts |= {"measured": True, "dice": float(measures["dice"].mean())}
-    write_record(record, settings, inputs, time.monotonic() - began, **facts)
+    outputs = [*folder.glob("*.safetensors"), *folder.glob("measures.csv")]
+    write_record(record, settings, inputs, time.monotonic() - began, outputs=outputs, **facts)
     return read_json(record)
 
 

@@ -128,6 +128,12 @@ class Run:
         return self.folder / "log.csv"
 
     @property
+    def files(self) -> list[Path]:
+        """What a finished run leaves, without what can be spared."""
+        names = (*(f"{name}.safetensors" for name in self.results), "log.csv", "snapshots.csv", "samples.png")
+        return [self.folder / name for name in names]
+
+    @property
     def learning_rates(self) -> tuple[float, float]:
         """Of the generator and of the discriminator, before any rollback."""
         return self.settings.learning_rate, self.settings.discriminator_learning_rate

@@ -23,6 +23,7 @@ from cxrlib.generators.memorisation import compare_with_training, copy_settings
 from cxrlib.generators.networks import load_generator
 from cxrlib.generators.training import generator_films
 from cxrlib.reproducibility import deterministic, seed_for
+from cxrlib.stages import makes
 
 if TYPE_CHECKING:
     from cxrlib.study import Study
@@ -38,6 +39,7 @@ SEED_BITS = 48
 Progress = Callable[[int, int, dict[str, Any]], None]
 
 
+@makes("synthetic")
 def synthesise(
     study: "Study", label: str, fold: str, *, force: bool = False, progress: Progress | None = None
 ) -> dict[str, Any]:
@@ -88,8 +90,9 @@ def synthesise(
     )
     write_csv(folder / "manifest.csv", pd.concat([manifest, compared.columns], axis=1)[list(MANIFEST_COLUMNS)])
     write_csv(study.results.real_distances(label, fold), compared.real)
+    outputs = [folder / "images.npy", folder / "manifest.csv", study.results.real_distances(label, fold)]
     write_record(
-        record, settings, inputs, time.monotonic() - began, images=count,
+        record, settings, inputs, time.monotonic() - began, outputs=outputs, images=count,
         images_sha256=sha256_of(folder / "images.npy"), manifest_sha256=sha256_of(folder / "manifest.csv"),
         generator_sha256=config["generator_sha256"], batch_size=batch_size, **compared.facts,
     )  # fmt: skip

@@ -19,6 +19,7 @@ from cxrlib.generators.run import Progress, Run
 from cxrlib.generators.settings import GanSettings
 from cxrlib.generators.snapshots import Judge
 from cxrlib.reproducibility import deterministic
+from cxrlib.stages import makes
 
 if TYPE_CHECKING:
     from cxrlib.films.images import ImageSet
@@ -31,6 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
+@makes("generator")
 def train_generator(
     study: "Study", label: str, fold: str, *, variant: str = "", force: bool = False, progress: Progress | None = None
 ) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def _write_record(
     folder, state = record.parent, run.state
     hashes = {f"{name}_sha256": sha256_of(folder / f"{name}.safetensors") for name in run.results}
     write_record(
-        record, settings, inputs, state.seconds, **hashes, films=len(films.training),
+        record, settings, inputs, state.seconds, outputs=run.files, **hashes, films=len(films.training),
         held_out_films=len(films.held_out), images_seen=state.images, snapshot_images=state.chosen["images"],
         snapshot_kid=state.chosen["kid"], selected_by=run.selected_by,
         within_noise=run.within_noise, features=describe_features(study),

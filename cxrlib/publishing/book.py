@@ -13,12 +13,13 @@ from typing import Any
 
 import yaml
 
-from cxrlib.artifacts import CHAPTERS, fingerprint, read_json, sha256_of, write_json, write_text
+from cxrlib.artifacts import CHAPTERS, read_json, write_record, write_text
 from cxrlib.errors import InputError
 from cxrlib.publishing.guard import check_publishable, check_results
 from cxrlib.publishing.guard_pages import code_cells, pictures_shown
 from cxrlib.publishing.limits import limits_text
 from cxrlib.publishing.provenance import provenance_sentences
+from cxrlib.stages import makes
 from cxrlib.study import REPOSITORY, Study
 
 logger = logging.getLogger(__name__)
@@ -28,21 +29,18 @@ LOG_LINES = 40
 NOTHING_PRIVATE = "All films of this study may be published, so that none were searched for."
 
 
+@makes("book")
 def build_book(study: Study, *, force: bool = False) -> Path:
     """Build `_build/<study>/html` from the executed chapters and return its `index.html`.
 
     The new book is built aside, checked by `check_publishable`, and only then takes the old one's place. A book made
-    from the same pages is returned at once, unless `force`. Raises `InputError` if a chapter is missing, if the build
-    warns of anything, or if something must not be published.
+    of the same chapters and pages is returned at once, unless `force`. Raises `InputError` if a chapter is missing, if
+    the build warns of anything, or if something must not be published.
     """
     source, html = study.build_folder / "source", study.build_folder / "html"
     record, log = study.build_folder / "book.json", study.build_folder / "build.log"
     started = time.monotonic()
     assemble(study, source)
-    wanted = _fingerprint(source, study.private_roles)
-    if not force and (html / "index.html").exists() and record.exists() and read_json(record)["made_from"] == wanted:
-        os.utime(html / "index.html")
-        return html / "index.html"
     check_results(study)
     aside = study.build_folder / "aside"
     shutil.rmtree(aside, ignore_errors=True)
@@ -51,7 +49,8 @@ def build_book(study: Study, *, force: bool = False) -> Path:
     record.unlink(missing_ok=True)
     _swap(aside / "_build" / "html", html)
     shutil.rmtree(aside)
-    write_json(record, {"made_from": wanted, "seconds": round(time.monotonic() - started, 3)})
+    outputs = [path for path in html.rglob("*") if path.is_file()]
+    write_record(record, {}, {}, time.monotonic() - started, outputs=outputs)
     return html / "index.html"
 
 
@@ -112,7 +111,7 @@ def _cover(study: Study, folder: Path) -> str:
     cells = [cell for notebook in notebooks for cell in notebook if any(pictures_shown(cell))]
     if not cells:
         raise InputError(
-            f"{study.results.chapter(CHAPTERS[-1]).parent}: no chapter has a picture; was it run with the plotting "
+            f"{study.results.root / 'chapters'}: no chapter has a picture; was it run with the plotting "
             "backend of a notebook? Run the chapters again with --force"
         )
     cell = next((cell for cell in cells if _figure(cell, "figure").get("name") == COVER), cells[0])
@@ -127,13 +126,6 @@ def _cover(study: Study, folder: Path) -> str:
 
 def _figure(cell: dict[str, Any], part: str) -> dict[str, str]:
     return cell["metadata"].get("mystnb", {}).get(part, {})
-
-
-def _fingerprint(source: Path, private_roles: tuple[str, ...]) -> str:
-    """Changes with the pages, and with what the guard has to look for in them."""
-    files = sorted(path for path in source.rglob("*") if path.is_file())
-    settings = {"python": sys.version, "private": private_roles}
-    return fingerprint(settings, {str(path.relative_to(source)): sha256_of(path) for path in files})
 
 
 def _run_jupyter_book(source: Path, output: Path, log: Path) -> None:

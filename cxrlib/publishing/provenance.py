@@ -1,12 +1,11 @@
 """What the book's last page says: code, machine, versions, seeds, and how long each stage took."""
 
-from collections import Counter
 from typing import Any
 
 from cxrlib.artifacts import read_json, write_json
 from cxrlib.reproducibility import provenance
 from cxrlib.study import REPOSITORY, Study
-from cxrlib.workflow import jobs_of, stage_seconds
+from cxrlib.workflow.report import phase_seconds
 
 MACHINE = {
     "commit": "commit",
@@ -58,9 +57,8 @@ def _said(value: Any) -> str:
 
 
 def _durations(study: Study) -> str:
-    jobs = Counter(job.stage for job in jobs_of(study))
-    seconds = {stage: worked for stage, worked in stage_seconds(study).items() if stage != "book"}
-    rows = [[stage, str(jobs[stage]), duration(worked)] for stage, worked in seconds.items()]
+    found = {phase: done for phase, done in phase_seconds(study).items() if phase != "book"}
+    rows = [[phase, str(jobs), duration(seconds)] for phase, (jobs, seconds) in found.items()]
     return _table(["stage", "jobs", "time"], rows, align=":--- | ---: | ---:")
 
 

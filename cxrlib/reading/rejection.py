@@ -16,6 +16,7 @@ from cxrlib.films.settings import LABELS
 from cxrlib.reading.agreement import readings
 from cxrlib.reading.events import read_events
 from cxrlib.reading.protocol import Protocol, prepare_protocol, reading_fold
+from cxrlib.stages import makes
 from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 RULE = "called not usable by more than half of the people who saw it"
 
 
+@makes("rejected_films")
 def freeze_rejected(study: Study, *, force: bool = False) -> dict[str, Any]:
     """Write `review/<protocol>/rejected.csv` and return its record, `rejected.json`.
 
@@ -52,7 +54,7 @@ def freeze_rejected(study: Study, *, force: bool = False) -> dict[str, Any]:
         "films_rejected": {label: int((rejected["label"] == label).sum()) for label in LABELS},
         "rejected_sha256": sha256_of(path),
     }
-    write_record(record, {"rule": RULE}, inputs, time.perf_counter() - started, **facts)
+    write_record(record, {"rule": RULE}, inputs, time.perf_counter() - started, outputs=[path], **facts)
     logger.info("%s: %d synthetic films rejected by %d readers", study.name, len(rejected), len(given))
     return read_json(record)
 

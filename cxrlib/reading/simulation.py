@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from cxrlib.artifacts import read_json, write_json
+from cxrlib.artifacts import read_json, write_record
 from cxrlib.reading.agreement import simulated_names
 from cxrlib.reading.events import SIMULATED, reader_slug, remove_simulated
 from cxrlib.reading.protocol import Protocol, Task, prepare_protocol
 from cxrlib.reading.questions import ARTEFACTS, FIVE_STEPS, ORIGIN_STEPS
 from cxrlib.reading.session import ReadingSession
 from cxrlib.reproducibility import seed_for
+from cxrlib.stages import makes
 from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class SimulatedReader:
     seconds: float
 
 
+@makes("simulated_readings")
 def simulate_readings(
     study: Study, *, force: bool = False, progress: Callable[[int, int], Any] | None = None
 ) -> dict[str, Any]:
@@ -81,11 +83,11 @@ def simulate_readings(
         sessions.append(session)
         if progress:
             progress(sum(done.done for done in sessions), session.total * len(names))
-    decided = {"protocol_sha256": protocol.sha256, "readers": list(names)}
-    if force or not record.exists() or any(read_json(record).get(key) != value for key, value in decided.items()):
-        answers = sum(session.done for session in sessions)
-        write_json(record, {**decided, "answers": answers, "seconds": round(time.perf_counter() - started, 3)})
-        logger.info("simulated readers: %d answers", answers)
+    answers = sum(session.done for session in sessions)
+    outputs = study.results.reading(study.review.protocol).event_files(f"{SIMULATED}*")
+    inputs, seconds = {"protocol_sha256": protocol.sha256}, time.perf_counter() - started
+    write_record(record, {"readers": list(names)}, inputs, seconds, outputs=outputs, answers=answers)
+    logger.info("simulated readers: %d answers", answers)
     return read_json(record)
 
 

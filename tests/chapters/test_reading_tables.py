@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import re
-import subprocess
 
 import nbformat
 import numpy as np
@@ -35,8 +34,9 @@ from cxrlib.reading.protocol import prepare_protocol
 from cxrlib.reading.rejection import freeze_rejected
 from cxrlib.reading.session import ReadingSession
 from cxrlib.reading.simulation import simulate_readings
+from cxrlib.stages import units, wanted_units
 from cxrlib.study import REPOSITORY, load_study
-from cxrlib.workflow import jobs_of, save_settings, snakemake_command
+from cxrlib.workflow.report import save_settings
 
 REVIEW = {"films_per_label_and_origin": 4, "repeat_percent": 20, "pairs_per_label": 2, "copy_pairs": 4,
           "practice_films": 1, "simulated_readers": 2}  # fmt: skip
@@ -353,20 +353,13 @@ def test_the_cells_on_readings_run_whoever_has_read(study, readers):
 def test_readers_verdict_comes_before_the_classifiers_that_depend_on_it(write_tiny_study):
     settings = {"review": REVIEW, "synthesis": {"exclude_rejected": True}}
     study = load_study(write_tiny_study(**settings))
-    save_settings(study)
-    done = subprocess.run(
-        snakemake_command(study, 1, ["--dry-run"]), cwd=study.root, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    rules = re.findall(r"^ +input: (.*)\n +output: (.*)$", done.stdout + done.stderr, flags=re.MULTILINE)
-    verdict = str(study.results.rejected_record(study.review.protocol))
+    (verdict,) = units(study, "rejected_films")
     for arm, waits in (("baseline", False), ("synthetic", True)):
-        record = str(study.results.classifier_record(arm, 0, "all"))
-        (needs,) = [before for before, made in rules if made.split(", ")[0] == record]
-        assert (verdict in needs.split(", ")) == waits, arm
-    assert any(made.endswith("simulated-2.json") for _, made in rules)
-    names = {str(job.output) for job in jobs_of(study)}
-    assert verdict in names
+        (classifier,) = [unit for unit in units(study, "classifier") if unit.key == (arm, 0, "all")]
+        assert (verdict in classifier.before(study)) == waits, arm
+    wanted = wanted_units(study, ["book"])
+    assert verdict in wanted
+    assert any(unit.record(study).name == "simulated-2.json" for unit in wanted)
 
 
 def test_classifiers_of_synthetic_films_wait_for_the_verdict_and_depend_on_it(excluding):

@@ -1,5 +1,6 @@
 """The tables of a study against its predictions, recomputed."""
 
+import contextlib
 import json
 
 import check_results
@@ -139,9 +140,22 @@ def test_finished_tables_are_not_made_again_and_changed_predictions_are_noticed(
     path = finished_study.results.predictions("baseline", 0, "all")
     before = path.read_text()
     path.write_text(before.replace("0.", "0.0", 1))
-    with pytest.raises(InputError, match="baseline/seed0/all"):
+    with pytest.raises(InputError, match=r"baseline/seed0/all/predictions.csv: damaged[^`]*`cxr train-classifier"):
         make_tables(finished_study)
     path.write_text(before)
+
+
+@contextlib.contextmanager
+def other_predictions(study, arm, seed, table):
+    """Predictions that a model made, as far as anybody can tell."""
+    path, record = study.results.predictions(arm, seed, "all"), study.results.classifier_record(arm, seed, "all")
+    before = path.read_text(), record.read_text()
+    table.to_csv(path, index=False)
+    facts = {key: value for key, value in json.loads(before[1]).items() if key not in ("outputs", "sha256")}
+    record.write_text(json.dumps(facts))
+    yield
+    path.write_text(before[0])
+    record.write_text(before[1])
 
 
 def test_missing_predictions_are_all_named(finished_study):
@@ -149,8 +163,10 @@ def test_missing_predictions_are_all_named(finished_study):
     for path in hidden:
         path.rename(path.with_suffix(".hidden"))
     try:
-        with pytest.raises(InputError, match=r"no finished predictions for baseline/seed1/all, oversampled/seed1/all"):
+        with pytest.raises(InputError) as caught:
             make_tables(finished_study)
+        for arm in ("baseline", "oversampled"):
+            assert f"{arm}/seed1/all/predictions.csv: missing" in str(caught.value)
     finally:
         for path in hidden:
             path.with_suffix(".hidden").rename(path)
@@ -158,32 +174,30 @@ def test_missing_predictions_are_all_named(finished_study):
 
 def test_predictions_of_another_study_are_refused(finished_study):
     path = finished_study.results.predictions("baseline", 0, "all")
-    before = path.read_text()
     table = pd.read_csv(path)
-    path.write_text(table.assign(image_id="x" + table["image_id"].astype(str)).to_csv(index=False))
-    try:
-        with pytest.raises(InputError, match=r"of which 0 are among the study's"):
-            make_tables(finished_study, force=True)
-    finally:
-        path.write_text(before)
+    other = table.assign(image_id="x" + table["image_id"].astype(str))
+    with (
+        other_predictions(finished_study, "baseline", 0, other),
+        pytest.raises(InputError, match=r"of which 0 are among the study's"),
+    ):
+        make_tables(finished_study, force=True)
 
 
 def test_an_arm_without_the_hospitals_films_is_refused(finished_study):
     path = finished_study.results.predictions("oversampled", 1, "all")
-    before = path.read_text()
-    pd.read_csv(path).query("role == 'validation'").to_csv(path, index=False)
-    try:
-        with pytest.raises(InputError, match=r"oversampled/seed1: predictions of 0 hospital films"):
-            make_tables(finished_study, force=True)
-    finally:
-        path.write_text(before)
+    with (
+        other_predictions(finished_study, "oversampled", 1, pd.read_csv(path).query("role == 'validation'")),
+        pytest.raises(InputError, match=r"oversampled/seed1: predictions of 0 hospital films"),
+    ):
+        make_tables(finished_study, force=True)
 
 
 def test_a_model_without_its_temperature_is_refused(finished_study):
     record = finished_study.results.classifier_record("baseline", 0, "all")
     before = record.read_text()
     facts = json.loads(before)
-    del facts["temperature"]
+    for name in ("temperature", "outputs", "sha256"):
+        del facts[name]
     record.write_text(json.dumps(facts))
     try:
         with pytest.raises(InputError, match=r"config\.json: found no 'temperature'; train this classifier again"):
@@ -289,4 +303,5 @@ def _write_predictions(study, arm, seed, fold, random):
     path.parent.mkdir(parents=True)
     pd.concat(parts).to_csv(path, index=False)
     facts = {"temperature": 1.0 + seed, "threshold_validation": 0.5 - 0.2 * seed}
-    write_record(study.results.classifier_record(arm, seed, fold), {}, {}, 0.0, **facts)
+    record = study.results.classifier_record(arm, seed, fold)
+    write_record(record, {}, {}, 0.0, outputs=[path], **facts)

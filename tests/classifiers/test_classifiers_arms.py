@@ -20,7 +20,7 @@ from cxrlib.classifiers.training import train_classifier
 from cxrlib.errors import InputError
 from cxrlib.films.images import load_image_set
 from cxrlib.films.settings import LABELS
-from cxrlib.workflow import save_settings
+from cxrlib.workflow.report import save_settings
 
 
 def with_recipe(study, **changes):

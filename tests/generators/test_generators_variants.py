@@ -1,9 +1,5 @@
 """Generators trained with one thing changed, and the table that compares them with the usual one."""
 
-import re
-import shutil
-import subprocess
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,8 +10,9 @@ from cxrlib.chapters.generators.comparisons import compare_generators
 from cxrlib.errors import InputError
 from cxrlib.generators import stepping
 from cxrlib.generators.training import train_generator
-from cxrlib.study import REPOSITORY, load_study
-from cxrlib.workflow import jobs_of, save_settings, snakemake_command
+from cxrlib.stages import all_units, units
+from cxrlib.study import load_study
+from cxrlib.workflow.report import save_settings
 
 BOTH = "  comparisons: [random-start, no-augmentation]\n  comparison_label: positive\n"
 
@@ -137,32 +134,23 @@ def test_comparisons_may_be_added_to_a_study_that_is_under_way(make_study):
     save_settings(with_settings(study, BOTH))
 
 
-def test_comparisons_are_jobs_of_their_own(tmp_path):
+def test_comparisons_are_units_of_their_own(tmp_path):
     study = load_study("demo", root=tmp_path)
-    jobs = {job.name: job for job in jobs_of(study)}
+    found = {unit.title: unit for unit in all_units(study)}
     for variant in ("random-start", "no-augmentation"):
-        job = jobs.pop(f"generator · negative · all · {variant}")
-        assert job.output == tmp_path / "results" / "demo" / "gan" / "negative" / f"all-{variant}" / "config.json"
-        assert job.effort == jobs["generator · negative · all"].effort
-    del jobs["comparison of generators"]
+        unit = found.pop(f"generator · negative · all · {variant}")
+        assert unit.record(study) == tmp_path / "results/demo/gan/negative" / f"all-{variant}" / "config.json"
+        assert unit.effort(study) == found["generator · negative · all"].effort(study)
+    del found["comparison of generators"]
     none = study.model_copy(update={"gan": study.gan.model_copy(update={"comparisons": ()})})
-    assert set(jobs) == {job.name for job in jobs_of(none)}
+    assert set(found) == {unit.title for unit in all_units(none)}
 
 
-def test_the_graph_of_stages_makes_what_jobs_are_counted_by(tmp_path):
-    """A dry run of Snakemake names every output; variants start from the public generator only where they should."""
-    (tmp_path / "studies").mkdir()
-    shutil.copy(REPOSITORY / "studies" / "demo.yaml", tmp_path / "studies")
-    study = load_study(tmp_path / "studies" / "demo.yaml")
-    save_settings(study)
-    command = snakemake_command(study, 1, ["--dry-run"])
-    text = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    rules = re.findall(r"^rule (\w+):\n    input: (.*)\n    output: (.*)\n", text, flags=re.MULTILINE)
-    made = {output for _, _, outputs in rules for output in outputs.split(", ")}
-    assert {str(job.output) for job in jobs_of(study) if job.stage != "data"} <= made
-    public = str(study.results.generator_record("negative", "public"))
-    starts = {output: public in inputs.split(", ") for rule, inputs, output in rules if rule == "variant"}
-    records = [str(study.results.generator_record("negative", "all", name)) for name in study.gan.comparisons]
-    assert starts == dict(zip(records, (False, True), strict=True))
-    chapter = next(inputs for _, inputs, output in rules if output.endswith("02_gan_training.ipynb"))
-    assert str(study.results.comparisons_record) in chapter
+def test_variants_start_from_the_public_generator_only_where_they_should(tmp_path):
+    study = load_study("demo", root=tmp_path)
+    generators = {unit.tail: unit for unit in units(study, "generator")}
+    for variant, starts in (("random-start", False), ("no-augmentation", True)):
+        before = generators[f"negative-all-{variant}"].before(study)
+        assert (generators["negative-public"] in before) == starts
+    (chapter,) = [unit for unit in units(study, "chapter") if unit.key == ("02_gan_training",)]
+    assert set(units(study, "comparisons")) <= set(chapter.before(study))

@@ -121,7 +121,7 @@ class TestExecution:
         kept = target.read_bytes()
         runs = []
 
-        def execute(_, output, values, folder):
+        def execute(_, output, values, folder, written):
             runs.append(values)
             output.write_text(nbformat.writes(small_book.chapter()), encoding="utf-8")
 
@@ -130,6 +130,7 @@ class TestExecution:
             run_chapter(study, "02_gan_training", parameters=parameters)
         run_chapter(study, "02_gan_training", parameters={"films": 5}, force=True)
         target.write_bytes(kept)
+        study.results.chapter_record("02_gan_training").unlink()
         assert [values.get("films") for values in runs] == [None, 5, 5]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import is_finished, read_json, write_csv, write_json, write_record
+from cxrlib.artifacts import read_json, write_csv, write_json, write_record
 from cxrlib.chapters.films.appearance import film_map, films_by_measure
 from cxrlib.chapters.films.shortcuts import border_weights, shortcuts
 from cxrlib.classifiers.arms import arm_of
@@ -20,6 +20,7 @@ from cxrlib.films.images import films_identity, load_manifest, load_synthetic, r
 from cxrlib.films.listing import kind_of
 from cxrlib.films.settings import LABELS, ROLES, CovidxSource, PhantomSource, Role
 from cxrlib.films.shortcuts import fit_source_rule
+from cxrlib.stages import makes
 from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ SEXES = {"F": "female", "M": "male"}
 COMMON_VIEWS = 4
 
 
+@makes("film_tables")
 def make_film_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     """Write the tables of Chapter 1 and return their record, `tables/films.json`.
 
@@ -42,11 +44,7 @@ def make_film_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     inputs = {role: films_identity(study, role, size) for role in ROLES}
     settings = _what_decides(study)
     record = study.results.films_record
-    # What small cells are hidden follows from what may be published, and that may change at any time.
     private = list(study.private_roles)
-    changed = record.exists() and read_json(record).get("private_roles") != private
-    if is_finished(record, settings, inputs, force or changed):
-        return read_json(record)
     tables = {
         "table1": table1(study),
         "flow": flow(study),
@@ -64,7 +62,8 @@ def make_film_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     write_json(study.results.border_weights, weights)
     seconds = time.perf_counter() - started
     made = sorted(name for name, table in tables.items() if len(table))
-    write_record(record, settings, inputs, seconds, tables=made, border=border, neighbours=neighbours,
+    outputs = [*map(study.results.table, made), study.results.film_map, study.results.border_weights]
+    write_record(record, settings, inputs, seconds, outputs=outputs, tables=made, border=border, neighbours=neighbours,
                  private_roles=private)  # fmt: skip
     logger.info("tables of the films: made in %.1f s", seconds)
     return read_json(record)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import is_finished, read_json, write_csv, write_record
+from cxrlib.artifacts import read_json, write_csv, write_record
 from cxrlib.errors import InputError
 from cxrlib.evaluation.uncertainty import wilson_interval
 from cxrlib.films.images import ImageSet
@@ -17,6 +17,7 @@ from cxrlib.generators.networks import load_generator
 from cxrlib.generators.quality import film_extractor
 from cxrlib.generators.training import generator_films
 from cxrlib.reproducibility import deterministic, seed_for
+from cxrlib.stages import makes
 from cxrlib.study import Study
 
 COLUMNS = ("variant", "images", "kid", "kid_low", "kid_high", "chosen", "flag_rate", "flag_low", "flag_high")
@@ -25,6 +26,7 @@ STANDARD = "standard"
 MOST_FILMS = 400
 
 
+@makes("comparisons")
 def compare_generators(study: Study, *, force: bool = False) -> dict[str, Any]:
     """Write `tables/comparisons.csv`: the study's generator and its variants, trained as long on the same films.
 
@@ -39,10 +41,10 @@ def compare_generators(study: Study, *, force: bool = False) -> dict[str, Any]:
     films = min(MOST_FILMS, study.synthesis.images_per_label)
     settings, inputs = _what_decides(study, films)
     record = study.results.comparisons_record
-    if is_finished(record, settings, inputs, force):
-        return read_json(record)
     write_csv(study.results.table("comparisons"), _comparisons(study, films))
-    write_record(record, settings, inputs, time.perf_counter() - started, label=_label(study), films=films)
+    outputs = [study.results.table("comparisons")]
+    seconds = time.perf_counter() - started
+    write_record(record, settings, inputs, seconds, outputs=outputs, label=_label(study), films=films)
     return read_json(record)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import is_finished, read_json, sha256_of, write_csv, write_record
+from cxrlib.artifacts import read_json, sha256_of, write_csv, write_record
 from cxrlib.chapters.generators.novelty import anatomy_table, leak_table, memorisation_table
 from cxrlib.errors import InputError
 from cxrlib.features import identify_weights
@@ -27,6 +27,7 @@ from cxrlib.generators.quality import (
 )
 from cxrlib.generators.training import generator_films
 from cxrlib.reproducibility import seed_for
+from cxrlib.stages import makes
 from cxrlib.study import Study
 
 MEASURES = ("kid", "frechet", "precision", "recall", "density", "coverage")
@@ -41,6 +42,7 @@ POOL = 4
 FEWEST_UNSEEN_FILMS = 40
 
 
+@makes("quality")
 def measure_quality(study: Study, *, force: bool = False) -> dict[str, Any]:
     """Write `tables/quality.csv`: how far synthetic and public films are from the hospital's; return the record.
 
@@ -55,13 +57,15 @@ def measure_quality(study: Study, *, force: bool = False) -> dict[str, Any]:
     started = time.perf_counter()
     settings, inputs = _what_decides_quality(study)
     record = study.results.quality_record
-    if is_finished(record, settings, inputs, force):
-        return read_json(record)
     rows = [row for label in LABELS for row in _label_quality(study, label)]
     write_csv(study.results.table("quality"), pd.DataFrame(rows))
-    for name, table in (("leaks", leak_table), ("anatomy", anatomy_table), ("memorisation", memorisation_table)):
+    tables = {"leaks": leak_table, "anatomy": anatomy_table, "memorisation": memorisation_table}
+    for name, table in tables.items():
         write_csv(study.results.table(name), table(study))
-    write_record(record, settings, inputs, time.perf_counter() - started, features=rows[0]["features"])
+    lungs = [path for path in study.results.lungs.glob("*") if path.is_file()]
+    outputs = [*(study.results.table(name) for name in ("quality", *tables)), *lungs]
+    seconds = time.perf_counter() - started
+    write_record(record, settings, inputs, seconds, outputs=outputs, features=rows[0]["features"])
     return read_json(record)
 
 

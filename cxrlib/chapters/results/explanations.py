@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from cxrlib.artifacts import atomic_path, is_finished, read_json, write_csv, write_record
+from cxrlib.artifacts import atomic_path, read_json, write_csv, write_record
 from cxrlib.chapters.stand_ins import stand_ins
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.explanation import attention_maps, attention_stage, mass_inside
@@ -30,6 +30,7 @@ from cxrlib.films.images import (
 from cxrlib.films.settings import LABELS, ROLES
 from cxrlib.publishing.guard import near_copies
 from cxrlib.reproducibility import deterministic, pick_device, seed_for
+from cxrlib.stages import makes
 from cxrlib.study import Study
 
 FAILURES_SHOWN = 6
@@ -45,6 +46,7 @@ SHOWN_COLUMNS = ("panel", "arm", "source", "origin", "label", "p_positive", "ans
 Report = Callable[[int, int], None] | None
 
 
+@makes("explanations")
 def explain_study(study: Study, *, force: bool = False, progress: Report = None) -> dict[str, Any]:
     """Write what the classifiers looked at, by Grad-CAM, and return the record.
 
@@ -59,8 +61,6 @@ def explain_study(study: Study, *, force: bool = False, progress: Report = None)
     started = time.perf_counter()
     settings, inputs = _what_decides_explanations(study)
     record = study.results.explanations_record
-    if is_finished(record, settings, inputs, force):
-        return read_json(record)
     with deterministic(study.threads_per_job):
         attention = pd.DataFrame(list(_attention_rows(study, progress)), columns=list(ATTENTION_COLUMNS))
         shown = [*_failures(study), *_figure_two(study)]
@@ -78,7 +78,8 @@ def explain_study(study: Study, *, force: bool = False, progress: Report = None)
         "arm": shown_arm(study),
         "cells": _Looker(study, "baseline", 0, study.classifier_folds("baseline")[0]).cells,
     }
-    write_record(record, settings, inputs, time.perf_counter() - started, **facts)
+    outputs = [study.results.table("attention"), *(folder / name for name in ("films.csv", "films.npy", "maps.npy"))]
+    write_record(record, settings, inputs, time.perf_counter() - started, outputs=outputs, **facts)
     return read_json(record)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.artifacts import is_finished, read_json, sha256_of, write_csv, write_json, write_record
+from cxrlib.artifacts import read_json, sha256_of, write_csv, write_json, write_record
 from cxrlib.chapters.films.tables import synthetic_flow
 from cxrlib.chapters.results.statements import make_statements
 from cxrlib.classifiers.arms import arm_of, dose_arm
@@ -26,9 +26,11 @@ from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES
 from cxrlib.films.images import films_identity, load_manifest
 from cxrlib.films.settings import ROLES
 from cxrlib.reproducibility import seed_for
+from cxrlib.stages import makes
 from cxrlib.study import Study
 
 
+@makes("tables")
 def make_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     """Write the tables of results and their sentences, and return their record.
 
@@ -38,14 +40,13 @@ def make_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     started = time.perf_counter()
     settings, inputs = _what_decides_tables(study)
     record = study.results.tables_record
-    if is_finished(record, settings, inputs, force):
-        return read_json(record)
     tables = result_tables(study, gather_predictions(study))
     tables["synthetic_flow"] = synthetic_flow(study)
     for name, table in tables.items():
         write_csv(study.results.table(name), table)
     write_json(statements_path(study), make_statements(tables, simulated=study.simulated))
-    write_record(record, settings, inputs, time.perf_counter() - started, tables=sorted(tables))
+    outputs = [*map(study.results.table, tables), statements_path(study)]
+    write_record(record, settings, inputs, time.perf_counter() - started, outputs=outputs, tables=sorted(tables))
     return read_json(record)
 
 

@@ -9,10 +9,11 @@ import time
 import psutil
 import pytest
 
-from cxrlib import workflow
 from cxrlib.classifiers.arms import ARMS
 from cxrlib.errors import InputError
+from cxrlib.stages import all_units, units
 from cxrlib.study import load_study
+from cxrlib.workflow.report import only_one_report, save_settings, snakemake_command
 
 
 def start_report(file):
@@ -62,7 +63,7 @@ def test_a_second_run_has_nothing_to_do(finished):
     process = start_report(file)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
-    assert "] " not in output, "a job ran again"
+    assert "tiny: 0 jobs to do" in output
     assert predictions(file) == before
 
 
@@ -72,7 +73,7 @@ def test_three_kills_change_nothing(finished, tmp_path_factory, write_study_in):
     moments = random.Random(2021)
     for jobs_done in (moments.randint(1, 5), moments.randint(7, 11), moments.randint(13, 16)):
         process = start_report(study.file)
-        while sum(job.output.exists() for job in workflow.jobs_of(study)) < jobs_done and process.poll() is None:
+        while sum(unit.stamp(study).exists() for unit in all_units(study)) < jobs_done and process.poll() is None:
             time.sleep(0.05)
         time.sleep(moments.uniform(0, 2))
         assert process.poll() is None, f"ended before it was killed: {process.communicate()[0]}"
@@ -99,21 +100,21 @@ def test_other_settings_are_named_and_nothing_is_touched(finished):
 
 
 def test_new_titles_arms_and_seeds_keep_what_is_finished(write_tiny_study):
-    workflow.save_settings(load_study(write_tiny_study()))
-    workflow.save_settings(load_study(write_tiny_study(title="Another title", classifier={"seeds": 2})))
+    save_settings(load_study(write_tiny_study()))
+    save_settings(load_study(write_tiny_study(title="Another title", classifier={"seeds": 2})))
     with pytest.raises(InputError, match=r"seed: there 7, now 8"):
-        workflow.save_settings(load_study(write_tiny_study(seed=8)))
+        save_settings(load_study(write_tiny_study(seed=8)))
 
 
 def test_force_keeps_the_readers_answers(tiny_study_file):
     study = load_study(tiny_study_file)
-    workflow.save_settings(study)
+    save_settings(study)
     answers = study.results.review("single-films") / "events" / "anna-1.jsonl"
     model = study.results.classifier("baseline", 0, "all") / "model.safetensors"
     for file in (answers, model):
         file.parent.mkdir(parents=True)
         file.write_text("x")
-    workflow.save_settings(study, force=True)
+    save_settings(study, force=True)
     assert answers.exists()
     assert not model.exists()
 
@@ -121,35 +122,29 @@ def test_force_keeps_the_readers_answers(tiny_study_file):
 def test_one_report_at_a_time(tiny_study_file):
     study = load_study(tiny_study_file)
     with (
-        workflow.only_one_report(study),
+        only_one_report(study),
         pytest.raises(InputError, match="another report"),
-        workflow.only_one_report(study),
+        only_one_report(study),
     ):
         pass
 
 
-def test_jobs_cover_every_arm_seed_and_fold(write_tiny_study):
-    study = load_study(write_tiny_study(classifier={"seeds": 2}))
-    names = [job.name for job in workflow.jobs_of(study)]
-    assert len(names) == len(set(names))
-    assert sum(name.startswith("classifier") for name in names) == 2 * (1 + 1 + 2)
-    assert sum(name.startswith("generator") for name in names) == 2 * 3
-
-
-def test_snakemake_knows_every_arm_seed_and_fold(write_tiny_study):
-    """A dry run of a study with all arms and two doses plans exactly the classifiers that the study has."""
+def test_snakemake_plans_exactly_the_units_of_a_study(write_tiny_study):
+    """A dry run of a study with all arms and two doses."""
     study = load_study(write_tiny_study(classifier={"seeds": 2, "arms": list(ARMS), "doses": [10, 50]}))
-    workflow.save_settings(study)
-    command = workflow.snakemake_command(study, 1, ["--dry-run"])
-    done = subprocess.run(command, cwd=study.root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    planned = set(re.findall(r"classifier/\S+/config\.json(?=, \S+predictions\.csv)", done.stdout + done.stderr))
     models = {
-        f"classifier/{arm}/seed{seed}/{fold}/config.json"
+        (arm, seed, fold)
         for arm in study.classifier_arms
         for seed in study.classifier_seeds(arm)
         for fold in study.classifier_folds(arm)
     }
-    assert len(models) == 2 * (1 + 1 + 2 + 1 + 1 + 2 + 2 + 2) + 1
-    assert planned == models
-    assert {str(job.output) for job in workflow.jobs_of(study)} >= {str(study.results.root / name) for name in models}
+    assert {unit.key for unit in units(study, "classifier")} == models
+    assert len(units(study, "generator")) == 2 * 3
+    found = all_units(study)
+    assert len({unit.title for unit in found}) == len({unit.id for unit in found}) == len(found)
+    save_settings(study)
+    command = snakemake_command(study, [unit.stamp(study) for unit in found], 1, ["--dry-run"])
+    done = subprocess.run(command, cwd=study.root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    planned = re.findall(r"^ +output: (.*)$", done.stdout + done.stderr, flags=re.MULTILINE)
+    assert sorted(planned) == sorted(str(unit.stamp(study)) for unit in found)
