@@ -279,7 +279,33 @@ def test_the_command_prints_a_summary_and_exports_every_answer(study, tmp_path):
     marks = [mark for text in answers["artefacts"].dropna() for mark in json.loads(text)]
     assert {"tag", "x", "y"} == set(marks[0])
     assert answers["film"].dropna().str.startswith("film").all()
-    assert sorted(path.stem for path in (tmp_path / "csv").glob("*.csv")) == sorted([*COLUMNS, "reading_answers"])
+    extra = ["reading_answers", "codebook", "imrmc_readers", "imrmc_simulated_readers"]
+    assert sorted(path.stem for path in (tmp_path / "csv").glob("*.csv")) == sorted([*COLUMNS, *extra])
+    codebook = pd.read_csv(tmp_path / "csv" / "codebook.csv")
+    assert codebook["column"].tolist() == answers.columns.tolist()
+
+
+def test_other_programs_find_the_areas_of_the_book_in_what_is_exported(study, tmp_path):
+    simulate_readings(study)
+    read_all(study, "anna", tasks=5)
+    printed_report(study, tmp_path)
+    rows = pd.read_csv(tmp_path / "imrmc_simulated_readers.csv")
+    truth = rows[rows["readerID"] == "truth"].set_index("caseID")["score"]
+    table = make_reading_tables(study).tables["reading_accuracy"].query("measure == 'auc' and readers == @PROGRAMS")
+    book = table.set_index("reader")["estimate"]
+    sheets = pd.read_excel(tmp_path / "rjafroc_simulated_readers.xlsx", sheet_name=None, keep_default_na=False,
+                           engine="openpyxl")  # fmt: skip
+    assert list(sheets) == ["Truth", "FP", "TP"]
+    for number, (reader, part) in enumerate(rows[rows["readerID"] != "truth"].groupby("readerID"), start=1):
+        assert roc_auc_score(part["caseID"].map(truth), part["score"]) == pytest.approx(book[reader], abs=5e-5)
+        false, true = (sheets[name][sheets[name]["ReaderID"].astype(int) == number] for name in ("FP", "TP"))
+        scores = [*false["FP_Rating"], *true["TP_Rating"]]
+        assert roc_auc_score([0] * len(false) + [1] * len(true), scores) == pytest.approx(book[reader], abs=5e-5)
+    assert sheets["Truth"]["Paradigm"].tolist()[:3] == ["ROC", "FCTRL", ""]
+    assert sheets["Truth"]["LesionID"].is_monotonic_increasing
+    text = (tmp_path / "simulated_readers.imrmc").read_text().splitlines()
+    assert text[1:6] == ["N0: 8", "N1: 8", "NR: 2", "NM: 1", "BEGIN DATA:"]
+    assert not (tmp_path / "imrmc_readers.csv").exists(), "nobody who counts has read"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from finished_study import trained
 from cxrlib.chapters.films.tables import covidx_labels, make_film_tables
 from cxrlib.chapters.generators.comparisons import COLUMNS as COMPARISON_COLUMNS
 from cxrlib.chapters.generators.quality import measure_quality
-from cxrlib.chapters.reading.report import COLUMNS as READING_ANSWERS
+from cxrlib.chapters.reading.exports import CODEBOOK as READING_ANSWERS
 from cxrlib.chapters.reading.tables import COLUMNS as READING_COLUMNS
 from cxrlib.chapters.results.explanations import explain_study
 from cxrlib.chapters.results.tables import make_tables

@@ -12,10 +12,13 @@ from cxrlib.chapters.reading.story import ReadingStory, tell_readings
 from cxrlib.chapters.reading.tables import load_readings
 from cxrlib.chapters.words import synthetic_origin
 from cxrlib.films.settings import LABELS
+from cxrlib.reading.agreement import PROGRAMS
 from cxrlib.reading.protocol import prepare_protocol
 from cxrlib.reading.sample_size import sample_size_table
 from cxrlib.study import Study
 
+# Over the whole breadth of a table.
+MADE_UP = "SIMULATED READERS: a program made these answers up"
 NEARNESS_AXES = ("distance by pixels (0 is a copy)", "distance by features")
 
 
@@ -47,7 +50,10 @@ def _of_readers(show: Any, name: str) -> Any:
 
     def table(study: Study) -> pd.DataFrame:
         story = _story(study)
-        return show(story.tables[name], story.readers)
+        table = show(story.tables[name], story.readers)
+        if story.readers == PROGRAMS:
+            table.columns = pd.MultiIndex.from_product([[MADE_UP], table.columns])
+        return table
 
     return table
 

@@ -63,7 +63,13 @@ class ReadingStory:
         }
         needed = self.answers[self.answers["seconds"] > 0] if name == "time" else self.single
         nothing = NOT_ENOUGH if len(self.answers) else NO_READINGS
-        return draw[name]() if len(needed) else style.note(nothing, origin(self.study, "hospital"))
+        if not len(needed):
+            return style.note(nothing, origin(self.study, "hospital"))
+        drawn = draw[name]()
+        if self.readers == PROGRAMS:
+            look = {"fontsize": 38, "rotation": 12, "weight": "bold", "color": "#9b1c16", "alpha": 0.28, "zorder": 100}
+            drawn.text(0.5, 0.5, "SIMULATED READERS", ha="center", va="center", **look)
+        return drawn
 
     @cached_property
     def single(self) -> pd.DataFrame:
