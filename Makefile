@@ -15,7 +15,7 @@ ifdef DATA
 export CXR_DATA := $(abspath $(DATA))
 endif
 
-.PHONY: report test test-all proxy lab review hub lint lock setup moved
+.PHONY: report test test-all proxy lab review hub lint lock setup moved audit
 
 report: setup
 	@$(BIN)/cxr report $(STUDY) $(if $(CORES),--cores $(CORES)) $(SNAKEMAKE)
@@ -45,6 +45,10 @@ lint: setup
 lock: setup
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 		--no-emit-index-url --extra dev --output-file requirements.lock pyproject.toml
+
+# Licences of the locked packages, and a bill of materials of them beside the lock.
+audit: setup
+	@$(BIN)/python -m cxrlib.publishing.supply
 
 setup: $(READY)
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from cxrlib.errors import InputError
+
+# What a spreadsheet takes for a formula, unless it is all number.
+FORMULA = re.compile(r"'*(?:[=@\t\n]|[+-](?![\d.,%\s()–-]*$))")
 
 logger = logging.getLogger(__name__)
 
@@ -300,6 +304,27 @@ def write_csv(path: Path, table: Any, *, private: bool = False) -> None:
     """Write a pandas DataFrame without its index."""
     with atomic_path(path, private=private) as temporary:
         table.to_csv(temporary, index=False)
+
+
+def write_table(path: Path, table: Any, *, private: bool = False) -> None:
+    """Write a pandas DataFrame that people will open: no cell of it is a formula to a spreadsheet."""
+    text = table.select_dtypes(exclude=["number", "bool"]).columns
+    write_csv(path, table.assign(**{str(name): table[name].map(as_cell) for name in text}), private=private)
+
+
+def as_cell(value: Any) -> Any:
+    """A text without what a file of text can't hold (NUL, half a surrogate pair); one that a spreadsheet would take for
+    a formula begins with one apostrophe more, which `unquoted_cell` takes away."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace").decode()
+    return "'" + text if FORMULA.match(text) else text
+
+
+def unquoted_cell(value: Any) -> Any:
+    """The text that `as_cell` was given."""
+    quoted = isinstance(value, str) and value.startswith("'") and FORMULA.match(value)
+    return value[1:] if quoted else value
 
 
 def append_log(path: Path, row: Mapping[str, Any], *, durable: bool = False) -> None:

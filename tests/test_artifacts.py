@@ -2,10 +2,13 @@
 
 import csv
 import os
+import re
 
+import pandas as pd
 import pytest
 
 from cxrlib import artifacts
+from cxrlib.artifacts import unquoted_cell, write_table
 from cxrlib.errors import InputError
 
 
@@ -103,3 +106,22 @@ def test_a_torn_log_line_is_dropped_before_going_on(tmp_path):
 def test_fingerprints_differ_where_settings_do():
     assert artifacts.fingerprint({"a": 1}, {}) == artifacts.fingerprint({"a": 1}, {})
     assert artifacts.fingerprint({"a": 1}, {}) != artifacts.fingerprint({"a": 2}, {})
+
+
+FORMULAS = ("=cmd|' /C calc'!A0", "+1+cmd|'/C calc'!A0", "-2+3+cmd", "@SUM(A1)", "\t=1", "\n=1", "'=1", "''@x")
+
+
+def test_no_cell_that_people_open_is_a_formula_and_each_reads_back(tmp_path):
+    plain = ["-2.5", "+19", "it's", "'quoted'", "a=b", "−0.3", ""]
+    write_table(tmp_path / "t.csv", pd.DataFrame({"comment": [*FORMULAS, *plain], "number": range(len(FORMULAS) + 7)}))
+    read = pd.read_csv(tmp_path / "t.csv", dtype=str, keep_default_na=False)["comment"]
+    assert not any(cell[:1] in tuple("=@\t\n") for cell in read)
+    assert list(read[len(FORMULAS) :]) == plain
+    assert [unquoted_cell(cell) for cell in read] == [*FORMULAS, *plain]
+    in_r = [re.sub(r"^'(?='*[=@\t\n+-])", "", cell) for cell in read]
+    assert in_r == [*FORMULAS, *plain]
+
+
+def test_what_no_text_can_hold_is_left_out(tmp_path):
+    write_table(tmp_path / "t.csv", pd.DataFrame({"comment": ["a\0b", "c\ud83dd", "\r=1"]}))
+    assert pd.read_csv(tmp_path / "t.csv")["comment"].tolist() == ["ab", "c?d", "'\n=1"]

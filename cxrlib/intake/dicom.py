@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from cxrlib.artifacts import atomic_path
+from cxrlib.artifacts import as_cell, atomic_path
 from cxrlib.errors import InputError
 from cxrlib.films.listing import CONTACT_SHEETS, IMPORT_TABLE
 from cxrlib.intake.borders import FILMS_PER_SHEET, draw_sheet
@@ -283,7 +283,7 @@ def _write_tables(work: _Import) -> None:
     _write_rows(
         files,
         (*IMPORT_COLUMNS, "detail", "file"),
-        ((*_outcome(row), row["detail"], os.fsdecode(row["path"])) for row in journal.outcomes()),
+        (tuple(map(as_cell, (*_outcome(row), row["detail"], _said(row["path"])))) for row in journal.outcomes()),
         private=True,
     )
     _write_rows(work.out / IMPORT_TABLE, IMPORT_COLUMNS, (_outcome(row) for row in journal.outcomes()))
@@ -291,6 +291,11 @@ def _write_tables(work: _Import) -> None:
         (f"{IMAGES}/{row['image_id']}.png", *(row[name] for name in LABEL_COLUMNS[1:])) for row in journal.used()
     )
     _write_rows(work.out / LABELS_FILE, LABEL_COLUMNS, labelled)
+
+
+def _said(path: bytes) -> str:
+    """A file's name as text; bytes that are none are written as escapes."""
+    return path.decode("utf-8", "backslashreplace")
 
 
 def _outcome(row) -> tuple[str, ...]:

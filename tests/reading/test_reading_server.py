@@ -125,6 +125,10 @@ def test_the_page_may_load_nothing_and_be_framed_by_nobody(server, cookies):
         policy, text = answer.headers["Content-Security-Policy"], answer.read().decode()
     assert policy.startswith("default-src 'none'; script-src 'nonce-")
     assert "frame-ancestors 'none'" in policy
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Cache-Control"] == "no-store"
     assert not re.findall(r"""(?:src|href)=["']https?:""", text)
 
 

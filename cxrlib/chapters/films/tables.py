@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import read_json, write_csv, write_json, write_record
+from cxrlib.artifacts import read_json, write_csv, write_json, write_record, write_table
 from cxrlib.chapters.films.appearance import film_map, films_by_measure
 from cxrlib.chapters.films.shortcuts import border_weights, shortcuts
 from cxrlib.classifiers.arms import arm_of
@@ -55,7 +55,7 @@ def make_film_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     }
     for name, table in tables.items():
         if len(table):
-            write_csv(study.results.table(name), table)
+            write_table(study.results.table(name), table)
     points, neighbours = film_map(study)
     write_csv(study.results.film_map, points)
     weights, border = border_weights(study)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import read_json, write_csv, write_record
+from cxrlib.artifacts import read_json, write_record, write_table
 from cxrlib.errors import InputError
 from cxrlib.evaluation.uncertainty import wilson_interval
 from cxrlib.films.images import ImageSet
@@ -41,7 +41,7 @@ def compare_generators(study: Study, *, force: bool = False) -> dict[str, Any]:
     films = min(MOST_FILMS, study.synthesis.images_per_label)
     settings, inputs = _what_decides(study, films)
     record = study.results.comparisons_record
-    write_csv(study.results.table("comparisons"), _comparisons(study, films))
+    write_table(study.results.table("comparisons"), _comparisons(study, films))
     outputs = [study.results.table("comparisons")]
     seconds = time.perf_counter() - started
     write_record(record, settings, inputs, seconds, outputs=outputs, label=_label(study), films=films)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import read_json, sha256_of, write_csv, write_record
+from cxrlib.artifacts import read_json, sha256_of, write_record, write_table
 from cxrlib.chapters.generators.novelty import anatomy_table, leak_table, memorisation_table
 from cxrlib.errors import InputError
 from cxrlib.features import identify_weights
@@ -58,10 +58,10 @@ def measure_quality(study: Study, *, force: bool = False) -> dict[str, Any]:
     settings, inputs = _what_decides_quality(study)
     record = study.results.quality_record
     rows = [row for label in LABELS for row in _label_quality(study, label)]
-    write_csv(study.results.table("quality"), pd.DataFrame(rows))
+    write_table(study.results.table("quality"), pd.DataFrame(rows))
     tables = {"leaks": leak_table, "anatomy": anatomy_table, "memorisation": memorisation_table}
     for name, table in tables.items():
-        write_csv(study.results.table(name), table(study))
+        write_table(study.results.table(name), table(study))
     lungs = [path for path in study.results.lungs.glob("*") if path.is_file()]
     outputs = [*(study.results.table(name) for name in ("quality", *tables)), *lungs]
     seconds = time.perf_counter() - started

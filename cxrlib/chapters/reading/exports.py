@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.artifacts import atomic_path, write_csv, write_text
+from cxrlib.artifacts import atomic_path, write_csv, write_table, write_text
 from cxrlib.chapters.reading.rows import Group
 from cxrlib.chapters.reading.tables import StudyReadings
 from cxrlib.reading.events import current_answers, read_events
@@ -73,12 +73,12 @@ def export(found: StudyReadings, folder: Path) -> Iterator[str]:
     where that was is said after the path.
     """
     table, cleaned = cleaned_table(answers_table(found))
-    write_csv(folder / ANSWERS_FILE, table, private=True)
+    write_table(folder / ANSWERS_FILE, table, private=True)
     yield str(folder / ANSWERS_FILE)
     for place in cleaned:
         yield f"{folder / ANSWERS_FILE}: replaced by � what is no text: {place}"
     book = pd.DataFrame([(name, *said) for name, said in CODEBOOK.items()], columns=["column", "values", "meaning"])
-    write_csv(folder / CODEBOOK_FILE, book)
+    write_table(folder / CODEBOOK_FILE, book)
     yield str(folder / CODEBOOK_FILE)
     for readers, answers in found.groups.items():
         group = Group(readers, answers, found.seed, standings(answers, found.protocol))
@@ -86,7 +86,7 @@ def export(found: StudyReadings, folder: Path) -> Iterator[str]:
         if scores["origin"].nunique() == 2:
             yield from _for_other_programs(scores, folder, readers.replace(" ", "_"))
     for name, table in found.tables.items():
-        write_csv(folder / f"{name}.csv", table)
+        write_table(folder / f"{name}.csv", table)
         yield str(folder / f"{name}.csv")
 
 

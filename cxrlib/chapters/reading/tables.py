@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.artifacts import write_csv
+from cxrlib.artifacts import write_table
 from cxrlib.chapters.reading.rows import TABLES, Group
 from cxrlib.reading.agreement import ALL, SIDES, groups_of, readings, simulated_names
 from cxrlib.reading.events import read_events
@@ -103,5 +103,5 @@ def make_reading_tables(study: Study) -> StudyReadings:
     """Write `tables/reading_*.csv` from the answers as they stand now; raises as `load_readings`."""
     found = load_readings(study)
     for name, table in found.tables.items():
-        write_csv(study.results.table(name), table)
+        write_table(study.results.table(name), table)
     return found

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from cxrlib.artifacts import atomic_path, read_json, write_csv, write_record
+from cxrlib.artifacts import atomic_path, read_json, write_csv, write_record, write_table
 from cxrlib.chapters.stand_ins import stand_ins
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.explanation import attention_maps, attention_stage, mass_inside
@@ -73,7 +73,7 @@ def explain_study(study: Study, *, force: bool = False, progress: Report = None)
             np.save(temporary, array, allow_pickle=False)
     rows = [[getattr(row, column) for column in SHOWN_COLUMNS] for row in shown]
     write_csv(folder / "films.csv", pd.DataFrame(rows, columns=list(SHOWN_COLUMNS)))
-    write_csv(study.results.table("attention"), attention)
+    write_table(study.results.table("attention"), attention)
     facts = {
         "arm": shown_arm(study),
         "cells": _Looker(study, "baseline", 0, study.classifier_folds("baseline")[0]).cells,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.artifacts import read_json, sha256_of, write_csv, write_json, write_record
+from cxrlib.artifacts import read_json, sha256_of, write_json, write_record, write_table
 from cxrlib.chapters.films.tables import synthetic_flow
 from cxrlib.chapters.results.statements import make_statements
 from cxrlib.classifiers.arms import arm_of, dose_arm
@@ -43,7 +43,7 @@ def make_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     tables = result_tables(study, gather_predictions(study))
     tables["synthetic_flow"] = synthetic_flow(study)
     for name, table in tables.items():
-        write_csv(study.results.table(name), table)
+        write_table(study.results.table(name), table)
     write_json(statements_path(study), make_statements(tables, simulated=study.simulated))
     outputs = [*map(study.results.table, tables), statements_path(study)]
     write_record(record, settings, inputs, time.perf_counter() - started, outputs=outputs, tables=sorted(tables))
