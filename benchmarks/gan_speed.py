@@ -5,8 +5,8 @@ batch, channels and latents, on the same simulated films and with the same augme
 discriminator, generator, moving average, R1 every 16 steps, path lengths every 4, style mixing with probability 0.9.
 The peer's steps are taken by its own loss and networks, from a checkout named on the command line; the loop around them
 is written here, since its own needs CUDA. On a CPU the peer uses its reference operations, as its code does there. What
-differs is part of what is compared: this trainer makes one set of films for both phases of a step and doubles the
-resolution without a filter; the peer makes two sets, and filters. This trainer shows its discriminator three bands of
+differs is part of what is compared: this trainer makes one set of films for both phases of a step, where the
+peer makes two. This trainer shows its discriminator three bands of
 detail beside the film.
 
 They take turns, in an order that alternates, so that a busy machine slows both alike; ratios are taken within rounds.

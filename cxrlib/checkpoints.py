@@ -43,13 +43,20 @@ def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     """Replace tensors by references; keep integer keys apart from strings (optimisers number their parameters)."""
     if isinstance(value, torch.Tensor):
         name = str(len(tensors))
-        tensors[name] = value.detach().contiguous().clone()
+        # A file can't hold two names of one memory; anything else is written from where it lies.
+        held = value.untyped_storage()
+        alone = value.is_contiguous() and held.nbytes() == value.nbytes and not _is_held(held.data_ptr(), tensors)
+        tensors[name] = value.detach() if alone else value.detach().contiguous().clone()
         return {"tensor": name}
     if isinstance(value, dict):
         return {"items": [[key, _pack(item, tensors)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         return {"list": [_pack(item, tensors) for item in value]}
     return {"value": value}
+
+
+def _is_held(address: int, tensors: dict[str, torch.Tensor]) -> bool:
+    return address != 0 and any(other.untyped_storage().data_ptr() == address for other in tensors.values())
 
 
 def _unpack(skeleton: Any, tensors: dict[str, torch.Tensor]) -> Any:

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as functional
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cxrlib.artifacts import atomic_path, sha256_of
@@ -102,6 +100,9 @@ def build(name: str) -> EfficientNetLite0:
 
 def imagenet_state(name: str) -> dict[str, Tensor]:
     """ImageNet weights under this network's names; `InputError` where neither the package nor a good cache is there."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file, save_file
+
     cached = Path(torch.hub.get_dir()) / "checkpoints" / f"{name}-{STATE_SHA256[:8]}.safetensors"
     try:
         state = load_file(cached)

@@ -70,11 +70,14 @@ def translation(films: Tensor, random: torch.Generator, strength: float = 0.125,
 
 
 def cutout(films: Tensor, random: torch.Generator, strength: float = 0.5, share: Share = WHOLE) -> Tensor:
-    """Blank a rectangle of `strength` times each side, its centre anywhere in the film."""
+    """Blank a rectangle of `strength` times each side, its centre anywhere in the film.
+
+    The centre of an even side lies between pixels, and may lie on either border.
+    """
     _, _, height, width = films.shape
     cut_height, cut_width = (int(side * strength + 0.5) for side in (height, width))
-    top = _positions(films, 0, height - (cut_height + 1) % 2, random, share) - cut_height // 2
-    left = _positions(films, 0, width - (cut_width + 1) % 2, random, share) - cut_width // 2
+    top = _positions(films, 0, height - cut_height % 2, random, share) - cut_height // 2
+    left = _positions(films, 0, width - cut_width % 2, random, share) - cut_width // 2
     rows = torch.arange(height, device=films.device)
     columns = torch.arange(width, device=films.device)
     in_rows = (rows >= top) & (rows < top + cut_height)

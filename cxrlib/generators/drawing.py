@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cxrlib.errors import InputError
 from cxrlib.generators.networks import Generator
-from cxrlib.generators.stepping import block_dtype
+from cxrlib.generators.stepping import block_dtype, on_device
 from cxrlib.reproducibility import pick_device, random_generator
 
 logger = logging.getLogger(__name__)
@@ -101,8 +101,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
-def make_films(generator: Generator, seeds: Sequence[int], truncation: float, batch_size: int) -> Iterator[np.ndarray]:
+def make_films(
+    generator: Generator, seeds: Sequence[int], truncation: float, batch_size: int, dtype: torch.dtype | None = None
+) -> Iterator[np.ndarray]:
     """Films of these seeds in batches, uint8 (n, R, R); the last batch is filled up, then cut.
+
+    Blocks compute in `dtype`, by default the one for this hardware.
 
     Latent and noise of a film come from its own seed, so that it does not depend on its neighbours. Truncation moves
     its style towards the mean style (Karras et al. 2019, equation 1 of appendix B). While one batch is handed over, a
@@ -116,7 +120,7 @@ def make_films(generator: Generator, seeds: Sequence[int], truncation: float, ba
         for start in range(0, len(seeds), batch_size):
             wanted = list(seeds[start : start + batch_size])
             latents, noise = _drawn(generator, wanted + wanted[-1:] * (batch_size - len(wanted)), device)
-            films = _films(generator, latents, noise, truncation, centre)[: len(wanted)]
+            films = _films(generator, latents, noise, truncation, centre, dtype)[: len(wanted)]
             if finished is not None:
                 yield finished.cpu().numpy()
             finished = films
@@ -158,20 +162,23 @@ def mean_style(generator: Generator) -> Tensor:
 
 
 def _drawn(generator: Generator, seeds: Sequence[int], device: torch.device) -> Drawn:
-    """Latents and noise of each seed, drawn where they are needed: a GPU draws them faster than it is sent them."""
-    drawn = [generator.draw(1, random_generator(device, "film", seed)) for seed in seeds]
+    """Latents and noise of each seed, drawn on the CPU: a GPU would draw others, and a film could be made again on its
+    like alone."""
+    drawn = [generator.draw(1, random_generator("cpu", "film", seed)) for seed in seeds]
     latents = torch.cat([latent for latent, _ in drawn])
-    return latents, [torch.cat(layer) for layer in zip(*(noise for _, noise in drawn), strict=True)]
+    noise = [torch.cat(layer) for layer in zip(*(noise for _, noise in drawn), strict=True)]
+    return on_device(latents, device), [on_device(layer, device) for layer in noise]
 
 
 def _films(
-    generator: Generator, latents: Tensor, noise: list[Tensor], truncation: float, centre: Tensor | None
-) -> Tensor:
+    generator: Generator, latents: Tensor, noise: list[Tensor], truncation: float, centre: Tensor | None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:  # fmt: skip
     """Grey levels, uint8 (N, R, R), on the generator's device."""
     styles, latents = generator.styles(latents)
     if centre is not None:
         styles, latents = centre + truncation * (styles - centre), truncation * latents
-    films = generator.synthesise(styles, latents, noise, block_dtype(latents.device))
+    films = generator.synthesise(styles, latents, noise, dtype or block_dtype(latents.device))
     return ((films[:, 0] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 

@@ -70,6 +70,23 @@ def convolve(images: Tensor, weight: Tensor) -> Tensor:
     return functional.conv2d(images, weight, padding=1)
 
 
+def doubled(images: Tensor) -> Tensor:
+    """Twice the resolution, smoothed by [1, 3, 3, 1] both ways, which is bilinear (Karras et al. 2019, section 2)."""
+    return functional.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def smoothed(images: Tensor, padding: int, stride: int = 1) -> Tensor:
+    """Smoothed by [1, 3, 3, 1] along rows and columns, with zeros around.
+
+    The middle of an even filter lies between pixels: with `stride` 2 and padding 1, or padding 2 and a 3×3 convolution
+    of stride 2 without padding, an output pixel lies in the middle of the four it stands for, as after averaging.
+    """
+    channels = images.shape[1]
+    row = torch.tensor([1.0, 3.0, 3.0, 1.0], device=images.device, dtype=images.dtype) / 8
+    kernel = torch.outer(row, row).expand(channels, 1, 4, 4)
+    return functional.conv2d(images, kernel, stride=stride, padding=padding, groups=channels)
+
+
 class StyledConvolution(nn.Module):
     """Modulated 3×3 convolution, doubling of the resolution where asked, noise, bias, leaky ReLU."""
 
@@ -85,7 +102,7 @@ class StyledConvolution(nn.Module):
     def forward(self, images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
         images, demodulation = modulated_convolution(images, self.weight * self.gain, self.style(styles))
         if self.doubles:
-            images = functional.interpolate(images, scale_factor=2, mode="nearest")
+            images = doubled(images)
         # Leaky ReLU is positively homogeneous, so its gain goes into factors that are small tensors.
         factors = (demodulation * GAIN).to(images.dtype)[:, :, None, None]
         bias = (self.bias * GAIN).to(images.dtype)[:, None, None]
@@ -105,7 +122,8 @@ def adaptive_normalisation(images: Tensor, scales: Tensor, shifts: Tensor) -> Te
 
 class AdaptiveConvolution(nn.Module):
     """3×3 convolution, doubling of the resolution where asked, noise per feature map, bias, leaky ReLU, and adaptive
-    instance normalisation: a layer of the original StyleGAN (Karras et al. 2019, figure 1b)."""
+    instance normalisation: after the layer of the original StyleGAN (Karras et al. 2019, figure 1b), which doubles
+    before it convolves."""
 
     def __init__(self, inputs: int, outputs: int, latent_dim: int, *, doubles: bool) -> None:
         super().__init__()
@@ -120,7 +138,7 @@ class AdaptiveConvolution(nn.Module):
     def forward(self, images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
         images = convolve(images, self.weight * self.gain)
         if self.doubles:
-            images = functional.interpolate(images, scale_factor=2, mode="nearest")
+            images = doubled(images)
         strength = self.noise_strength.to(images.dtype)[:, None, None]
         images = torch.addcmul(images + self.bias.to(images.dtype)[:, None, None], noise.to(images.dtype), strength)
         return adaptive_normalisation(functional.leaky_relu_(images, SLOPE), self.scale(styles), self.shift(styles))
@@ -130,7 +148,7 @@ CONVOLUTIONS = {"demodulated": StyledConvolution, "adain": AdaptiveConvolution}
 
 
 class FilmOutput(nn.Module):
-    """1×1 convolution to one grey channel, in float32; `styled` scales its inputs by the style (no demodulation)."""
+    """1×1 convolution to one grey channel, computed in float32; `styled` scales its inputs, without demodulation."""
 
     def __init__(self, inputs: int, latent_dim: int, *, start: float, styled: bool) -> None:
         super().__init__()
@@ -144,12 +162,13 @@ class FilmOutput(nn.Module):
         weight = self.weight * self.gain
         weight = weight.expand(count, -1) if self.style is None else self.style(styles) * weight
         pixels = images.permute(0, 2, 3, 1).reshape(count, height * width, channels)
-        films = torch.bmm(pixels, weight.to(images.dtype)[:, :, None])
-        return films.reshape(count, 1, height, width).float() + self.bias
+        films = torch.bmm(pixels.float(), weight[:, :, None])
+        return films.reshape(count, 1, height, width) + self.bias
 
 
 class Convolution(nn.Module):
-    """Convolution with equalised learning rate; `activate` adds a bias and a leaky ReLU of gain √2.
+    """Convolution with equalised learning rate; `activate` adds a bias and a leaky ReLU of gain √2, a `stride` of 2
+    smooths before (Zhang 2019, "Making convolutional networks shift-invariant again").
 
     `scale` multiplies the output. Leaky ReLU is positively homogeneous, so it goes into the weights, as its gain does.
     """
@@ -162,10 +181,12 @@ class Convolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs)) if activate else None
         self.output_gain = scale * (GAIN if activate else 1.0)
         self.gain = self.output_gain / math.sqrt(inputs * size * size)
-        self.stride, self.padding = stride, size // 2
+        self.stride, self.padding = stride, 0 if stride > 1 else size // 2
 
     def forward(self, images: Tensor) -> Tensor:
         weight = (self.weight * self.gain).to(images.dtype).contiguous(memory_format=torch.channels_last)
         bias = None if self.bias is None else (self.bias * self.output_gain).to(images.dtype)
+        if self.stride > 1:
+            images = smoothed(images, padding=2)
         images = functional.conv2d(images, weight, bias, stride=self.stride, padding=self.padding)
         return images if bias is None else functional.leaky_relu_(images, SLOPE)

@@ -2,8 +2,10 @@
 
 Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN": mapping network, constant 4×4 start,
 modulated and demodulated convolutions, noise per layer, skip outputs; residual discriminator with minibatch standard
-deviation. With modulation `adain` the layers and outputs are those of the original StyleGAN (Karras et al. 2019).
-Stock PyTorch operations only.
+deviation. With modulation `adain` layers are normalised as in the original StyleGAN (Karras et al. 2019). What is not
+as there: the resolution is doubled after a layer's convolution, not before; at 4×4 there is one normalised layer, not
+two; the constant begins random, not at ones; films are sums of outputs at all resolutions, not of the last alone;
+and all layers are trained from the first image on, none is faded in. Stock PyTorch operations only.
 
 Weights are float32. The blocks compute in the `dtype` asked for; styles, sums of skip outputs and logits stay float32.
 """
@@ -11,12 +13,10 @@ Weights are float32. The blocks compute in the `dtype` asked for; styles, sums o
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as functional
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cxrlib.artifacts import read_json
@@ -30,9 +30,12 @@ from cxrlib.generators.layers import (
     FilmOutput,
     MappingNetwork,
     pixel_norm,
+    smoothed,
 )
 from cxrlib.generators.priors import DetailBands, Eigenfilms, resize_films
-from cxrlib.generators.settings import GanSettings
+
+if TYPE_CHECKING:
+    from cxrlib.generators.settings import GanSettings
 
 DETAIL_BANDS = 3
 ARCHITECTURE = ("resolution", "latent_dim", "mapping_layers", "channel_base", "channel_max", "eigenfilms", "modulation")
@@ -136,7 +139,7 @@ def mix_styles(styles: Tensor, others: Tensor, crossovers: Tensor, layers: int) 
 
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions, the second halving the resolution, beside a 1×1 convolution of the halved input; their sum
-    has unit variance."""
+    has unit variance. Both ways smooth before they halve, and lie pixel on pixel."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -146,7 +149,7 @@ class ResidualBlock(nn.Module):
         self.skip = Convolution(inputs, outputs, 1, activate=False, scale=half)
 
     def forward(self, images: Tensor) -> Tensor:
-        skipped = self.skip(functional.avg_pool2d(images, 2))
+        skipped = self.skip(smoothed(images, padding=1, stride=2))
         return self.second(self.first(images)) + skipped
 
 
@@ -189,18 +192,21 @@ class Discriminator(nn.Module):
         return self.logit(hidden).squeeze(1)
 
 
-def make_generator(settings: GanSettings | Mapping[str, Any]) -> Generator:
+def make_generator(settings: "GanSettings | Mapping[str, Any]") -> Generator:
     """A generator of the architecture that the settings name, with random weights from torch's default generator."""
-    values = settings.model_dump() if isinstance(settings, GanSettings) else settings
+    values = settings if isinstance(settings, Mapping) else {name: getattr(settings, name) for name in ARCHITECTURE}
     return Generator(**{name: values[name] for name in ARCHITECTURE if name in values})
 
 
-def make_discriminator(settings: GanSettings) -> Discriminator:
+def make_discriminator(settings: "GanSettings") -> Discriminator:
     return Discriminator(settings.resolution, settings.channel_base, settings.channel_max)
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
     """Fill a network from a safetensors file; raises `InputError` if it is missing, damaged or of another shape."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         network.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:

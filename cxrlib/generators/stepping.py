@@ -6,7 +6,7 @@ The loop around the steps, with its log, checkpoints and choices, is in `run.py`
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +23,10 @@ from cxrlib.generators.losses import (
 from cxrlib.generators.networks import load_weights, make_discriminator, make_generator, mix_styles
 from cxrlib.generators.priors import FITTED_FILMS
 from cxrlib.generators.processes import Processes
-from cxrlib.generators.settings import GanSettings
 from cxrlib.reproducibility import random_generator
+
+if TYPE_CHECKING:
+    from cxrlib.generators.settings import GanSettings
 
 STEERING_INTERVAL_STEPS = 4
 PATH_LENGTH_RATE = 0.01
@@ -38,7 +40,7 @@ class Statistics(nn.Module):
     of the generator's path lengths.
     """
 
-    def __init__(self, settings: GanSettings) -> None:
+    def __init__(self, settings: "GanSettings") -> None:
         super().__init__()
         self.register_buffer("strength", torch.tensor(1.0 if settings.adaptive_target is None else 0.0))
         self.register_buffer("signs", torch.zeros(2))
@@ -58,7 +60,7 @@ class Networks:
 
 
 def new_networks(
-    films: Tensor, settings: GanSettings, seed: tuple[Any, ...], start: Path | None = None
+    films: Tensor, settings: "GanSettings", seed: tuple[Any, ...], start: Path | None = None
 ) -> dict[str, Any]:
     """The fields of `Networks` before the first step, on the device of the uint8 films (N, R, R).
 
@@ -100,7 +102,7 @@ class Stepper:
     """
 
     def __init__(
-        self, networks: Networks, films: Tensor, settings: GanSettings, seed: tuple[Any, ...],
+        self, networks: Networks, films: Tensor, settings: "GanSettings", seed: tuple[Any, ...],
         processes: Processes | None = None, compiled: bool | None = None,
     ) -> None:  # fmt: skip
         self.networks, self.films, self.settings, self.seed = networks, films, settings, seed
@@ -145,11 +147,11 @@ class Stepper:
             ]
             for epoch in range(int(places[0]) // count, int(places[-1]) // count + 1)
         ]
-        films = self.films[torch.cat(orders).to(self.device)].unsqueeze(1).float() / 127.5 - 1
+        films = self.films[on_device(torch.cat(orders), self.device)].unsqueeze(1).float() / 127.5 - 1
         if not self.settings.horizontal_flips:
             return films
         flips = torch.rand(batch, 1, 1, 1, generator=random_generator("cpu", *self.seed, "flips", step)) < 0.5
-        return torch.where(flips.to(self.device), films.flip(3), films)
+        return torch.where(on_device(flips, self.device), films.flip(3), films)
 
     def _draw(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor, list[Tensor]]:
         """This process's part of `count` films to be: styles, normalised latents and noise."""
@@ -184,7 +186,7 @@ class Stepper:
             self.networks.statistics.signs += torch.stack([self.processes.mean(real_sign), torch.ones_like(real_sign)])
         if with_r1:
             real = real.requires_grad_()
-            penalty = r1_penalty(discriminator(real), real)
+            penalty = r1_penalty(discriminator(real), real) / discriminator.bands.magnification
             (penalty * (self.settings.r1_weight / 2 * self.settings.r1_interval_steps)).backward()
             self._add("r1", penalty)
         self.processes.average_gradients(discriminator)
@@ -246,6 +248,11 @@ def average_decay(images: int, batch_size: int, half_life_images: float, warmup:
     """
     half_life = min(half_life_images, images * warmup)
     return 0.5 ** (batch_size / half_life)
+
+
+def on_device(values: Tensor, device: torch.device) -> Tensor:
+    """The values there; a GPU is not waited for."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
 def block_dtype(device: torch.device) -> torch.dtype:

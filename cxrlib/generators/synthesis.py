@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from cxrlib.artifacts import (
     atomic_path,
@@ -21,8 +22,9 @@ from cxrlib.errors import InputError
 from cxrlib.generators.drawing import draw_films, is_out_of_memory, make_films
 from cxrlib.generators.memorisation import compare_with_training, copy_settings
 from cxrlib.generators.networks import load_generator
+from cxrlib.generators.stepping import block_dtype
 from cxrlib.generators.training import generator_films
-from cxrlib.reproducibility import deterministic, seed_for
+from cxrlib.reproducibility import deterministic, pick_device, seed_for
 from cxrlib.stages import makes
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ MANIFEST_COLUMNS = (
     "nearest_feature_id", "feature_distance", "flagged",
 )  # fmt: skip
 SEED_BITS = 48
+MOST_LEVELS_APART = 2
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 
@@ -58,14 +61,14 @@ def synthesise(
     # Which films readers rejected is decided after they were made.
     recipe = study.synthesis.model_dump(mode="json", exclude={"exclude_rejected"})
     settings = {"seed": study.seed, "label": label, "fold": fold, "synthesis": recipe}
-    settings["copies"] = copy_settings(study)
+    settings |= {"copies": copy_settings(study), "random_numbers": "drawn on the CPU"}
     inputs = {"generator_sha256": config["generator_sha256"]}
     if is_finished(record, settings, inputs, force):
         return read_json(record)
     if force:
         start_afresh(folder)
 
-    began = time.monotonic()
+    began, device = time.monotonic(), pick_device()
     count, side = study.synthesis.images_per_label, study.gan.resolution
     seeds = [seed_for(study.seed, "synthesis", label, fold, index) >> (63 - SEED_BITS) for index in range(count)]
     with deterministic(study.threads_per_job), atomic_path(folder / "images.npy") as temporary:
@@ -94,15 +97,18 @@ def synthesise(
     write_record(
         record, settings, inputs, time.monotonic() - began, outputs=outputs, images=count,
         images_sha256=sha256_of(folder / "images.npy"), manifest_sha256=sha256_of(folder / "manifest.csv"),
-        generator_sha256=config["generator_sha256"], batch_size=batch_size, **compared.facts,
+        generator_sha256=config["generator_sha256"], batch_size=batch_size, device=device.type,
+        precision=str(block_dtype(device)).removeprefix("torch."), **compared.facts,
     )  # fmt: skip
     return read_json(record)
 
 
 def remake(study: "Study", label: str, fold: str, row: Mapping[str, Any]) -> np.ndarray:
-    """Make one synthetic film again from its row of the manifest: uint8 (S, S), the same bits on the same hardware.
+    """Make one synthetic film again from its row of the manifest: uint8 (S, S).
 
-    Raises `InputError` if the generator that is there is not the one that made the film.
+    The same bits on the same hardware. On other hardware it is drawn from the same numbers in the same precision, and
+    comes within `MOST_LEVELS_APART` grey levels of the film that is there. Raises `InputError` if it does not, or if
+    the generator that is there is not the one that made the film.
     """
     generator, config = load_generator(study.results.generator(label, fold))
     if row["generator_sha256"] != config["generator_sha256"]:
@@ -114,12 +120,13 @@ def remake(study: "Study", label: str, fold: str, row: Mapping[str, Any]) -> np.
     if not record.exists():
         raise InputError(f"{record.parent}: its record is not there, so that nobody can say how its films were drawn")
     # A batch of the same size, all of this film: the arithmetic of a batch may depend on its size.
-    batch_size = read_json(record)["batch_size"]
+    facts = read_json(record)
+    batch_size, precision = facts["batch_size"], getattr(torch, facts["precision"])
     seeds = [int(row["seed"])] * batch_size
     position = int(str(row["image_id"]).rsplit("-", 1)[-1]) % batch_size
     with deterministic(study.threads_per_job):
         try:
-            return next(make_films(generator, seeds, float(row["truncation"]), batch_size))[position]
+            batch = next(make_films(generator, seeds, float(row["truncation"]), batch_size, precision))
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -127,3 +134,15 @@ def remake(study: "Study", label: str, fold: str, row: Mapping[str, Any]) -> np.
                 f"film {row['image_id']}: drawn with {batch_size} others at a time, and only so it comes out the same; "
                 "this machine has no memory for so many"
             ) from None
+    return _as_it_was(batch[position], np.load(record.parent / "images.npy", mmap_mode="r"), row["image_id"], facts)
+
+
+def _as_it_was(film: np.ndarray, films: np.ndarray, image_id: str, facts: Mapping[str, Any]) -> np.ndarray:
+    """The remade film, if it is the one of this name among the study's films."""
+    apart = np.abs(film.astype(int) - films[int(str(image_id).rsplit("-", 1)[-1])]).max()
+    if apart > MOST_LEVELS_APART:
+        raise InputError(
+            f"film {image_id}: made again on this machine it differs by up to {apart} grey levels from the film "
+            f"there, which was drawn on {facts['device']} in {facts['precision']}; make it again on such hardware"
+        )
+    return film

@@ -85,8 +85,17 @@ def test_cutout_blanks_a_quarter_at_most_and_less_at_the_border():
     blank = (cutout(torch.ones(400, 1, 16, 16), random_generator("cpu", "draw")) == 0).float().mean((1, 2, 3))
     assert blank.max().item() == 0.25
     assert 0 < blank.min() < 0.1
-    # Of a cut of half a side whose centre is even over the side, 7/16 of the side lie inside on average.
-    assert blank.mean().item() == pytest.approx((7 / 16) ** 2, rel=0.1)
+    # Of a cut of 8 pixels whose centre is on one of the 17 lines between pixels, 116/17 pixels lie inside on average.
+    assert blank.mean().item() == pytest.approx((116 / 17 / 16) ** 2, rel=0.1)
+
+
+@pytest.mark.parametrize(("side", "strength", "places"), [(8, 0.5, 81), (6, 0.5, 36)], ids=["even cut", "odd cut"])
+def test_cutout_comes_to_every_place_even_the_last_at_each_border(side, strength, places):
+    """A cut of 4 in 8 has 9 places a side, those at the borders with half inside; one of 3 in 6 has 6."""
+    cut = cutout(torch.ones(4000, 1, side, side), random_generator("cpu", "draw"), strength) == 0
+    assert len({tuple(film.flatten().tolist()) for film in cut}) == places
+    counts = cut.float().mean((0, 1))
+    torch.testing.assert_close(counts, counts.flip(0, 1), rtol=0, atol=0.05)
 
 
 def test_each_augmentation_changes_each_film_with_the_given_probability():

@@ -120,3 +120,17 @@ def test_a_batch_on_a_cpu_takes_no_more_than_its_part_of_the_memory(generator, m
 def test_memory_that_is_said_to_be_there_is_what_the_system_says():
     psutil = pytest.importorskip("psutil")
     assert drawing.available_bytes() == pytest.approx(psutil.virtual_memory().available, rel=0.2)
+
+
+def test_what_a_film_is_made_of_is_drawn_on_the_cpu_whatever_the_hardware(generator, monkeypatch):
+    """The numbers of a GPU are others than a CPU's: films could be made again on its like alone."""
+    asked = []
+
+    def draw(count, random, draw=generator.draw):
+        asked.append(random.device.type)
+        return draw(count, random)
+
+    monkeypatch.setattr(generator, "draw", draw)
+    latents, noise = drawing._drawn(generator, [3, 4], torch.device("meta"))
+    assert asked == ["cpu", "cpu"]
+    assert {part.device.type for part in (latents, *noise)} == {"meta"}

@@ -6,9 +6,12 @@ from safetensors.torch import save_file
 
 from cxrlib.artifacts import write_json
 from cxrlib.errors import InputError
+from cxrlib.generators.layers import Convolution, FilmOutput, doubled, smoothed
+from cxrlib.generators.losses import r1_penalty
 from cxrlib.generators.networks import (
     Discriminator,
     Generator,
+    ResidualBlock,
     channels_at,
     load_generator,
     minibatch_deviation,
@@ -130,3 +133,72 @@ def test_principal_components_are_those_of_a_singular_value_decomposition():
     np.testing.assert_allclose(np.abs((found[:11] * directions[:11]).sum(1)), lengths[:11] / np.sqrt(11), rtol=1e-9)
     np.testing.assert_allclose(found.T @ found, np.cov(rows.T), atol=1e-10)
     assert not found[11:].any()
+
+
+def centre_of_mass(images: torch.Tensor) -> float:
+    """Where the last axis's mass lies, in shares of the side."""
+    side = images.shape[-1]
+    places = (torch.arange(side) + 0.5) / side
+    weights = images.abs().sum((0, 1, 2))
+    return float((weights * places).sum() / weights.sum())
+
+
+def test_both_ways_of_a_block_that_halves_lie_pixel_on_pixel():
+    block = ResidualBlock(1, 1)
+    with torch.no_grad():
+        for layer in (block.first, block.second, block.skip):
+            layer.weight.zero_()
+            middle = layer.weight.shape[-1] // 2
+            layer.weight[:, :, middle, middle] = 1
+    dot = torch.zeros(1, 1, 16, 16)
+    dot[..., 7, 7] = dot[..., 7, 8] = 1
+    with torch.no_grad():
+        bent, skipped = block.second(block.first(dot)), block.skip(smoothed(dot, padding=1, stride=2))
+    assert bent.shape == skipped.shape == (1, 1, 8, 8)
+    assert centre_of_mass(bent) == pytest.approx(0.5, abs=1e-6)
+    assert centre_of_mass(skipped) == pytest.approx(0.5, abs=1e-6)
+    torch.testing.assert_close(bent / bent.sum(), skipped / skipped.sum())
+
+
+def test_halving_and_doubling_are_those_of_the_filter_1_3_3_1():
+    images = torch.randn(2, 3, 8, 8, generator=random_generator("cpu", "test"), dtype=torch.float64)
+    row = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64) / 8
+    kernel = torch.outer(row, row).expand(3, 1, 4, 4)
+    halved = functional.conv2d(images, kernel, padding=1, stride=2, groups=3)
+    torch.testing.assert_close(smoothed(images, padding=1, stride=2), halved)
+    spaced = torch.zeros(2, 3, 16, 16, dtype=torch.float64)
+    spaced[..., ::2, ::2] = images
+    expected = functional.conv2d(functional.pad(spaced, (2, 1, 2, 1)), 4 * kernel, groups=3)
+    torch.testing.assert_close(doubled(images)[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1])
+    assert Convolution(3, 5, 3, stride=2)(images.float()).shape == (2, 5, 4, 4)
+
+
+def test_outputs_of_bfloat16_blocks_are_multiplied_in_float32():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        output = FilmOutput(16, 8, start=1.0, styled=True)
+    random = random_generator("cpu", "test")
+    images = torch.randn(2, 16, 8, 8, generator=random).bfloat16()
+    styles = torch.randn(2, 8, generator=random)
+    weights = output.style(styles) * output.weight * output.gain
+    expected = (images.float() * weights[:, :, None, None]).sum(1, keepdim=True)
+    torch.testing.assert_close(output(images, styles), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("smoothness", [1, 5])
+def test_r1_acts_as_if_the_discriminator_saw_the_plain_film_alone(smoothness):
+    """Without its gains a network has a quarter of the input's power: twice the logits, four times the penalty."""
+    films = torch.randn(24, 1, 64, 64, generator=random_generator("cpu", "test"))
+    films = functional.avg_pool2d(films, smoothness, stride=1, padding=smoothness // 2)
+    with_bands, plain = [], []
+    for seed in range(12):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            discriminator = Discriminator(64, 512, 32)
+        discriminator.bands.fit(films)
+        for found in (with_bands, plain):
+            shown = films[:8].clone().requires_grad_()
+            found.append(float(r1_penalty(discriminator(shown), shown).detach()))
+            discriminator.bands.gains.zero_()
+    acts = np.median(np.array(with_bands) / (4 * np.array(plain))) / float(discriminator.bands.magnification)
+    assert 0.4 < acts < 2.5

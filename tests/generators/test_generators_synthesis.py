@@ -121,9 +121,9 @@ def test_a_film_is_made_again_in_a_batch_of_the_size_that_made_it(synthetic, mon
     monkeypatch.setitem(LARGEST_BATCH, pick_device().type, 16)
     asked = []
 
-    def films(generator, seeds, truncation, batch_size):
+    def films(generator, seeds, truncation, batch_size, dtype):
         asked.append((len(seeds), batch_size))
-        return make_films(generator, seeds, truncation, batch_size)
+        return make_films(generator, seeds, truncation, batch_size, dtype)
 
     monkeypatch.setattr("cxrlib.generators.synthesis.make_films", films)
     assert np.array_equal(remake(study, "positive", "fold1", manifest.iloc[6]), images[6])
@@ -139,6 +139,36 @@ def test_a_film_that_memory_is_too_small_for_is_not_made_another_way(synthetic, 
     monkeypatch.setattr("cxrlib.generators.synthesis.make_films", films)
     with pytest.raises(InputError, match="no memory for so many"):
         remake(study, "positive", "fold1", manifest.iloc[6])
+
+
+@pytest.mark.parametrize(("levels", "refused"), [(0, False), (2, False), (3, True), (60, True)])
+def test_a_film_that_comes_out_otherwise_on_this_machine_is_refused(synthetic, levels, refused):
+    """Other hardware may round otherwise; another chest is never passed off as the film that is there."""
+    study, _, manifest, images = synthetic
+    file = study.results.synthetic("positive", "fold1") / "images.npy"
+    changed = images.copy()
+    changed[6, 10, 10] = changed[6, 10, 10] - levels if changed[6, 10, 10] > 127 else changed[6, 10, 10] + levels
+    np.save(file, changed)
+    if refused:
+        with pytest.raises(InputError, match=rf"differs by up to {levels} grey levels .* drawn on \w+ in float32"):
+            remake(study, "positive", "fold1", manifest.iloc[6])
+    else:
+        assert np.array_equal(remake(study, "positive", "fold1", manifest.iloc[6]), images[6])
+
+
+def test_a_film_drawn_in_bfloat16_is_made_again_in_bfloat16(synthetic, monkeypatch):
+    study, _, manifest, images = synthetic
+    path = study.results.synthetic_record("positive", "fold1")
+    path.write_text(path.read_text(encoding="utf-8").replace('"float32"', '"bfloat16"'), encoding="utf-8")
+    asked = []
+
+    def films(*arguments):
+        asked.append(arguments[-1])
+        return iter([images[4:8]])
+
+    monkeypatch.setattr("cxrlib.generators.synthesis.make_films", films)
+    assert np.array_equal(remake(study, "positive", "fold1", manifest.iloc[6]), images[6])
+    assert asked == [torch.bfloat16]
 
 
 def test_synthesis_needs_a_finished_generator_and_has_no_public_fold(study):

@@ -13,7 +13,7 @@ HALF = 0.5
 KEYS = ["label", "comparison", "measure"]
 MODULATIONS = {
     "demodulated": "demodulated convolutions, as in the successor of the paper's StyleGAN",
-    "adain": "adaptive instance normalisation, as in the StyleGAN that the paper names",
+    "adain": "adaptive instance normalisation, as in the StyleGAN that the paper names, in layers not all as there",
 }
 # Pairs of generators for `figures.variant_curves`, by variant, and what each is called.
 PAIRS = {
