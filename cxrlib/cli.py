@@ -103,7 +103,7 @@ def check(study: StudyName, force: Force = False) -> None:
 
 @app.command()
 def import_dicom(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder of a DICOM export, searched throughout.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder, archive or DICOMDIR of a DICOM export.")],
     labels: Annotated[Path, typer.Option(help="CSV or Excel table: a column `label` and one of ids or file names.")],
     out: Annotated[Path, typer.Option(help="Folder to make, for the `folder` reader; must not hold anything else.")],
     key: Annotated[

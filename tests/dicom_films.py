@@ -14,6 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from cxrlib.artifacts import atomic_path
 from cxrlib.intake.pixels import convert_file
+from cxrlib.intake.source import Source
 
 CR_CLASS = "1.2.840.10008.5.1.4.1.1.1"
 
@@ -80,7 +81,7 @@ def compressed(dataset: Dataset, syntax: str) -> Dataset:
         return pydicom.dcmread(after)
 
 
-def convert_or_crash(item: tuple[bytes, Path, str], source: Path) -> tuple[str, str, str]:
+def convert_or_crash(item: tuple[bytes, Path, str], source: Source) -> tuple[str, str, str]:
     """Stands for a decoder with bugs: a file named so crashes it, hangs it, or kills it while it writes."""
     path, picture, _ = item
     if b"crash" in path:

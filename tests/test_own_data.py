@@ -103,9 +103,12 @@ def test_the_page_has_its_commands_in_order():
 def test_the_import_accounts_for_every_file(followed):
     place, printed, files, labels = followed
     count = labels["label"].value_counts()
-    assert f"{files} files = {len(labels)} used + {files - len(labels)} skipped" in printed
+    rows = pd.read_csv(place / "data" / "films" / "import.csv", keep_default_na=False)
+    held_in_archives = rows["reason"].str.startswith("an archive: its files").sum()  # one each, in what pydicom ships
+    assert len(rows) == files + held_in_archives
+    assert (rows["outcome"] == "used").sum() == len(labels)
+    assert f"{len(rows)} files = {len(labels)} used + {(rows['outcome'] == 'skipped').sum()} skipped" in printed
     assert f"of {2 * PATIENTS} patients: {count['negative']} negative, {count['positive']} positive" in printed
-    assert len(pd.read_csv(place / "data" / "films" / "import.csv")) == files
     assert (place / "home" / ".config" / "cxr" / "pseudonyms.key").stat().st_mode & 0o777 == 0o600
 
 

@@ -1,4 +1,9 @@
-"""Reader of a COVIDx V8B tree (Wang et al. 2020): the official label files beside the folders `train` and `test`."""
+"""Reader of a COVIDx tree (Wang et al. 2020): the official label files beside the folders `train` and `test`.
+
+Made for V8B, which the paper uses. Later versions differ in the names of their lists (`train_COVIDx9A.txt`,
+`train_COVIDx_CXR-3B.txt`), in the words for labels (`normal`, `pneumonia`, `COVID-19` in those that end in A), and may
+have another column behind.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +21,21 @@ from cxrlib.films.settings import LABELS, CovidxSource
 # Reasons that speak of a file's length; all others mean that it can't be read.
 WRONG_SIZE = ("empty file", "cut short")
 NAMED_EXAMPLES = 3
+# V8B and CXR-3 have two classes. V9A has three, of which other pneumonia is no COVID-19, as in V8B.
+LABEL_WORDS = {
+    "positive": "positive", "covid-19": "positive", "covid": "positive",
+    "negative": "negative", "normal": "negative", "pneumonia": "negative",
+}  # fmt: skip
+# Where the films of each source are had from, by their owners' instructions.
+SOURCES = {
+    "rsna": "RSNA Pneumonia Detection Challenge, on Kaggle",
+    "ricord": "MIDRC-RICORD-1C, The Cancer Imaging Archive",
+    "sirm": "COVID-19 Radiography Database, on Kaggle",
+    "cohen": "COVID-19 Image Data Collection (ieee8023/covid-chestxray-dataset), on GitHub",
+    "fig1": "Figure 1 COVID-19 Chest X-ray Dataset (agchung), on GitHub",
+    "actmed": "Actualmed COVID-19 Chest X-ray Dataset (agchung), on GitHub",
+    "bimcv": "BIMCV-COVID19+, Valencia",
+}
 
 
 @dataclass(frozen=True)
@@ -119,13 +139,13 @@ def read_labels(path: Path) -> pd.DataFrame:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        fields = line.strip().rsplit(" ", 3)
-        if len(fields) != 4 or fields[2] not in LABELS or not all(field.strip() for field in fields):
+        row = _fields(line.strip())
+        if row is None:
             raise InputError(
                 f"{path}: line {number}: found `{line.strip()[:200]}`, expected `patient file label source` with the "
                 f"label {' or '.join(LABELS)}"
             )
-        rows.append(fields)
+        rows.append(row)
     table = pd.DataFrame(rows, columns=["patient_id", "file", "label", "source"], dtype=str)
     twice = table["file"][table["file"].duplicated()]
     if len(twice):
@@ -133,8 +153,23 @@ def read_labels(path: Path) -> pd.DataFrame:
     return table
 
 
+def _fields(line: str) -> list[str] | None:
+    """Patient, file, label and source of a line, whose label is the last but one word, or the one before; else None."""
+    for place in (-2, -3):
+        words = line.split(" ")
+        if len(words) >= 2 - place and words[place].casefold() in LABEL_WORDS and all(words[place - 1 :]):
+            patient, label = " ".join(words[: place - 1]).strip(), LABEL_WORDS[words[place].casefold()]
+            return [patient, words[place - 1], label, words[place + 1]] if patient else None
+    return None
+
+
 def labels_path(folder: Path, split: Literal["train", "test"]) -> Path:
-    return folder / f"{split}_COVIDx8B.txt"
+    """The official list of a split: that of V8B where it is, else the only one of another version."""
+    usual = folder / f"{split}_COVIDx8B.txt"
+    others = [*sorted(folder.glob(f"{split}_COVIDx*.txt")), *sorted(folder.glob(f"{split}.txt"))]
+    if len(others) > 1:  # lists of two classes end in B, those of three in A
+        others = [path for path in others if path.stem.endswith("B")]
+    return usual if usual.exists() or len(others) != 1 else others[0]
 
 
 def read_covidx(source: CovidxSource) -> Listing:
@@ -150,11 +185,11 @@ def read_covidx(source: CovidxSource) -> Listing:
     table["file"] = source.split + "/" + table["file"]
     listing = make_listing(table.assign(image_id=table["file"]), root, labels_file, unexpected)
     if not source.allow_missing:
-        _refuse_partial(listing, root / source.split)
+        _refuse_partial(listing, table, root / source.split)
     return listing
 
 
-def _refuse_partial(listing: Listing, folder: Path) -> None:
+def _refuse_partial(listing: Listing, table: pd.DataFrame, folder: Path) -> None:
     """Files that are missing, or were made but never filled, speak of an unfinished download."""
     names = {
         kind: [problem["file"] for problem in listing.unreadable if problem["reason"].startswith(kind)]
@@ -169,7 +204,15 @@ def _refuse_partial(listing: Listing, folder: Path) -> None:
     if problems:
         raise InputError(
             f"{folder}: {'; '.join(problems)}; add them, or set `allow_missing: true` to go on without them"
+            + _whose(table, names)
         )
+
+
+def _whose(table: pd.DataFrame, names: dict[str, list[str]]) -> str:
+    """Which sources the absent files are of, and where those are had from."""
+    absent = table[table["file"].isin([file for files in names.values() for file in files])]
+    counts = absent["source"].value_counts().items()
+    return "".join(f"\n  {count:,} of {name}: {SOURCES.get(name, 'unknown')}" for name, count in counts)
 
 
 def _root(source: CovidxSource) -> Path:

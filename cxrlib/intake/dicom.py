@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import logging
 import os
+import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -31,7 +32,7 @@ from cxrlib.intake.labels import FilmLabels, read_film_labels
 from cxrlib.intake.outcome import BORDERS, IMAGES, LABELS_FILE, NOTED, UNCLEAR_SHEETS, Imported
 from cxrlib.intake.pixels import BLACK_PERCENTILE, LONG_SIDE_PX, WHITE_PERCENTILE, convert_file
 from cxrlib.intake.pseudonyms import Pseudonyms, default_key_file, load_pseudonyms, make_private_folder
-from cxrlib.intake.source import walk
+from cxrlib.intake.source import Source, is_archive
 from cxrlib.intake.workers import Lost, run_isolated
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ SETTINGS = f"dicom 4, {LONG_SIDE_PX} px, percentiles {BLACK_PERCENTILE} and {WHI
 
 @dataclass(frozen=True)
 class _Import:
-    source: Path
+    source: Source
     out: Path
     private: Path
     pseudonyms: Pseudonyms
@@ -70,7 +71,7 @@ def import_dicom(
     seconds_per_file: int = SECONDS_PER_FILE,
     progress: Progress | None = None,
 ) -> Imported:
-    """Turn the DICOM files under `source` into the folder `out`; interrupted, it goes on when it is called again.
+    """Turn the DICOM files of a folder, an archive or a DICOMDIR into the folder `out`; called again, it goes on.
 
     `labels` is the hospital's table, `columns` and `words` its names and words (see `read_film_labels`). The key is
     made on first use. `decisions` is a person's table (see `read_decisions`), kept for later calls. `labels.csv` is
@@ -91,7 +92,9 @@ def import_dicom(
     pseudonyms = load_pseudonyms(key_file, outside=(source, out), make=not began)
     table = read_film_labels(Path(labels), pseudonyms, columns, words)
     with _alone(private), contextlib.closing(Journal(private / "journal.sqlite", SETTINGS)) as journal:
-        work = _Import(source, out, private, pseudonyms, journal, seconds_per_file, progress)
+        work = _Import(
+            Source(source, private / "unpacked"), out, private, pseudonyms, journal, seconds_per_file, progress
+        )
         _check_key(work, place)
         _check_out(work)
         _read_headers(work)
@@ -102,12 +105,15 @@ def import_dicom(
         _clear_films(work)
         sheets = _draw_sheets(work)
         _write_tables(work)
+        shutil.rmtree(work.source.unpacked, ignore_errors=True)
         return _summary(work, table, sheets, place)
 
 
 def _check_places(source: Path, out: Path) -> None:
-    if not source.is_dir():
-        raise InputError(f"{source}: no such folder; expected the folder of a DICOM export")
+    if not source.is_dir() and not is_archive(source):
+        raise InputError(f"{source}: no such folder; expected that of a DICOM export, an archive, or its DICOMDIR")
+    if source.name.upper() == "DICOMDIR":
+        source = source.parent
     inside, outside = out.resolve(), source.resolve()
     if inside.is_relative_to(outside) or outside.is_relative_to(inside):
         raise InputError(f"{out}: lies within {source} or around it; choose a folder apart from the export")
@@ -164,7 +170,7 @@ def _alone(private: Path) -> Iterator[None]:
 
 def _read_headers(work: _Import) -> None:
     journal = work.journal
-    journal.see(walk(work.source), lambda path: work.pseudonyms.of("file", os.fsdecode(path)))
+    journal.see(work.source.walk(), lambda path: work.pseudonyms.of("file", os.fsdecode(path)))
     read = partial(read_header, source=work.source, pseudonyms=work.pseudonyms)
     total = sum(1 for _ in journal.without_header())
     report = work.progress("headers") if work.progress else None
@@ -233,17 +239,23 @@ def _draw_sheets(work: _Import) -> dict[str, int]:
         captions = [caption for caption, _ in listed()]
         digest.update("".join(captions).encode())
         counts[kind] = -(-len(captions) // FILMS_PER_SHEET)
-    names = [f"{kind}-{sheet:03d}.png" for kind, number in counts.items() for sheet in range(1, number + 1)]
-    present = sorted(path.name for path in borders.iterdir()) if borders.is_dir() else []
-    if work.journal.fact("sheets") == digest.hexdigest() and present == sorted(names):
+    # Films that nobody has told to be chests may show anything: their sheets stay beside the key.
+    private = work.private / UNCLEAR_SHEETS
+    make_private_folder(private)
+    folders = {BORDERS: borders, NOTED: borders, UNCLEAR_SHEETS: private}
+    wanted = {folders[kind] / f"{kind}-{sheet + 1:03d}.png" for kind in counts for sheet in range(counts[kind])}
+    present = {path for folder in (borders, private) if folder.is_dir() for path in folder.iterdir()}
+    if work.journal.fact("sheets") == digest.hexdigest() and present == wanted:
         return counts
     work.journal.remember("sheets", "")
-    for name in present:
-        (borders / name).unlink()
-    items = (item for kind, listed in films.items() for item in _sheets(borders, kind, listed()))
+    for path in present:
+        path.unlink()
+    items = (item for kind, listed in films.items() for item in _sheets(folders[kind], kind, listed()))
     for (place, *_), result in run_isolated(draw_sheet, items, 10 * work.seconds_per_file):
         if isinstance(result, Lost):
             raise InputError(f"{place}: the contact sheet can't be drawn: {result.detail}; run the import again")
+    for path in private.iterdir():
+        path.chmod(0o600)
     work.journal.remember("sheets", digest.hexdigest())
     return counts
 
@@ -259,16 +271,17 @@ def _unclear_pictures(work: _Import) -> Iterator[tuple[str, Path]]:
         pass
     for (_, picture, _), (_, image, _, reason) in zip(items, films, strict=True):
         if picture.is_file():
+            picture.chmod(0o600)
             yield f"{image}: {reason}", picture
 
 
 def _sheets(
-    borders: Path, kind: str, films: Iterable[tuple[str, Path]]
+    folder: Path, kind: str, films: Iterable[tuple[str, Path]]
 ) -> Iterator[tuple[Path, list[tuple[str, Path]], bool]]:
     rest = iter(films)
     number = 1
     while some := list(itertools.islice(rest, FILMS_PER_SHEET)):
-        yield borders / f"{kind}-{number:03d}.png", some, kind == BORDERS
+        yield folder / f"{kind}-{number:03d}.png", some, kind == BORDERS
         number += 1
 
 

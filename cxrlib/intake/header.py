@@ -14,6 +14,8 @@ from cxrlib.intake.pseudonyms import Pseudonyms
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+    from cxrlib.intake.source import Source
+
 # Every reason that `import.csv` can name. It is passed on, so none quotes anything that a file says.
 NOT_DICOM = "not a DICOM file"
 EMPTY = "empty file (0 bytes)"
@@ -21,6 +23,8 @@ UNOPENED = "can't be opened"
 LINK_OUT = "a link that leads out of the source"
 LINK_TO_FOLDER = "a link to a folder, not followed"
 NOT_A_FILE = "not an ordinary file"
+UNPACKED = "an archive: its files are counted one by one"
+UNREADABLE_ARCHIVE = "an archive that can't be opened, or holds nothing; is it encrypted?"
 INDEX = "DICOMDIR, an index of other files"
 DAMAGED = "damaged"
 CRASHED = "damaged: the decoder crashed"
@@ -92,10 +96,10 @@ class Header:
     keys: dict[str, str] = field(default_factory=dict)
 
 
-def read_header(path: bytes, source: Path, pseudonyms: Pseudonyms) -> Header:
-    """Read the header of the file `path` (as bytes, relative to `source`); whatever is wrong becomes its reason."""
+def read_header(path: bytes, source: "Source", pseudonyms: Pseudonyms) -> Header:
+    """Read the header of the file `path` of `source`; whatever is wrong becomes its reason."""
     try:
-        dataset = open_dataset(source / os.fsdecode(path), TAGS, stop_before_pixels=True)
+        dataset = open_dataset(source.file(path), TAGS, stop_before_pixels=True)
         # Values are parsed when they are asked for, and a damaged one may raise anything.
         try:
             keys = keys_of(dataset, os.fsdecode(path), pseudonyms)

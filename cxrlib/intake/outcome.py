@@ -51,10 +51,10 @@ class Imported:
                 f"LOOK at {out / CONTACT_SHEETS}: {self.sheets[BORDERS]} sheets of all films' borders. "
                 "No program can promise that no name is printed in the pixels."
             )
-        for kind, what in ((NOTED, "films that may hang wrong or be no chests"), (UNCLEAR_SHEETS, "films left to you")):
-            if self.sheets[kind]:
-                number = self.sheets[kind]
-                yield f"LOOK at {kind}-001.png there: {number} {'sheet' if number == 1 else 'sheets'} of {what}"
+        if self.sheets[NOTED]:
+            yield f"LOOK at {NOTED}-001.png there ({self.sheets[NOTED]}): these may hang wrong or be no chests"
+        if self.sheets[UNCLEAR_SHEETS]:
+            yield f"LOOK at {self.private_folder / UNCLEAR_SHEETS} ({self.sheets[UNCLEAR_SHEETS]}): films left to you"
         if self.sheets[NOTED] or self.sheets[UNCLEAR_SHEETS]:
             yield "Write your decisions (use or skip) in a table with image_id and decision, and add --decisions TABLE"
         yield f"Keep to yourselves: {self.key_file} (the key) and {self.private_folder / 'files.csv'} (who is who)"

@@ -28,6 +28,8 @@ from cxrlib.intake.look import look
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+    from cxrlib.intake.source import Source
+
 # A study squashes films to 256 pixels or fewer: four times that is enough for it, and for a look at the borders.
 LONG_SIDE_PX = 1024
 # Percentiles of the pixels inside the mask that become black and white.
@@ -47,8 +49,8 @@ TAGS = [
 ]  # fmt: skip
 
 
-def convert_file(item: tuple[bytes, Path, str], source: Path) -> tuple[str, str, str]:
-    """Turn the file `item[0]` (bytes, relative to `source`) into the PNG `item[1]`: (reason, detail, note).
+def convert_file(item: tuple[bytes, Path, str], source: "Source") -> tuple[str, str, str]:
+    """Turn the file `item[0]` of `source` into the PNG `item[1]`: (reason, detail, note).
 
     The reason says why it can't be, else it is empty; the note is for a person who looks at the film.
 
@@ -58,7 +60,7 @@ def convert_file(item: tuple[bytes, Path, str], source: Path) -> tuple[str, str,
     """
     path, picture, turn = item
     try:
-        image, note = shown(source / os.fsdecode(path))
+        image, note = shown(source.file(path))
         image = turn_upright(image, turn)
         note = "; ".join(filter(None, (note, *look(image))))
     except Skipped as skipped:

@@ -1,15 +1,120 @@
-"""Every file of a DICOM export, without following a link out of it."""
+"""Every file of a DICOM export, also in archives, without following a link out of it."""
 
+import gzip
+import hashlib
 import os
-from collections.abc import Iterator
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
-from cxrlib.intake.header import LINK_OUT, LINK_TO_FOLDER, NOT_A_FILE, UNOPENED
+from cxrlib.artifacts import atomic_path
+from cxrlib.errors import InputError
+from cxrlib.intake.header import LINK_OUT, LINK_TO_FOLDER, NOT_A_FILE, UNOPENED, UNPACKED, UNREADABLE_ARCHIVE
 from cxrlib.intake.journal import Sighting
+from cxrlib.intake.pseudonyms import make_private_folder
+
+ZIPS, TARS, GZIPS = (".zip",), (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"), (".gz",)
+# Between an archive and what it holds, as in `2020.zip!/PAT1/IM1`.
+WITHIN = "!/"
+DISK_KEPT_FREE_BYTES = 2**30
+UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError, NotImplementedError, ValueError)
 
 
-def walk(source: Path) -> Iterator[Sighting]:
-    """Every file under a folder, in order. Links to files inside are followed, links out of it and to folders not."""
+@dataclass(frozen=True)
+class Source:
+    """A folder, an archive, or a DICOMDIR; archives are unpacked into the private folder `unpacked`."""
+
+    place: Path
+    unpacked: Path
+
+    @property
+    def root(self) -> Path:
+        return self.place if self.place.is_dir() else self.place.parent
+
+    def file(self, path: bytes) -> Path:
+        """Where a file of the source lies, its path as in a `Sighting`."""
+        name = os.fsdecode(path)
+        archive, within, member = name.partition(WITHIN)
+        return self._unpacked_file(archive, member) if within else self.root / name
+
+    def walk(self) -> Iterator[Sighting]:
+        """Every file, in order; of an archive each member. Links inside are followed, out of it and to folders not."""
+        sightings = _walk(self.root)
+        if self.root != self.place and self.place.name.upper() != "DICOMDIR":
+            sightings = (seen for seen in sightings if os.fsdecode(seen.path) == self.place.name)
+        for seen in sightings:
+            if seen.reason or not os.fsdecode(seen.path).lower().endswith(ZIPS + TARS + GZIPS):
+                yield seen
+            else:
+                yield from self._members(seen)
+
+    def _members(self, archive: Sighting) -> Iterator[Sighting]:
+        name = os.fsdecode(archive.path)
+        make_private_folder(self._unpacked_file(name, "").parent)
+        reason = UNREADABLE_ARCHIVE
+        try:
+            for member, size, opened in _open_members(self.root / name):
+                place = self._unpacked_file(name, member)
+                if (
+                    not place.is_file()
+                    or place.stat().st_size != size
+                    or place.stat().st_mtime_ns != archive.modified_ns
+                ):
+                    self._unpack(opened, place, archive.modified_ns)
+                path = os.fsencode(f"{name}{WITHIN}{member}")
+                yield Sighting(path, place.stat().st_size, archive.modified_ns, "")
+                reason = UNPACKED
+        except InputError:
+            raise
+        except UNREADABLE:
+            reason = UNREADABLE_ARCHIVE
+        yield archive._replace(reason=reason)
+
+    def _unpack(self, opened: Callable[[], BinaryIO], place: Path, modified_ns: int) -> None:
+        with opened() as content, atomic_path(place) as temporary:
+            with open(temporary, "wb") as file:
+                while block := content.read(2**20):
+                    if shutil.disk_usage(place.parent).free < DISK_KEPT_FREE_BYTES:
+                        raise InputError(
+                            f"{self.unpacked}: the disk is full; unpack the archive elsewhere, or name a --key there"
+                        )
+                    file.write(block)
+            temporary.chmod(0o600)
+            os.utime(temporary, ns=(modified_ns, modified_ns))
+
+    def _unpacked_file(self, archive: str, member: str) -> Path:
+        """A name of its own, since a member's may lead anywhere."""
+        folder, file = (hashlib.sha256(os.fsencode(name)).hexdigest()[:20] for name in (archive, member))
+        return self.unpacked / folder / file
+
+
+def is_archive(place: Path) -> bool:
+    return place.is_file() and (place.name.lower().endswith(ZIPS + TARS + GZIPS) or place.name.upper() == "DICOMDIR")
+
+
+def _open_members(archive: Path) -> Iterator[tuple[str, int, Callable[[], BinaryIO]]]:
+    """(name, bytes or -1, what opens it) of each ordinary file in an archive."""
+    name = archive.name.lower()
+    if name.endswith(ZIPS):
+        with zipfile.ZipFile(archive) as zipped:
+            for part in zipped.infolist():
+                if not part.is_dir():
+                    yield part.filename, part.file_size, partial(zipped.open, part)
+    elif name.endswith(TARS):
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                if member.isfile():
+                    yield member.name, member.size, partial(tar.extractfile, member)
+    else:
+        yield archive.name[: -len(GZIPS[0])], -1, partial(gzip.open, archive)
+
+
+def _walk(source: Path) -> Iterator[Sighting]:
     root = source.resolve()
     waiting = [b""]
     while waiting:

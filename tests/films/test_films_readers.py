@@ -136,6 +136,28 @@ def test_covidx_bad_line_is_named(tmp_path, line):
         read_labels(labels_path(tmp_path, "test"))
 
 
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("test_COVIDx9A.txt", ["7 a.png COVID-19 sirm", "COVID 1 b(1).png pneumonia rsna", "9 c.png normal rsna"]),
+        (
+            "test_COVIDx_CXR-3B.txt",
+            ["7 a.png positive sirm 3", "COVID 1 b(1).png negative rsna 4", "9 c.png negative rsna 5"],
+        ),
+    ],
+)
+def test_later_versions_of_covidx_are_read(tmp_path, name, lines):
+    (tmp_path / name).write_text("\n".join(lines) + "\n")
+    assert labels_path(tmp_path, "test") == tmp_path / name
+    table = read_labels(tmp_path / name)
+    assert table.to_numpy().tolist() == [
+        ["7", "a.png", "positive", "sirm"], ["COVID 1", "b(1).png", "negative", "rsna"],
+        ["9", "c.png", "negative", "rsna"],
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="2 of rsna: RSNA Pneumonia Detection Challenge"):
+        read_covidx(CovidxSource(reader="covidx", folder=tmp_path, split="test"))
+
+
 def test_official_covidx_lists_have_the_paper_s_counts(real_films):
     train, test = (read_labels(labels_path(real_films / "covidx8b", split)) for split in ("train", "test"))
     assert train["label"].value_counts().to_dict() == {"negative": 13_794, "positive": 2_158}

@@ -1,11 +1,14 @@
 """Importing a DICOM export: which files are films, whose label they get, and that nothing is lost or done twice."""
 
 import csv
+import gzip
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -321,7 +324,7 @@ def test_what_a_person_decides_is_kept(hospital):
         hospital.add(name, **({} if name == "used" else {"ViewPosition": "", "SeriesDescription": "Thorax 2 Ebenen"}))
     first = hospital.run()
     assert (first.used, first.sheets["cant-tell"]) == (1, 1)
-    assert len(Image.open(hospital.out / "borders" / "cant-tell-001.png").getcolors(256)) > 2
+    assert len(Image.open(next(hospital.key.parent.glob("*.imports/*/cant-tell/*.png"))).getcolors(256)) > 2
     ids = {name: row["image_id"] for name, row in hospital.private_table().items()}
     decisions = hospital.labels.with_name("decisions.csv")
     decisions.write_text(f"image_id,decision\n{ids['frontal']},use\n{ids['lateral']},\n{ids['used']},skip\n")
@@ -335,6 +338,46 @@ def test_what_a_person_decides_is_kept(hospital):
     decisions.write_text(f"image_id,decision\n{ids['used']},perhaps\n")
     with pytest.raises(InputError, match="row 2: decision: found `perhaps`, expected use or skip"):
         hospital.run(decisions=decisions)
+
+
+def test_archives_are_opened_wherever_they_lie(hospital, tmp_path):
+    """A ZIP in a folder, a tar, a gzipped file, and two that can't be opened; run twice, the result is the same."""
+    film_file = save(film(ramp(), bits=12, PatientID="P1"), tmp_path / "one")
+    other = save(film(ramp(), bits=12, PatientID="P2"), tmp_path / "two")
+    hospital.write_labels("patient_id,label", "P1,positive", "P2,negative", "P3,negative")
+    (hospital.source / "deep").mkdir()
+    with zipfile.ZipFile(hospital.source / "deep" / "a.zip", "w") as archive:
+        archive.write(film_file, "../../PAT/IM1")
+        archive.writestr("notes.txt", "to do")
+    with tarfile.open(hospital.source / "b.tar.gz", "w:gz") as archive:
+        archive.add(other, "IM2")
+    (hospital.source / "c.dcm.gz").write_bytes(
+        gzip.compress(save(film(ramp(), PatientID="P3"), tmp_path / "c").read_bytes())
+    )
+    (hospital.source / "bad.zip").write_bytes(b"PK no archive")
+    for _ in range(2):
+        assert hospital.run().used == 3
+        outcomes = {name: row["reason"] for name, row in hospital.private_table().items()}
+        assert {name for name, reason in outcomes.items() if not reason} == {
+            "deep/a.zip!/../../PAT/IM1", "b.tar.gz!/IM2", "c.dcm.gz!/c.dcm",
+        }  # fmt: skip
+        assert outcomes["bad.zip"].startswith("an archive that can't be opened")
+        assert outcomes["deep/a.zip"] == outcomes["b.tar.gz"] == "an archive: its files are counted one by one"
+        assert outcomes["deep/a.zip!/notes.txt"] == "not a DICOM file"
+    assert not list(hospital.key.parent.glob("*.imports/*/unpacked")), "nothing unpacked is left behind"
+
+
+@pytest.mark.parametrize("name", ["export.zip", "DICOMDIR"])
+def test_a_source_may_be_an_archive_or_a_dicomdir(hospital, name):
+    hospital.add("PAT/IM1")
+    source = hospital.source / name
+    if name == "DICOMDIR":
+        source.write_bytes(b"")
+    else:
+        with zipfile.ZipFile(source, "w") as archive:
+            archive.write(hospital.source / "PAT" / "IM1", "IM1")
+    hospital.source = source
+    assert hospital.run().used == 1
 
 
 def test_numbers_that_a_spreadsheet_shortened_are_refused(hospital):
