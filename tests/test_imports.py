@@ -17,6 +17,8 @@ ALLOWED = {
     "films": GROUND_FLOOR | {"films"},
     "intake": GROUND_FLOOR | {"films", "intake"},
     **{stage: GROUND_FLOOR | {"films", stage} for stage in STAGES},
+    # A wing: it plans its size with the formulas that analyse it.
+    "reading": GROUND_FLOOR | {"films", "reading", "evaluation"},
     "evaluation": {"errors", "evaluation"},
     "errors": set(),
     "settings": set(),

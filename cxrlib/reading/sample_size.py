@@ -2,15 +2,19 @@
 
 Two questions: would a reader who can tell synthetic films from real ones be told from one who guesses? And would
 readers who can't be shown to be as good as guessing, which takes more than "no difference was found"? Both tests are
-exact, on binomial counts.
+exact, on binomial counts; for several readers who differ they are those by which readings are analysed, of the model of
+Obuchowski and Rockette.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
-from scipy.stats import binom
+from scipy.stats import binom, norm, t
+
+from cxrlib.evaluation.reader_studies import ReaderStudy
 
 if TYPE_CHECKING:
     from cxrlib.reading.protocol import Protocol
@@ -21,6 +25,9 @@ WANTED_POWER = 0.80
 ACCURACIES = (0.6, 0.7, 0.8)
 # An assumption: how alike readers judge the same film. 0 is not at all, 1 would make several readers one.
 LIKENESS = 0.2
+# Assumptions too: by how much readers truly differ, as a standard deviation of the share they get right.
+DIFFER = 0.05
+UNLIKE = "alike, and differ"
 BLOCKS = {"A": "single films", "B": "pairs"}
 
 
@@ -55,9 +62,34 @@ def counted_answers(films: int, readers: int, likeness: float = LIKENESS) -> int
     return int(films * readers / (1 + (readers - 1) * likeness) + 1e-9)
 
 
+def planned_study(films: int, readers: int, accuracy: float) -> ReaderStudy:
+    """What an analysis of so many readers would find on average, if they are right this often, judge the same films
+    alike (`LIKENESS`) and differ (`DIFFER`)."""
+    variance = accuracy * (1 - accuracy) / films
+    covariance = LIKENESS * variance
+    return ReaderStudy(accuracy, readers, variance, covariance, DIFFER**2 + variance - covariance)
+
+
+def _row_of_unlike(block: str, readers: int, films: int) -> dict[str, object]:
+    """A row of the table by the model of Obuchowski and Rockette."""
+
+    def power(accuracy: float) -> float:
+        return planned_study(films, readers, accuracy).power(0.5, readers=readers)
+
+    highest = 0.999
+    within_reach = power(highest) > WANTED_POWER
+    told = brentq(lambda share: power(share) - WANTED_POWER, 0.501, highest) if within_reach else float("nan")
+    guessing = planned_study(films, readers, 0.5)
+    reach = t.ppf(1 - LEVEL, guessing.degrees_of_freedom)
+    shown = max(0.0, 2 * norm.cdf(MARGIN / guessing.standard_error - reach) - 1)
+    counted = int(0.25 / guessing.standard_error**2)
+    return _named(block, readers, UNLIKE, films, counted, power, told, float(shown))
+
+
 def sample_size_table(protocol: "Protocol", planned_readers: int) -> pd.DataFrame:
-    """What the blocks A and B can show, for one reader and for all, at best (readers err independently of each other)
-    and more likely (they err on the same films, `LIKENESS`). Practice and repeats are not counted.
+    """What the blocks A and B can show, for one reader and for all, at best (readers err independently of each other),
+    more likely (they err on the same films, `LIKENESS`), and as it will be analysed (they also differ, `DIFFER`).
+    Practice and repeats are not counted.
 
     Columns: block, readers, readers err, films, answers, counted as, three powers to tell an accuracy from chance, the
     accuracy told from chance with power 80 %, and the power to show equivalence with guessing (all fractions).
@@ -74,6 +106,7 @@ def sample_size_table(protocol: "Protocol", planned_readers: int) -> pd.DataFram
             rows.append(_row(name, planned_readers, "independently", films, films * planned_readers))
             counted = counted_answers(films, planned_readers)
             rows.append(_row(name, planned_readers, "on the same films", films, counted))
+            rows.append(_row_of_unlike(name, planned_readers, films))
     return pd.DataFrame(rows)
 
 
@@ -94,16 +127,25 @@ def in_words(table: pd.DataFrame) -> list[str]:
 
 
 def _row(block: str, readers: int, err: str, films: int, counted: int) -> dict[str, object]:
+    told, shown = told_from_chance(counted), equivalence_power(counted)
+    return _named(block, readers, err or "–", films, counted, lambda share: chance_power(counted, share), told, shown)
+
+
+def _named(
+    block: str, readers: int, err: str, films: int, counted: int, power: Callable[[float], float], told: float,
+    shown: float,
+) -> dict[str, object]:  # fmt: skip
+    """A row under the table's headings."""
     return {
         "block": block,
         "readers": readers,
-        "readers err": err or "–",
+        "readers err": err,
         "films or pairs": films,
         "answers": films * readers,
         "counted as": counted,
-        **{f"power if {accuracy:.0%} are right": chance_power(counted, accuracy) for accuracy in ACCURACIES},
-        f"told from chance with power {WANTED_POWER:.0%}": told_from_chance(counted),
-        f"power to show equivalence (±{100 * MARGIN:.0f} points)": equivalence_power(counted),
+        **{f"power if {accuracy:.0%} are right": power(accuracy) for accuracy in ACCURACIES},
+        f"told from chance with power {WANTED_POWER:.0%}": told,
+        f"power to show equivalence (±{100 * MARGIN:.0f} points)": shown,
     }
 
 

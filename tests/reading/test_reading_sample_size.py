@@ -4,17 +4,24 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, norm
 from small_reading import small_protocol
 from statsmodels.stats.proportion import binom_tost, power_binom_tost
 
+from cxrlib.evaluation.reader_studies import reader_study
+from cxrlib.evaluation.readers import means_by_reader
 from cxrlib.reading.sample_size import (
+    DIFFER,
     chance_power,
     counted_answers,
     equivalence_power,
+    planned_study,
     sample_size_table,
     told_from_chance,
 )
+
+# A correlation of what readers see that makes their right answers correlate by 0.2.
+LIKENESS_OF_LOOKS = 0.31
 
 
 @pytest.mark.parametrize("answers", [1, 5, 6, 20, 100, 101])
@@ -69,9 +76,27 @@ def test_the_table_counts_what_the_protocol_shows_once_and_is_analysed(tmp_path)
         ["single films", 1, 40, 40, 40],
         ["single films", 3, 40, 120, 120],
         ["single films", 3, 40, 120, 85],
+        ["single films", 3, 40, 120, 66],
         ["pairs", 1, 3, 3, 3],
         ["pairs", 3, 3, 9, 9],
+        ["pairs", 3, 3, 9, 6],
         ["pairs", 3, 3, 9, 6],
     ]
     assert table.loc[0, "power if 70% are right"] == pytest.approx(chance_power(40, 0.7))
     assert len(sample_size_table(protocol, 1)) == 2
+
+
+def test_readers_who_differ_tell_less_and_the_planned_power_is_that_of_the_analysis():
+    """Readings drawn as the plan assumes are told from guessing about as often as it says."""
+    random, films, readers, accuracy = np.random.default_rng(8), 100, 4, 0.65
+    planned = planned_study(films, readers, accuracy)
+    told = 0
+    for _ in range(400):
+        skill = random.normal(0, DIFFER, readers)
+        film = random.normal(size=films)
+        looks = LIKENESS_OF_LOOKS**0.5 * film + (1 - LIKENESS_OF_LOOKS) ** 0.5 * random.normal(size=(readers, films))
+        right = looks < norm.ppf(np.clip(accuracy + skill, 0.01, 0.99))[:, None]
+        found = reader_study(means_by_reader(right.astype(float)), np.zeros(films)).interval()
+        told += found.low > 0.5 or found.high < 0.5
+    assert told / 400 == pytest.approx(planned.power(0.5, readers=readers), abs=0.08)
+    assert planned.standard_error > (accuracy * (1 - accuracy) / counted_answers(films, readers)) ** 0.5

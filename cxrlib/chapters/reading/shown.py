@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from cxrlib.reading.sample_size import UNLIKE
+
 BLOCKS = {"A": "single films", "B": "two films: which is synthetic?", "C": "two films: the same patient?"}
 ASKED = {
     ("real or synthetic", "accuracy"): "right about real or synthetic, %",
@@ -38,7 +40,9 @@ def sample_sizes(table: pd.DataFrame) -> pd.DataFrame:
     for name in shown.columns:
         if shown[name].dtype.kind == "f":
             shown[name] = [f"{100 * value:.0f} %" if pd.notna(value) else "–" for value in shown[name]]
-    shown["readers err"] = shown["readers err"].replace({"independently": "apart", "on the same films": "alike"})
+    shown["readers err"] = shown["readers err"].replace(
+        {"independently": "apart", "on the same films": "alike", UNLIKE: "alike, differ"}
+    )
     shown.columns = [_short(name) for name in shown.columns]
     return shown.set_index("block")
 
