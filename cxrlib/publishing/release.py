@@ -58,7 +58,7 @@ class _Links(HTMLParser):
 
 def check_whole(html: Path) -> None:
     """Raise `InputError` for a book with an empty or cut page, or one that refers to a file which isn't there."""
-    pages = sorted(html.rglob("*.html"))
+    pages = _pages(html)
     if not (html / "index.html").is_file():
         raise InputError(f"{html}: no book, since there is no index.html; build it again")
     for page in pages:
@@ -75,7 +75,7 @@ def check_whole(html: Path) -> None:
 def pictures_of(html: Path) -> list[Picture]:
     """The pictures that the pages show, each once, in the order of the pages."""
     found: dict[Path, Picture] = {}
-    for page in sorted(html.rglob("*.html")):
+    for page in _pages(html):
         for tag, address, said in _links(page).found:
             file = _local(page, address)
             if tag == "img" and file is not None and file.suffix in PICTURES and file.is_file():
@@ -85,7 +85,7 @@ def pictures_of(html: Path) -> list[Picture]:
 
 def release_lines(study: Study, html: Path, pictures: list[Picture], sheet: Path) -> list[str]:
     """What leaves, and what the guard can't promise; for the screen."""
-    pages = sorted(html.rglob("*.html"))
+    pages = _pages(html)
     files = [path for path in html.rglob("*") if path.is_file()]
     tables = sum(_links(page).tables for page in pages)
     roles = Counter(picture.roles for picture in pictures)
@@ -154,6 +154,11 @@ def write_release(study: Study, html: Path, responsible: str, to: Path, pictures
     path = study.results.releases / f"{now:%Y%m%dT%H%M%S%f}.json"
     write_json(path, record)
     return path
+
+
+def _pages(html: Path) -> list[Path]:
+    """The book's pages; what lies under `_static` are the theme's templates."""
+    return sorted(page for page in html.rglob("*.html") if "_static" not in page.relative_to(html).parts)
 
 
 def _links(page: Path) -> _Links:

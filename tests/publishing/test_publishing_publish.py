@@ -172,6 +172,11 @@ def test_a_damaged_book_is_refused(study, tmp_path, page, said):
         publish_book(study, tmp_path / "book")
 
 
+def test_templates_of_the_theme_are_no_pages(study, tmp_path):
+    write_text(study.build_folder / "html" / "_static" / "macros.html", "<a href=\"{{ pathto('a.css', 1) }}\">")
+    publish_book(study, tmp_path / "book")
+
+
 def test_a_full_disk_is_told_in_a_line(study, tmp_path, monkeypatch):
     def full(source, target):
         raise shutil.Error([(str(n), str(n), f"[Errno {errno.ENOSPC}] No space left on device") for n in range(900)])
