@@ -573,7 +573,10 @@ _STAGES = (
         "cxrlib.chapters.results.explanations:explain_study", gpu=True,
         before=lambda study: ["audit", "synthetic", "classifier"], effort=lambda study: 15,
         record=lambda study: study.results.explanations_record,
-        sources=lambda study: code("cxrlib/classifiers/explanation.py", "cxrlib/chapters/results/explanations.py"),
+        sources=lambda study: code(
+            "cxrlib/classifiers/explanation.py", "cxrlib/chapters/results/explanations.py",
+            "cxrlib/chapters/results/attention.py",
+        ),
     ),
     Stage(
         "chapter",

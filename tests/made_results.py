@@ -145,9 +145,11 @@ def attention(arms=MAIN_ARMS):
         for label, region in (("negative", "lungs"), ("positive", "lungs"), ("positive", "opacities")):
             value = 0.35 + 0.03 * index if region == "lungs" else 0.1
             chance = 0.33 if region == "lungs" else 0.09
-            rows.append(("hospital", arm, label, region, 77, 72, value, value - 0.02, value + 0.02, chance, False))
+            interval = (value, value - 0.02, value + 0.02)
+            rows.append(("hospital", arm, label, region, 77, 72, *interval, chance, 0.21, 2, False))
     columns = [
-        "role", "arm", "label", "region", "films", "patients", "estimate", "low", "high", "chance", "suppressed",
+        "role", "arm", "label", "region", "films", "patients", "estimate", "low", "high", "chance", "untrained",
+        "empty_maps", "suppressed",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 

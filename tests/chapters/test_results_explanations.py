@@ -8,7 +8,8 @@ import pytest
 from finished_study import trained
 
 from cxrlib.artifacts import read_json
-from cxrlib.chapters.results.explanations import ATTENTION_COLUMNS, FAILURES_SHOWN, explain_study, shown_arm
+from cxrlib.chapters.results.attention import ATTENTION_COLUMNS, RUN_COLUMNS
+from cxrlib.chapters.results.explanations import FAILURES_SHOWN, explain_study, shown_arm
 from cxrlib.classifiers.explanation import attention_maps, attention_stage, mass_inside
 from cxrlib.classifiers.prediction import load_classifier, predict_probabilities, read_predictions
 from cxrlib.errors import InputError
@@ -48,6 +49,29 @@ def test_share_inside_the_lungs_is_that_of_the_maps_recomputed(study):
         assert row["estimate"] == pytest.approx(np.nanmean(chosen[:, known], axis=0).mean(), abs=1e-4)
         assert row["chance"] == pytest.approx(masks[films.labels == value][known].mean())
         assert row["low"] <= row["estimate"] <= row["high"]
+
+
+def test_attention_is_told_apart_by_answer_and_run_beside_an_untrained_network(study):
+    table = pd.read_csv(study.results.table("attention_runs"))
+    assert table.columns.tolist() == list(RUN_COLUMNS)
+    assert set(table["arm"]) == {"untrained", *(arm for arm in study.classifier.arms if arm != "source-rule")}
+    lungs = table[(table["region"] == "lungs") & (table["arm"] == "baseline")]
+    films = load_image_set(study, "hospital", 32)
+    masks = load_masks(study, "hospital", 32, "lungs")
+    network, statistics = load_classifier(study.results.classifier("baseline", 1, "all"))
+    p_positive = predict_probabilities(network, films.images, statistics)
+    stage, _ = attention_stage(network, "shufflenet_v2_x0_5", 32)
+    maps = attention_maps(network, stage, films.images, statistics, (p_positive >= 0.5).astype(int))
+    shares, right = mass_inside(maps, masks), (p_positive >= 0.5) == films.labels
+    for row in lungs[lungs["seed"] == 1].dropna(subset="estimate").itertuples():
+        chosen = (right == (row.answer == "right")) & (films.manifest["label"] == row.label).to_numpy()
+        assert row.films == chosen.sum()
+        assert row.empty_maps == np.isnan(shares[chosen]).sum()
+        assert row.estimate == pytest.approx(np.nanmean(shares[chosen]), abs=1e-6)
+    assert lungs.dropna(subset="films").groupby(["seed", "label"])["films"].sum().max() <= len(films)
+    main = pd.read_csv(study.results.table("attention"))
+    assert main["untrained"].between(0, 1).all()
+    assert (main["empty_maps"] >= 0).all()
 
 
 def test_failures_are_the_wrong_answers_most_confident_first(study):

@@ -141,7 +141,21 @@ def test_attention_stands_beside_the_share_of_area():
     shown = results_shown.attention(table)
     assert plain(shown.iloc[0]["share of attention (%)"]) == "35.0 (33–37)"
     assert shown.iloc[0]["share of area (%)"] == "33.0"
-    assert shown.iloc[2].tolist() == ["<5", "opacities", "–", "–"]
+    assert shown.iloc[0]["before training (%)"] == "21.0"
+    assert shown.iloc[2].tolist() == ["<5", "opacities", "–", "–", "–", "–"]
+
+
+def test_attention_of_each_run_stands_apart_by_answer():
+    rows = [
+        ("baseline", 0, "positive", "lungs", "right", 9, 0.31, False),
+        ("baseline", 0, "positive", "lungs", "wrong", 4, 0.5, True),
+        ("baseline", 1, "positive", "lungs", "right", 8, 0.43, False),
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["arm", "seed", "label", "region", "answer", "films", "estimate", "suppressed"])
+    shown = results_shown.attention_runs(table).loc[("baseline", "positive", "lungs")]
+    assert shown["run 1, right"] == "31 (9)"
+    assert shown["run 1, wrong"] == "<5"
+    assert shown["run 2, right"] == "43 (8)"
 
 
 def test_what_validation_decided_is_a_range_over_an_arm_s_classifiers():

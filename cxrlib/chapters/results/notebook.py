@@ -116,6 +116,7 @@ TABLES = {
     "probabilities": lambda study: shown.probabilities(_table(study, "table2"), "hospital"),
     "subgroups": _subgroup_table,
     "attention": lambda study: shown.attention(_table(study, "attention")),
+    "attention_runs": lambda study: shown.attention_runs(_table(study, "attention_runs")),
 }
 
 

@@ -196,7 +196,8 @@ def subgroups(table: pd.DataFrame, role: str, metric: str, arms: Sequence[str]) 
 
 
 def attention(table: pd.DataFrame) -> pd.DataFrame:
-    """Share of attention inside lungs (and opacities) beside what chance would give, by arm and label, in per cent."""
+    """Share of attention inside lungs (and opacities) by arm and label, in per cent, beside the share of area and that
+    of a network before its training."""
     rows = [
         (
             row.arm,
@@ -204,9 +205,33 @@ def attention(table: pd.DataFrame) -> pd.DataFrame:
             "<5" if row.suppressed else _count(row.films),
             row.region,
             "–" if row.suppressed else with_interval(row.estimate, row.low, row.high),
-            "–" if row.suppressed else f"{100 * row.chance:.1f}",
+            *(
+                "–" if row.suppressed or pd.isna(value) else f"{100 * value:.1f}"
+                for value in (row.chance, row.untrained)
+            ),
+            "–" if row.suppressed else _count(row.empty_maps),
         )
         for row in table.itertuples()
     ]
-    columns = ["arm", "label", "films", "inside the", "share of attention (%)", "share of area (%)"]
+    columns = [
+        "arm", "label", "films", "inside the", "share of attention (%)", "share of area (%)", "before training (%)",
+        "empty maps",
+    ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns).set_index(columns[:2])
+
+
+def attention_runs(table: pd.DataFrame) -> pd.DataFrame:
+    """Share of attention inside each region in per cent, a column per run and kind of answer; the number of films in
+    brackets."""
+    shown = table.assign(
+        run=[f"run {seed + 1}, {answer}" for seed, answer in zip(table["seed"], table["answer"], strict=True)],
+        value=[
+            "<5"
+            if row.suppressed
+            else f"{'–' if pd.isna(row.estimate) else format(100 * row.estimate, '.0f')} ({_count(row.films)})"
+            for row in table.itertuples()
+        ],
+    )
+    index = ["arm", "label", "region"]
+    order = pd.MultiIndex.from_frame(shown[index].drop_duplicates())
+    return shown.pivot(index=index, columns="run", values="value").reindex(order).fillna("–").rename_axis(columns=None)
