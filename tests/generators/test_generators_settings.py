@@ -36,7 +36,7 @@ def test_small_studies_keep_the_settings_that_were_tuned_for_them(monkeypatch, t
     monkeypatch.setenv("CXR_DATA", str(tmp_path))
     tuned = {
         "resolution": 64, "mapping_layers": 2, "channel_base": 512, "channel_max": 64, "eigenfilms": True,
-        "batch_size": 8, "learning_rate": 0.0015, "discriminator_learning_rate": 0.004, "r1_weight": 0.05,
+        "batch_size": 8, "learning_rate": 0.0015, "discriminator_learning_rate": 0.004, "r1_weight": 0.5,
         "augmentations": ("brightness", "contrast", "translation"), "path_length_weight": 0,
         "style_mixing_probability": 0, "modulation": "demodulated", "horizontal_flips": False, "adaptive_target": None,
     }  # fmt: skip
