@@ -1,0 +1,156 @@
+"""What is missing or damaged is found, named, and made again by the command that is named."""
+
+import json
+import os
+import shlex
+import shutil
+
+import pytest
+
+from cxrlib import cli
+from cxrlib.artifacts import read_json, write_record
+from cxrlib.chapters.films.tables import make_film_tables
+from cxrlib.errors import InputError
+from cxrlib.films.audit import prepare_study
+from cxrlib.films.images import load_image_set
+from cxrlib.films.preparation import prepare_role
+from cxrlib.stages import made_with, only_maker, standing, unit_of, units
+from cxrlib.study import load_study
+from cxrlib.workflow import overview
+from cxrlib.workflow.report import check_settings, plan, save_settings, stored_settings
+
+DAMAGES = {
+    "half": lambda data: data[: len(data) // 2],
+    "empty": lambda data: b"",
+    "one byte": lambda data: data[:-3] + bytes([data[-3] ^ 1]) + data[-2:],
+}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, write_study_in):
+    """Films, audited and tabulated, in the folder that commands are typed in."""
+    study = load_study(write_study_in(tmp_path_factory.mktemp("prepared")))
+    save_settings(study)
+    prepare_study(study)
+    make_film_tables(study)
+    return study
+
+
+def run(study, command, monkeypatch):
+    monkeypatch.chdir(study.root)
+    program, *words = shlex.split(command)
+    assert program == "cxr"
+    cli.app(words, standalone_mode=False)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data/validation/images-32.npy", "data/validation/manifest.csv", "data/validation/audit.json",
+        "data/audit.json", "data/duplicates.csv",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("tables/table1.csv", "tables/films.json")),
+    ],
+)  # fmt: skip
+def test_every_damage_is_found_named_and_repaired_by_the_command(prepared, name, damage, monkeypatch):
+    path = prepared.results.root / name
+    before, whole = path.stat(), path.read_bytes()
+    path.write_bytes(DAMAGES[damage](whole))
+    # Damage that keeps the time is found all the same.
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    (found,) = overview.verify(prepared)
+    assert str(path) in found["problem"]
+    assert overview.to_do(prepared, [found["unit"].split("/")[0]])[0]["standing"] == "damaged"
+    run(prepared, found["command"], monkeypatch)
+    assert overview.verify(prepared) == []
+    if not name.endswith(".json"):
+        assert path.read_bytes() == whole
+    assert overview.to_do(prepared, ["film_tables"]) == []
+
+
+def test_what_is_missing_is_to_be_made_again(prepared, monkeypatch):
+    shutil.rmtree(prepared.results.data("validation"))
+    _, waiting = plan(prepared, ["film_tables"])
+    assert [unit.id for unit in waiting] == ["data/validation", "audit", "film_tables"]
+    run(prepared, "cxr prepare tiny --role validation", monkeypatch)
+    assert overview.to_do(prepared, ["film_tables"]) == []
+
+
+def test_equal_content_made_again_means_nothing_to_do(prepared):
+    before = read_json(prepared.results.audit_record)
+    prepare_study(prepared, force=True)
+    assert read_json(prepared.results.audit_record)["seconds"] != before["seconds"]
+    assert overview.to_do(prepared, ["film_tables"]) == []
+
+
+def test_nothing_is_made_from_damaged_films(prepared, monkeypatch):
+    path = prepared.results.images("training", 32)
+    whole = path.read_bytes()
+    path.write_bytes(DAMAGES["one byte"](whole))
+    try:
+        with pytest.raises(InputError, match=r"images-32\.npy: damaged[^`]*`cxr prepare .* --role training`"):
+            run(prepared, "cxr audit tiny", monkeypatch)
+    finally:
+        path.write_bytes(whole)
+
+
+def test_a_damaged_settings_file_is_written_again_and_other_settings_are_refused(prepared, write_study_in):
+    file = prepared.results.study_file
+    whole = file.read_text()
+    for damaged in (whole[: len(whole) // 2], "", whole.replace("seed: 7", "seed: 3"), "[" + whole):
+        file.write_text(damaged)
+        assert stored_settings(file) is None
+        assert [found["unit"] for found in overview.verify(prepared)] == ["study.yaml"]
+        save_settings(prepared)
+        assert file.read_text() == whole
+    other = load_study(write_study_in(prepared.root, seed=8))
+    with pytest.raises(InputError, match="seed: there 7, now 8"):
+        check_settings(other)
+    write_study_in(prepared.root)
+
+
+def test_status_says_what_is_done_running_and_missing(prepared, monkeypatch, capsys):
+    with only_maker(prepared, unit_of(prepared, "data", ("hospital",))):
+        found = {unit["unit"]: unit for unit in overview.status(prepared)["units"]}
+    assert found["data/training"]["standing"] == "finished"
+    assert found["data/hospital"]["standing"] == "running"
+    assert found["book"]["standing"] == "missing"
+    assert found["generator/positive-all"]["asks_for"]["gpu"] == 1
+    for command in ("status", "verify", "clean", "report -n"):
+        run(prepared, f"cxr {command} tiny --json", monkeypatch)
+        json.loads(capsys.readouterr().out)
+
+
+def test_a_dry_run_does_nothing_and_promises_no_book(prepared, monkeypatch, capsys):
+    before = sorted(prepared.root.rglob("*"))
+    run(prepared, "cxr report tiny --dry-run", monkeypatch)
+    said = capsys.readouterr().out
+    assert "jobs would run" in said
+    assert "The book:" not in said
+    assert sorted(prepared.root.rglob("*")) == before
+
+
+def test_clean_removes_what_finished_units_do_not_need(prepared, monkeypatch, capsys):
+    unit = units(prepared, "classifier")[0]
+    spare = unit.record(prepared).parent / "checkpoint" / "state.safetensors"
+    spare.parent.mkdir(parents=True)
+    spare.write_bytes(b"x" * 1000)
+    assert overview.spare(prepared) == ([], 0), "an unfinished unit goes on from its checkpoint"
+    write_record(unit.record(prepared), {}, {}, 0.0, made_with=made_with(prepared, unit))
+    run(prepared, "cxr clean tiny --yes", monkeypatch)
+    assert "1 checkpoints and snapshots" in capsys.readouterr().out
+    assert not spare.exists()
+    unit.record(prepared).unlink()
+
+
+def test_records_of_an_older_version_are_taken_over(prepared):
+    record = prepared.results.data_record("training")
+    stored = {key: value for key, value in read_json(record).items() if key not in ("outputs", "made_with", "sha256")}
+    record.write_text(json.dumps(stored))
+    images = prepared.results.images("training", 32)
+    made = images.stat().st_mtime_ns
+    assert standing(prepared, unit_of(prepared, "data", ("training",))).word == "obsolete"
+    prepare_role(prepared, "training")
+    assert standing(prepared, unit_of(prepared, "data", ("training",))).finished
+    assert images.stat().st_mtime_ns == made
+    assert len(load_image_set(prepared, "training", 32)) == 32
