@@ -15,6 +15,7 @@ import typer
 
 from cxrlib.errors import InputError
 from cxrlib.stages import STAGES, Stage
+from cxrlib.workflow.processes import end_with_the_report
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,6 +42,7 @@ DEFAULTS = {"fold": "all", "variant": "", "seed": 0}
 
 def main() -> None:
     """Run a command; an `InputError` becomes one message on standard error and exit code 2."""
+    end_with_the_report()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         app()

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from cxrlib.artifacts import write_text
+from cxrlib.artifacts import damage_of, write_text
 from cxrlib.errors import InputError
 from cxrlib.publishing.guard import check_publishable, check_results
 from cxrlib.publishing.release import (
@@ -41,6 +41,10 @@ def publish_book(
         raise InputError(f"{html}: no book there yet; make it with `cxr report {study.name}`")
     target = Path.cwd() / (target or study.root / "published" / study.name)
     _check_target(study, target)
+    damaged = damage_of(study.build_folder / "book.json")
+    if damaged:
+        said = "\n  ".join(damaged[:5])
+        raise InputError(f"{html}: not the book that was built:\n  {said}\nrun `cxr report {study.name}` again")
     check_whole(html.resolve())
     check_results(study)
     try:

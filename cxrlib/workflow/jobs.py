@@ -9,7 +9,7 @@ from typing import Any
 
 from cxrlib.stages import Unit, refuse_damaged, standing
 from cxrlib.study import Study
-from cxrlib.workflow.processes import end_with_the_report, one_gpu
+from cxrlib.workflow.processes import one_gpu
 from cxrlib.workflow.report import a_job_of
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,6 @@ def do(study: Study, unit: Unit, *, force: bool, stamp: Path | None, progress: C
     """
     with contextlib.ExitStack() as held:
         if stamp is not None:
-            end_with_the_report()
             held.enter_context(a_job_of(study))
         refuse_damaged(study, unit)
         if not force and standing(study, unit, varied={key: value for key, value in more.items() if value}).finished:

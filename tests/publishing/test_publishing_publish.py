@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxrlib.artifacts import write_text
+from cxrlib.artifacts import write_record, write_text
 from cxrlib.errors import InputError
 from cxrlib.publishing import limits
 from cxrlib.publishing.publish import MARK
@@ -192,3 +192,15 @@ def test_the_limits_are_told_in_numbers():
     assert re.search(r"missed \d+ of \d+ shown as they are, at worst \d+ of \d+", lines[0])
     assert any("drawn as pixels" in line for line in lines)
     assert all(line in limits.limits_text() for line in lines)
+
+
+@pytest.mark.parametrize("text", ["", "<html>"])
+def test_an_empty_or_cut_book_is_not_published(tiny_study_file, tmp_path, text):
+    study = load_study(tiny_study_file)
+    index = study.build_folder / "html" / "index.html"
+    index.parent.mkdir(parents=True)
+    index.write_text("<html></html>")
+    write_record(study.build_folder / "book.json", {}, {}, 0.0, outputs=[index])
+    index.write_text(text)
+    with pytest.raises(InputError, match=r"not the book that was built[^`]*`cxr report tiny`"):
+        publish_book(study, tmp_path / "out")
