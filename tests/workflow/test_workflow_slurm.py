@@ -14,8 +14,8 @@ ARMS = {"arms": ["baseline", "synthetic"]}
 STATUS = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3"]
 
 
-def report(file, *options, environment=None):
-    command = [sys.executable, "-m", "cxrlib.cli", "report", str(file), "classifier", *options]
+def report(file, target, *options, environment=None):
+    command = [sys.executable, "-m", "cxrlib.cli", "report", str(file), target, *options]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -41,13 +41,13 @@ def test_jobs_of_gpus_go_to_the_gpus_and_the_predictions_are_the_same(tmp_path, 
     with small_slurm.running_slurm(tmp_path / "daemons") as environment:
         # The node has a GPU in name only: what torch does not find, it does without.
         profile = ["--profile", str(REPOSITORY / "profiles" / "slurm"), "--latency-wait", "10", "--retries", "0"]
-        report(study.file, *profile, *STATUS, environment=environment)
+        report(study.file, "classifier", *profile, *STATUS, environment=environment)
     finished = (tmp_path / "daemons" / "jobs.txt").read_text().splitlines()
     partitions = [line.split("Partition=")[1].split()[0] for line in finished]
     expected = [unit for unit in wanted_units(study, ["classifier"]) if unit.stage.name not in ("data", "audit")]
     assert len(expected) == 6
     assert partitions == ["gpu"] * len(expected)
     assert all("JobState=COMPLETED" in line for line in finished)
-    report(alone.file)
+    report(alone.file, "classifier")
     assert predictions(study) == predictions(alone)
     assert len(predictions(study)) == 2
