@@ -127,7 +127,7 @@ def test_all_roles_were_prepared_and_the_report_can_begin(followed):
     for role in ("training", "validation", "hospital"):
         assert (place / "results" / "our-hospital" / "data" / role / "manifest.csv").is_file()
     assert "our-hospital may run" in printed
-    assert "jobs to do, " in printed
+    assert "jobs would run, " in printed
     assert "no book there yet" in printed
 
 
