@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+from dataclasses import fields
 
 import nbformat
 import numpy as np
@@ -22,7 +23,7 @@ from cxrlib.chapters.reading import story as reading_story
 from cxrlib.chapters.reading.notebook import open_chapter
 from cxrlib.chapters.reading.report import report_readings
 from cxrlib.chapters.reading.sentences import chance_verdict, reading_sentences
-from cxrlib.chapters.reading.tables import COLUMNS, make_reading_tables
+from cxrlib.chapters.reading.tables import COLUMNS, StudyReadings, make_reading_tables
 from cxrlib.classifiers.composition import compose_training_films
 from cxrlib.classifiers.training import _what_decides as what_decides
 from cxrlib.classifiers.training import train_classifier
@@ -496,3 +497,9 @@ def test_a_clock_that_was_set_while_somebody_read_is_noticed(study):
         line["steady_seconds"] += 20.0  # twenty seconds went by, and the clock on the wall was set back by as much
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert "the clock was set back by 20 seconds" in printed_report(study)
+
+
+def test_what_a_reading_is_made_of_does_not_print_itself():
+    """The last line of a cell is shown: the list of films, with files and truth, must not be."""
+    found = StudyReadings(*["the film of a patient"] * len(fields(StudyReadings)))
+    assert "patient" not in repr(found)

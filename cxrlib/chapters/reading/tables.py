@@ -44,7 +44,7 @@ COLUMNS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudyReadings:
     """A study's reading: its protocol, and the answers to it, one row per reader and task."""
 
