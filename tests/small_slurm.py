@@ -70,7 +70,13 @@ def running_slurm(folder: Path) -> Iterator[dict[str, str]]:
     munge = ["munged", "--foreground", "--force", f"--key-file={folder}/munge.key", f"--socket={folder}/munge.socket"]
     munge += [f"--pid-file={folder}/munge.pid", f"--log-file={folder}/munge.log", f"--seed-file={folder}/munge.seed"]
     daemons = [munge, ["slurmctld", "-D"], ["slurmd", "-D", "-N", "cpu0"], ["slurmd", "-D", "-N", "gpu0"]]
+    # Snakemake's job inside the job looks where a cluster keeps it.
+    usual = Path("/etc/slurm/slurm.conf")
     with contextlib.ExitStack() as started:
+        if not usual.exists():
+            usual.parent.mkdir(parents=True, exist_ok=True)
+            usual.symlink_to(folder / "slurm.conf")
+            started.callback(usual.unlink)
         for number, daemon in enumerate(daemons):
             log = started.enter_context(open(folder / f"{number}-{daemon[0]}.out", "w"))
             process = subprocess.Popen(daemon, env=environment, stdout=log, stderr=log)
