@@ -55,6 +55,11 @@ class Results:
     def provenance(self) -> Path:
         return self.root / "provenance.json"
 
+    @property
+    def endpoint(self) -> Path:
+        """The primary endpoint, frozen before a hospital film was opened."""
+        return self.root / "endpoint.json"
+
     def data(self, role: str) -> Path:
         return self.root / "data" / role
 

@@ -15,6 +15,7 @@ from cxrlib.artifacts import Results
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.settings import ClassifierSettings
 from cxrlib.errors import InputError
+from cxrlib.evaluation.settings import EndpointSettings
 from cxrlib.films.settings import ROLES, DataSettings, Role
 from cxrlib.generators.settings import FEWEST_FILMS, FEWEST_HELD_OUT_FILMS, GanSettings, SynthesisSettings
 from cxrlib.reading.settings import ReviewSettings
@@ -38,6 +39,7 @@ class Study(Settings):
     synthesis: SynthesisSettings = SynthesisSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     review: ReviewSettings = ReviewSettings()
+    primary_endpoint: EndpointSettings = EndpointSettings()
 
     _root: Path = PrivateAttr(default_factory=Path.cwd)
     _file: Path | None = PrivateAttr(default=None)
@@ -50,6 +52,23 @@ class Study(Settings):
                 "a start from the public films needs public_images above 0, a random start needs 0"
             )
         return self
+
+    @model_validator(mode="after")
+    def _endpoint_is_of_arms_that_are_trained(self) -> "Study":
+        declared = self.primary_endpoint
+        missing = [arm for arm in (declared.arm, declared.reference) if arm not in self.classifier_arms]
+        if missing and "primary_endpoint" in self.model_fields_set:
+            raise ValueError(
+                f"primary_endpoint: found {' and '.join(missing)}, not among the study's arms: "
+                f"{', '.join(self.classifier_arms)}"
+            )
+        return self
+
+    @property
+    def endpoint(self) -> EndpointSettings | None:
+        """The primary endpoint; none where the file declares none and the study lacks the arms of the usual one."""
+        declared = self.primary_endpoint
+        return declared if {declared.arm, declared.reference} <= set(self.classifier_arms) else None
 
     @property
     def root(self) -> Path:

@@ -22,6 +22,13 @@ LEAST_SHARE = 0.5
 TOLERANCE = 1e-9
 
 
+def within_folds(answers: pd.DataFrame, measure, weights) -> float:
+    """A measure of the ranking, film against film of the same fold, averaged with these weights over folds."""
+    parts = [part for _, part in answers.groupby("ranked_in") if part["label"].nunique() == 2]
+    values = [measure(part["label"] == "positive", part["p_positive"]) for part in parts]
+    return float(np.average(values, weights=[weights(part["label"] == "positive") for part in parts]))
+
+
 def recomputed(answers: pd.DataFrame, operating_point: str) -> dict[str, float]:
     """Table 2's figures of one seed, from its models' predictions, thresholds and temperatures."""
     truth, p = answers["label"], answers["p_positive"]
@@ -34,22 +41,38 @@ def recomputed(answers: pd.DataFrame, operating_point: str) -> dict[str, float]:
     figures["balanced_accuracy"] = recall.mean()
     figures["mcc"] = metrics.matthews_corrcoef(truth, answer)
     positive = truth == "positive"
-    figures["roc_auc"] = metrics.roc_auc_score(positive, p)
-    figures["average_precision"] = metrics.average_precision_score(positive, p)
+    figures["roc_auc"] = within_folds(
+        answers, metrics.roc_auc_score, lambda positive: positive.sum() * (~positive).sum()
+    )
+    figures["average_precision"] = within_folds(answers, metrics.average_precision_score, np.sum)
     odds = (p.clip(1e-12, 1 - 1e-12) / (1 - p).clip(1e-12, 1 - 1e-12)) ** (1 / answers["temperature"])
     figures["brier"] = ((p - positive) ** 2).mean()
     figures["brier_calibrated"] = ((odds / (1 + odds) - positive) ** 2).mean()
     return figures
 
 
-def answers_of(seed: Path) -> pd.DataFrame:
-    """Predictions of one arm and seed, of all folds, each with its model's threshold and temperature."""
+def answers_of(seed: Path, folds: dict[str, str]) -> pd.DataFrame:
+    """Predictions of one arm and seed, of all folds, each with its model's threshold and temperature, and the fold
+    within which it is ranked: that of the film (`folds`) at the hospital, the model's own at validation."""
     parts = []
     for file in sorted(seed.glob("*/predictions.csv")):
         facts = json.loads((file.parent / "config.json").read_text(encoding="utf-8"))
         chosen = {"threshold": facts["threshold_validation"], "temperature": facts["temperature"]}
-        parts.append(pd.read_csv(file).assign(**chosen))
+        table = pd.read_csv(file).assign(**chosen)
+        ranked_in = table["image_id"].astype(str).map(folds).where(table["role"] == "hospital", file.parent.name)
+        parts.append(table.assign(ranked_in=ranked_in))
     return pd.concat(parts)
+
+
+def folds_of(results: Path) -> dict[str, str]:
+    """The fold of each hospital film, from the cross-fitted arms; all in one where there is none."""
+    folds = {}
+    for file in sorted(results.glob("classifier/*/seed0/*/predictions.csv")):
+        table = pd.read_csv(file).query("role == 'hospital'")
+        for film in table["image_id"].astype(str):
+            if folds.get(film, "all") == "all":
+                folds[film] = file.parent.name
+    return folds
 
 
 def check_table2(results: Path) -> list[str]:
@@ -59,10 +82,11 @@ def check_table2(results: Path) -> list[str]:
     arms = sorted(folder.name for folder in (results / "classifier").iterdir())
     if sorted(table["arm"].unique()) != arms:
         problems.append(f"table2.csv has the arms {sorted(table['arm'].unique())}, the classifiers {arms}")
+    folds = folds_of(results)
     for row in table.to_dict("records"):
         point, seeds = row["operating_point"], {}
         for seed in sorted((results / "classifier" / row["arm"]).glob("seed*")):
-            found = answers_of(seed)
+            found = answers_of(seed, folds)
             number = int(seed.name.removeprefix("seed"))
             seeds[number] = recomputed(found[found["role"] == row["role"]], point)
             shown = by_seed.loc[(row["role"], row["arm"], point, number)]
@@ -82,6 +106,8 @@ def check_differences(results: Path) -> list[str]:
     table = pd.read_csv(results / "tables" / "table2.csv").set_index(keys)
     problems = []
     for row in pd.read_csv(results / "tables" / "differences.csv").itertuples():
+        if row.metric not in table:
+            continue
         ours, base = (table.loc[(row.role, arm, row.operating_point), row.metric] for arm in (row.arm, "baseline"))
         if abs(ours - base - row.difference) > TOLERANCE:
             problems.append(f"{row.role} {row.arm} {row.metric}: difference {row.difference}, Table 2 {ours - base}")

@@ -10,9 +10,12 @@ DOSE_ARMS = ("synthetic-dose10", "synthetic-dose25", "synthetic-dose50")
 ARMS = (*MAIN_ARMS, *DOSE_ARMS)
 THRESHOLD_METRICS = (
     "accuracy", "f1_positive", "f1_negative", "precision_positive", "precision_negative", "recall_positive",
-    "recall_negative", "balanced_accuracy", "mcc",
+    "recall_negative", "balanced_accuracy", "mcc", "precision_at_tenth",
 )  # fmt: skip
-ALL_METRICS = (*THRESHOLD_METRICS, "roc_auc", "average_precision", "brier", "brier_calibrated", "calibration_slope")
+ALL_METRICS = (
+    *THRESHOLD_METRICS, "roc_auc", "average_precision", "brier", "brier_calibrated", "calibration_slope",
+    "calibration_in_the_large",
+)  # fmt: skip
 
 
 def _value(arm: str, metric: str, seed: int = 0) -> float:
@@ -45,23 +48,14 @@ def table2_seeds(arms=ARMS, roles=("validation", "hospital")):
     return pd.DataFrame(rows)
 
 
-def headline(arms=ARMS):
-    return pd.DataFrame(
-        [("hospital", arm, metric, _value(arm, metric, 1), _value(arm, metric) - 0.07, _value(arm, metric) + 0.09)
-         for arm in arms for metric in ALL_METRICS],
-        columns=["role", "arm", "metric", "estimate", "low", "high"],
-    )  # fmt: skip
-
-
 def differences(arms=ARMS):
     rows = []
     for index, arm in enumerate(arms[1:]):
         for point in ("fixed", "validation"):
-            for metric in ALL_METRICS:
+            for metric in (*ALL_METRICS, "recall_at_precision"):
                 middle = 0.02 * index - 0.03
-                bounds = (middle - 0.05, middle + 0.05, middle - 0.08, middle + 0.08)
-                rows.append(("hospital", arm, point, metric, middle, *bounds))
-    columns = ["role", "arm", "operating_point", "metric", "difference", "low", "high", "headline_low", "headline_high"]
+                rows.append(("hospital", arm, point, metric, middle, middle - 0.05, middle + 0.05))
+    columns = ["role", "arm", "operating_point", "metric", "difference", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -73,7 +67,7 @@ def curves(arms=MAIN_ARMS, roles=("hospital",)):
             for seed in range(3):
                 power = 0.35 + 0.05 * index + 0.04 * seed
                 for curve, y in (("roc", grid**power), ("precision_recall", 1 - grid ** (1 / power) * 0.7)):
-                    keys = {"role": role, "arm": arm, "seed": seed, "curve": curve}
+                    keys = {"role": role, "arm": arm, "seed": seed, "fold": "all", "curve": curve}
                     parts.append(pd.DataFrame(keys | {"x": grid, "y": y}))
     return pd.concat(parts, ignore_index=True)
 

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "cxrlib"
 STAGES = {"generators", "classifiers", "reading"}
 GROUND_FLOOR = {
     "errors", "settings", "artifacts", "stages", "reproducibility", "checkpoints", "study", "features", "networks",
-    "efficientnet_lite",
+    "efficientnet_lite", "endpoint",
 }  # fmt: skip
 ALLOWED = {
     "films": GROUND_FLOOR | {"films"},
@@ -30,6 +30,7 @@ ALLOWED = {
     "efficientnet_lite": {"errors", "artifacts"},
     "study": {"errors", "settings", "artifacts"},
     "stages": {"errors", "artifacts", "study"},
+    "endpoint": {"errors", "artifacts", "study"},
 }
 # Settings and registries, which the study itself reads.
 LIGHT = {"settings.py", "arms.py"}

@@ -51,6 +51,9 @@ METRIC_NAMES = {
     "brier": "Brier score",
     "brier_calibrated": "Brier score, temperature-scaled",
     "calibration_slope": "calibration slope",
+    "calibration_in_the_large": "mean probability less share of positives",
+    "precision_at_tenth": "precision if 10 % were positive",
+    "recall_at_precision": "recall at equal precision",
 }
 
 STYLE: Mapping[str, Any] = {

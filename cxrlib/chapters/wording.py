@@ -2,20 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-Verdict = Literal["gain", "loss", "no clear difference"]
-HEADLINE = "recall_positive"
+from cxrlib.evaluation.verdicts import Verdict
 
-
-def verdict(low: float, high: float) -> Verdict:
-    """A gain or a loss only where the interval excludes 0."""
-    if low > 0:
-        return "gain"
-    return "loss" if high < 0 else "no clear difference"
+# Measures that are no shares of films, and so are not told in per cent.
+PLAIN = ("roc_auc", "average_precision", "mcc")
+# Below this a share that runs add to an interval is not worth a word.
+MOSTLY_RUNS = 0.5
+MEASURES = {
+    "roc_auc": "the area under the ROC curve",
+    "balanced_accuracy": "balanced accuracy",
+    "average_precision": "average precision",
+    "accuracy": "accuracy",
+    "mcc": "Matthews correlation",
+    "recall_positive": "sensitivity",
+    "recall_negative": "specificity",
+    "recall_at_precision": "sensitivity at the baseline's precision",
+    "precision_positive": "the precision of a positive answer",
+}
 
 
 def percentage(value: float, low: float, high: float) -> str:
@@ -30,10 +38,10 @@ def points(value: float, low: float, high: float) -> str:
     return f"{signed(value)} points [{signed(low)}, {signed(high)}]"
 
 
-def signed(fraction: float) -> str:
+def signed(fraction: float, digits: int = 1, scale: float = 100) -> str:
     """`0.191` as `+19.1`, `-0.02` as `−2.0`."""
-    text = f"{100 * fraction:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+    text = f"{scale * fraction:+.{digits}f}"
+    return text.strip("+-") if not float(text) else text.replace("-", "−")
 
 
 def joined(parts: list[str]) -> str:
@@ -41,26 +49,40 @@ def joined(parts: list[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
+def level_text(metric: str, value: float, low: float, high: float) -> str:
+    """A measure with its interval: in per cent, or as it is where it is no share of films."""
+    if metric not in PLAIN:
+        return percentage(value, low, high)
+    return f"{value:.2f}" if np.isnan([low, high]).any() else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
 @dataclass(frozen=True)
 class Difference:
-    """A difference of fractions with its 95 % interval over patients and seeds, and that over patients alone."""
+    """A difference of two arms with its 95 % interval, over patients and training runs, and the verdict."""
 
+    metric: str
     value: float
     low: float
     high: float
-    patients_low: float
-    patients_high: float
+    from_runs: float
+    verdict: Verdict
 
     @property
-    def verdict(self) -> Verdict:
-        return verdict(self.low, self.high)
+    def excludes_zero(self) -> bool:
+        """Whether the interval by itself leaves 0 out; among many questions that is not enough for a verdict."""
+        return self.low > 0 or self.high < 0
 
     @property
-    def seeds_dominate(self) -> bool:
-        """Whether the chance of training adds more variance than the choice of patients has."""
-        return self.high - self.low > np.sqrt(2) * (self.patients_high - self.patients_low)
+    def judged(self) -> str:
+        """The verdict in words that are no stronger than it."""
+        if self.verdict == "no clear difference" and self.excludes_zero:
+            return "not clear among so many questions"
+        return {"gain": "a clear gain", "loss": "a clear loss"}.get(self.verdict, self.verdict)
 
     def __str__(self) -> str:
+        if self.metric in PLAIN:
+            low, value, high = (signed(number, 2, 1) for number in (self.low, self.value, self.high))
+            return f"{value} [{low}, {high}]"
         return points(self.value, self.low, self.high)
 
 
@@ -70,34 +92,39 @@ class Evidence:
 
     tables: Mapping[str, pd.DataFrame]
 
-    def difference(
-        self, arm: str, metric: str = HEADLINE, *, reference: str = "baseline", operating_point: str = "fixed"
+    def answer(
+        self, arm: str | None, metric: str, *, reference: str = "baseline", operating_point: str = "fixed"
     ) -> Difference | None:
-        """Of two arms on the hospital's films."""
+        """Of two arms on the hospital's films, with its verdict; None where one is lacking.
+
+        Raises `KeyError` for a question that was not asked beforehand, and so belongs to no family.
+        """
         where = {"arm": arm, "reference": reference, "operating_point": operating_point, "metric": metric}
-        return _difference(self.row("contrasts", role="hospital", **where))
+        row = self.row("verdicts", **where)
+        if row is None and self.row("contrasts", role="hospital", **where) is not None:
+            raise KeyError(f"not among the questions: {where}")
+        return None if row is None else _difference(row, row["verdict"])
 
-    def shift(self, arm: str) -> Difference | None:
-        """Of an arm's recall of positives, from validation to hospital."""
-        return _difference(self.row("shift", arm=arm, operating_point="fixed", metric=HEADLINE))
+    def shift(self, arm: str, metric: str) -> Difference | None:
+        """From validation to hospital, without a verdict: it is no question of the study's."""
+        row = self.row("shift", arm=arm, metric=metric)
+        return None if row is None else _difference(row, "no verdict")
 
-    def level(self, arm: str, metric: str = HEADLINE, role: str = "hospital") -> str | None:
-        """An arm's figure in per cent, with its interval over patients and seeds."""
-        row = self.row("headline", role=role, arm=arm, metric=metric)
-        return None if row is None else percentage(row["estimate"], row["low"], row["high"])
+    def level(self, arm: str | None, metric: str, role: str = "hospital", operating_point: str = "fixed") -> str | None:
+        """An arm's figure with its interval."""
+        ends = self.ends(arm, metric, role, operating_point)
+        return None if ends is None else level_text(metric, *ends)
 
-    def at_equal_precision(self, arm: str) -> tuple[pd.Series, Difference] | None:
-        """The row of an arm and its difference to the baseline; None also where there is nothing to compare."""
-        row = self.row("at_equal_precision", role="hospital", arm=arm)
-        names = ["difference", "difference_headline_low", "difference_headline_high"]
-        names += ["difference_low", "difference_high"]
-        if row is None or row[[*names, "precision", "recall"]].isna().any():
-            return None
-        return row, Difference(*(float(row[name]) for name in names))
+    def ends(
+        self, arm: str | None, metric: str, role: str = "hospital", operating_point: str = "fixed"
+    ) -> tuple[float, float, float] | None:
+        """Estimate, low and high of an arm's figure."""
+        row = self.row("table2", role=role, arm=arm, operating_point=operating_point)
+        return None if row is None else tuple(float(row[f"{metric}{end}"]) for end in ("", "_low", "_high"))
 
-    def seeds(self, arm: str) -> int:
-        row = self.row("headline", role="hospital", arm=arm, metric=HEADLINE)
-        return 0 if row is None else int(row["seeds"])
+    def seeds(self, arm: str | None) -> int:
+        row = self.row("table2", role="hospital", arm=arm)
+        return 0 if row is None else int(row["runs"])
 
     def rows(self, table: str, **where: Any) -> pd.DataFrame:
         found = self.tables[table]
@@ -110,6 +137,6 @@ class Evidence:
         return None if found.empty else found.iloc[0]
 
 
-def _difference(row: pd.Series | None) -> Difference | None:
-    names = ("difference", "headline_low", "headline_high", "low", "high")
-    return None if row is None else Difference(*(float(row[name]) for name in names))
+def _difference(row: pd.Series, verdict: Verdict) -> Difference:
+    numbers = (float(row[name]) for name in ("difference", "low", "high", "from_runs"))
+    return Difference(str(row["metric"]), *numbers, verdict)

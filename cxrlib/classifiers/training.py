@@ -28,6 +28,7 @@ from cxrlib.classifiers.network import pixel_statistics, working_precision
 from cxrlib.classifiers.openings import count_openings, record_opening, record_training_use
 from cxrlib.classifiers.prediction import load_classifier, predict_probabilities, predictions_table
 from cxrlib.classifiers.without_network import WITHOUT_NETWORK, validation_films
+from cxrlib.endpoint import freeze_endpoint
 from cxrlib.errors import InputError
 from cxrlib.features import describe_weights, identify_weights
 from cxrlib.films.images import films_identity, load_image_set, load_manifest
@@ -57,6 +58,7 @@ def train_classifier(
     epochs, facts)` is called after each epoch. Raises `InputError`.
     """
     check_arm(study, arm, seed, fold)
+    freeze_endpoint(study)
     settings, inputs = _what_decides(study, arm, seed, fold)
     record = study.results.classifier_record(arm, seed, fold)
     if is_finished(record, settings, inputs, force):

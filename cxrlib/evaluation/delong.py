@@ -3,7 +3,9 @@
 The area is a mean over pairs of a positive and a negative film, and its variance follows from how much each film
 contributes to it (DeLong, DeLong & Clarke-Pearson 1988). DeLong's test takes films for independent. Films of one
 patient are not, so contributions are first summed within patients (Obuchowski 1997); with one film per patient the two
-are the same. Contributions are computed from midranks in O(n log n) (Sun & Xu 2014).
+are the same. Contributions are computed from midranks in O(n log n) (Sun & Xu 2014). Where films fall into parts that
+can't be ranked against each other, the area is the mean over parts weighted by their pairs, and a cluster contributes
+what it contributes to each.
 """
 
 from dataclasses import dataclass
@@ -33,22 +35,42 @@ class DelongTest:
     p_value: float
 
 
-def contributions(labels: np.ndarray, p_positive: np.ndarray, clusters: np.ndarray, number: int) -> Contributions:
+def contributions(
+    labels: np.ndarray, p_positive: np.ndarray, clusters: np.ndarray, number: int, parts: np.ndarray | None = None
+) -> Contributions:
     """Of one classifier: labels (rows,) of 0 and 1, probabilities (rows,), clusters (rows,) from 0 to number − 1.
 
-    A cluster is a patient, or a film for DeLong's own test. Both labels must be there.
+    A cluster is a patient, or a film for DeLong's own test. Only films of the same part (rows,) are compared. Both
+    labels must be there in some part; a part that lacks one does not count.
     """
     positive = np.asarray(labels) == 1
+    parts = np.zeros(len(positive), dtype=int) if parts is None else np.asarray(parts)
+    shares = {
+        part: float(positive[parts == part].sum() * (~positive[parts == part]).sum()) for part in np.unique(parts)
+    }
+    auc, summed, there = 0.0, np.zeros((2, number)), np.zeros((2, number), dtype=bool)
+    for part, pairs in shares.items():
+        if not pairs:
+            continue
+        rows = parts == part
+        share = pairs / sum(shares.values())
+        area, *deviations = _deviations(positive[rows], p_positive[rows])
+        auc += share * area
+        for side, (label, deviation) in enumerate(zip((True, False), deviations, strict=True)):
+            inside = clusters[rows & (positive == label)]
+            summed[side] += share * np.bincount(inside, deviation, minlength=number) / len(inside)
+            there[side] |= np.bincount(inside, minlength=number) > 0
+    return Contributions(auc, *summed, *there)
+
+
+def _deviations(positive: np.ndarray, p_positive: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """The area, and how far each positive's and each negative's share of right pairs lies from it."""
     x, y = p_positive[positive], p_positive[~positive]
     ranks = stats.rankdata(p_positive)
     below_x = (ranks[positive] - stats.rankdata(x)) / len(y)
     above_y = 1 - (ranks[~positive] - stats.rankdata(y)) / len(x)
     auc = float(below_x.mean())
-    parts = []
-    for inside, deviation in ((positive, below_x - auc), (~positive, above_y - auc)):
-        parts.append(np.bincount(clusters[inside], deviation, minlength=number) / inside.sum())
-        parts.append(np.bincount(clusters[inside], minlength=number) > 0)
-    return Contributions(auc, parts[0], parts[2], parts[1], parts[3])
+    return auc, below_x - auc, above_y - auc
 
 
 def variance(found: Contributions, reference: Contributions | None = None) -> float:

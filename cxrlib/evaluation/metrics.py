@@ -14,14 +14,20 @@ from cxrlib.evaluation.calibration import calibration_slope
 
 THRESHOLD_METRICS = (
     "accuracy", "f1_positive", "f1_negative", "precision_positive", "precision_negative", "recall_positive",
-    "recall_negative", "balanced_accuracy", "mcc",
+    "recall_negative", "balanced_accuracy", "mcc", "precision_at_tenth",
 )  # fmt: skip
-PROBABILITY_METRICS = ("roc_auc", "average_precision", "brier", "brier_calibrated", "calibration_slope")
+PROBABILITY_METRICS = (
+    "roc_auc", "average_precision", "brier", "brier_calibrated", "calibration_slope", "calibration_in_the_large",
+)  # fmt: skip
 METRICS = (*THRESHOLD_METRICS, *PROBABILITY_METRICS)
 COUNTS = ("tp", "fn", "fp", "tn")
 THRESHOLD = 0.5
 # The smallest and largest value that each may take; the slope is the only one without limits.
-RANGES = dict.fromkeys(METRICS, (0.0, 1.0)) | {"mcc": (-1.0, 1.0), "calibration_slope": (-np.inf, np.inf)}
+RANGES = dict.fromkeys(METRICS, (0.0, 1.0)) | {
+    "mcc": (-1.0, 1.0), "calibration_slope": (-np.inf, np.inf), "calibration_in_the_large": (-1.0, 1.0),
+}  # fmt: skip
+# Share of positives for which `precision_at_tenth` gives the precision that follows from the two recalls.
+PREVALENCE = 0.1
 
 
 def check_probabilities(p_positive: np.ndarray, where: str = "p_positive") -> None:
@@ -52,7 +58,7 @@ def confusion_counts(labels: np.ndarray, predicted: np.ndarray) -> dict[str, int
 
 
 def metrics_from_counts(counts: np.ndarray) -> np.ndarray:
-    """`THRESHOLD_METRICS` from confusion counts, (…, 4) in the order of `COUNTS` to (…, 9).
+    """`THRESHOLD_METRICS` from confusion counts, (…, 4) in the order of `COUNTS` to (…, 10).
 
     Counts may be whole or weighted. A ratio with denominator 0 is 0, as with scikit-learn's `zero_division=0`: a
     classifier that never says "positive" has precision 0. Matthews' coefficient (Matthews 1975) is 0 there too.
@@ -70,7 +76,8 @@ def metrics_from_counts(counts: np.ndarray) -> np.ndarray:
     values = [_ratio(top, bottom) for top, bottom in ratios]
     balanced = (values[5] + values[6]) / 2
     mcc = _ratio(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
-    return np.stack([*values, balanced, mcc], axis=-1)
+    found, alarms = PREVALENCE * values[5], (1 - PREVALENCE) * _ratio(fp, tn + fp)
+    return np.stack([*values, balanced, mcc, _ratio(found, found + alarms)], axis=-1)
 
 
 def threshold_metrics(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
@@ -83,7 +90,8 @@ def probability_metrics(labels: np.ndarray, p_positive: np.ndarray, p_calibrated
     """`PROBABILITY_METRICS` by name, by scikit-learn; the slope by `calibration.calibration_slope`.
 
     `brier` is the mean squared error of the probability (Brier 1950): 0 is perfect, 0.25 is what "one half" for every
-    film gets. `brier_calibrated` is that of the probabilities after temperature scaling.
+    film gets. `brier_calibrated` is that of the probabilities after temperature scaling. `calibration_in_the_large` is
+    the mean probability less the share of positives: above 0, films are called positive too readily.
     """
     return {
         "roc_auc": float(roc_auc_score(labels, p_positive)),
@@ -91,6 +99,7 @@ def probability_metrics(labels: np.ndarray, p_positive: np.ndarray, p_calibrated
         "brier": float(brier_score_loss(labels, p_positive)),
         "brier_calibrated": float(brier_score_loss(labels, p_calibrated)),
         "calibration_slope": calibration_slope(labels, p_positive),
+        "calibration_in_the_large": float(np.mean(p_positive) - np.mean(labels)),
     }
 
 

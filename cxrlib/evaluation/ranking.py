@@ -3,6 +3,10 @@
 A resample of patients is a weight per film (how often its patient was drawn), so the measures here take weights,
 (resamples, rows), and films sorted once. With all weights 1 they are scikit-learn's `roc_auc_score` and
 `average_precision_score`.
+
+Films in different parts are never ranked against each other: the models of a cross-fitted arm have scales of their own,
+and an area over all their films is biased (Parker, Günter & Bedo 2007, BMC Bioinformatics 8, 326). Areas are means over
+parts weighted by their pairs of films, everything else by their positives.
 """
 
 from dataclasses import dataclass
@@ -17,48 +21,69 @@ ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Ladder:
-    """Weights of positives and negatives at each distinct probability, highest first; each (resamples, steps)."""
+    """Weights of positives and negatives at each distinct probability, part by part, highest first; each (resamples,
+    steps). `parts` are the steps at which a part begins."""
 
     positive: np.ndarray
     negative: np.ndarray
+    parts: np.ndarray
 
     @cached_property
     def true_positives(self) -> np.ndarray:
-        return self.positive.cumsum(axis=1)
+        return self._summed(self.positive)
 
     @cached_property
     def called_positive(self) -> np.ndarray:
-        return (self.positive + self.negative).cumsum(axis=1)
+        return self._summed(self.positive + self.negative)
+
+    def of_parts(self, weights: np.ndarray) -> np.ndarray:
+        """Sums over the steps of each part, (resamples, parts)."""
+        return np.add.reduceat(weights, self.parts, axis=1)
+
+    def _summed(self, weights: np.ndarray) -> np.ndarray:
+        """Sums from the first step of a part to each of its steps."""
+        total = weights.cumsum(axis=1)
+        if len(self.parts) == 1:
+            return total
+        before = np.concatenate((np.zeros((len(total), 1)), total[:, self.parts[1:] - 1]), axis=1)
+        return total - np.repeat(before, np.diff(self.parts, append=total.shape[1]), axis=1)
 
 
 @dataclass(frozen=True)
 class Order:
-    """Films by falling probability: their rows, where each distinct probability starts, and which are positive."""
+    """Films part by part by falling probability: their rows, the places at which each distinct probability starts,
+    which of these steps begin a part, and which films are positive."""
 
     rows: np.ndarray
     starts: np.ndarray
+    parts: np.ndarray
     positive: np.ndarray
 
 
-def ranked(labels: np.ndarray, p_positive: np.ndarray) -> Order:
-    """The order of films (rows,) that `ladder` needs; it does not depend on the weights."""
-    rows = np.argsort(-p_positive, kind="stable")
-    falling = p_positive[rows]
-    starts = np.flatnonzero(np.concatenate(([True], falling[1:] != falling[:-1])))
-    return Order(rows, starts, labels[rows].astype(float))
+def ranked(labels: np.ndarray, p_positive: np.ndarray, parts: np.ndarray | None = None) -> Order:
+    """The order of films (rows,) that `ladder` needs; it does not depend on the weights. `parts` (rows,) are any
+    numbers; without them all films are ranked together."""
+    parts = np.zeros(len(labels), dtype=int) if parts is None else np.asarray(parts)
+    rows = np.lexsort((-p_positive, parts))
+    falling, part = p_positive[rows], parts[rows]
+    changes = part[1:] != part[:-1]
+    starts = np.flatnonzero(np.concatenate(([True], changes | (falling[1:] != falling[:-1]))))
+    begins = np.flatnonzero(np.concatenate(([True], part[starts][1:] != part[starts][:-1])))
+    return Order(rows, starts, begins, labels[rows].astype(float))
 
 
 def ladder(order: Order, weights: np.ndarray) -> Ladder:
     """Weights (resamples, rows), summed at each distinct probability."""
     falling = weights[:, order.rows]
     positive = np.add.reduceat(falling * order.positive, order.starts, axis=1)
-    return Ladder(positive, np.add.reduceat(falling, order.starts, axis=1) - positive)
+    return Ladder(positive, np.add.reduceat(falling, order.starts, axis=1) - positive, order.parts)
 
 
 def roc_auc(steps: Ladder) -> np.ndarray:
-    """Chance that a positive film ranks above a negative one, ties half; (resamples,), NaN without both labels."""
+    """Chance that a positive film ranks above a negative one of its part, ties half; (resamples,), NaN without both
+    labels."""
     above = steps.true_positives - steps.positive / 2
-    pairs = steps.positive.sum(axis=1) * steps.negative.sum(axis=1)
+    pairs = (steps.of_parts(steps.positive) * steps.of_parts(steps.negative)).sum(axis=1)
     return _ratio((above * steps.negative).sum(axis=1), pairs)
 
 
@@ -69,14 +94,15 @@ def average_precision(steps: Ladder) -> np.ndarray:
 
 
 def recall_at_precision(steps: Ladder, precision: np.ndarray) -> np.ndarray:
-    """The highest recall at a threshold whose precision reaches the one asked for, (resamples,) to (resamples,).
+    """The highest recall at thresholds whose precision reaches the one asked for, (resamples,) to (resamples,).
 
-    0 where no threshold reaches it; NaN where there are no positives or no precision is given.
+    Each part has its own threshold. 0 where no threshold reaches the precision; NaN where there are no positives or no
+    precision is given.
     """
     found = np.nan_to_num(_ratio(steps.true_positives, steps.called_positive))
-    recall = _ratio(steps.true_positives, steps.positive.sum(axis=1)[:, None])
-    reached = np.where(found >= precision[:, None] - ROUNDING, recall, 0).max(axis=1)
-    return np.where(np.isnan(precision), np.nan, reached)
+    reached = np.where(found >= precision[:, None] - ROUNDING, steps.true_positives, 0)
+    recall = _ratio(np.maximum.reduceat(reached, steps.parts, axis=1).sum(axis=1), steps.positive.sum(axis=1))
+    return np.where(np.isnan(precision), np.nan, recall)
 
 
 def roc_points(labels: np.ndarray, p_positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,15 +6,16 @@ its patient. All arms and seeds of a role see the same resamples, so that any di
 and seeds that err on the same films don't pass for independent evidence.
 """
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from cxrlib.evaluation import ranking
 from cxrlib.evaluation.calibration import logit, weighted_slopes
 from cxrlib.evaluation.metrics import PROBABILITY_METRICS, THRESHOLD_METRICS, metrics_from_counts
+from cxrlib.evaluation.runs import p_values, spread_of_runs, widened
 from cxrlib.evaluation.scores import OPERATING_POINTS, Scores
 from cxrlib.evaluation.uncertainty import RESAMPLES, Interval, bootstrap_bounds
 
@@ -35,58 +36,89 @@ QUANTITIES = (
 )
 
 
+Limits = tuple[Any, Any]
+
+
 @dataclass(frozen=True)
-class Figures:
-    """Estimates of `QUANTITIES`, and what resampling makes of them."""
+class Intervals:
+    """Estimates with the one interval that each has, each (quantities,)."""
 
-    estimates: np.ndarray  # (quantities,), mean over seeds
-    over_patients: np.ndarray  # (resamples, quantities), the seeds given
-    over_both: np.ndarray  # (resamples, quantities), seeds drawn anew as well: the chance of training is in it
-    left_out: np.ndarray  # (groups, quantities), how far leaving out a group of patients moves the estimate
-    patients: np.ndarray  # (quantities,), how many patients each rests on
-
-    def minus(self, other: "Figures", *, paired: bool) -> "Figures":
-        """The difference; `paired` if both saw the same patients in each resample."""
-        moved = self.left_out - other.left_out if paired else np.concatenate((self.left_out, -other.left_out))
-        return Figures(
-            self.estimates - other.estimates,
-            self.over_patients - other.over_patients,
-            self.over_both - other.over_both,
-            moved,
-            np.minimum(self.patients, other.patients),
-        )
-
-    def bounds(self, limits: tuple[np.ndarray, np.ndarray], *, with_seeds: bool = False) -> np.ndarray:
-        """95 % intervals, (quantities, 2), over patients or over patients and seeds."""
-        if not with_seeds:
-            return bootstrap_bounds(self.estimates, self.over_patients, self.left_out, self.patients, limits)
-        variances = (
-            np.nanvar(np.where(np.isnan(values).all(axis=0), 0, values), axis=0)
-            for values in (self.over_both, self.over_patients)
-        )
-        both, alone = variances
-        widened = np.divide(both, alone, out=np.ones_like(both), where=alone > 0)
-        return bootstrap_bounds(self.estimates, self.over_both, self.left_out, self.patients, limits, widened)
+    estimates: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    p_values: np.ndarray  # that the quantity is 0, which is of use for differences
+    from_runs: np.ndarray  # the share of the interval's squared width that training runs add to patients, 0 to 1
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """One arm's figures of merit, seed by seed: as found, for each resample of the patients, with patients left out."""
+    """An arm's figures of merit, or the differences of two arms', seed by seed.
 
-    arm: str
+    `found` are the figures as measured, `values` those of each resample of the patients (not a number where a resample
+    lacks a label), `left_out` how far the mean over seeds moves when a group of patients is left out, and `patients`
+    how many patients a figure rests on. Seeds with the same name in `runs` share a generator, and count as one run.
+    """
+
+    seeds: tuple[int, ...]
+    runs: tuple[int, ...]  # of each seed
     found: np.ndarray  # (seeds, quantities)
-    values: np.ndarray  # (resamples, seeds, quantities); not a number where a resample lacks a label
-    left_out: np.ndarray  # (groups, seeds, quantities)
+    values: np.ndarray  # (resamples, seeds, quantities)
+    left_out: np.ndarray  # (groups, quantities)
     patients: np.ndarray  # (quantities,)
-    seed_weights: np.ndarray  # (resamples, seeds), see `draw_seeds`
 
     @property
-    def figures(self) -> Figures:
-        """The means over seeds."""
-        estimates = self.found.mean(axis=0)
-        over_both = np.einsum("rs,rsq->rq", self.seed_weights, self.values)
-        left_out = self.left_out.mean(axis=1) - estimates
-        return Figures(estimates, self.values.mean(axis=1), over_both, left_out, self.patients)
+    def estimates(self) -> np.ndarray:
+        """The means over seeds, (quantities,)."""
+        return self.found.mean(axis=0)
+
+    @property
+    def number_of_runs(self) -> int:
+        return len(set(self.runs))
+
+    def minus(self, other: "Resampled", *, same_patients: bool) -> "Resampled":
+        """The difference, seed by seed: equal seeds share their random start. `same_patients` if both saw the same
+        resamples."""
+        seeds = tuple(seed for seed in self.seeds if seed in other.seeds)
+        mine, theirs = ([part.seeds.index(seed) for seed in seeds] for part in (self, other))
+        moved = self.left_out - other.left_out if same_patients else np.concatenate((self.left_out, -other.left_out))
+        runs = [tuple(part.runs[k] for k in rows) for part, rows in ((self, mine), (other, theirs))]
+        return Resampled(
+            seeds,
+            min(runs, key=lambda names: len(set(names))),
+            self.found[mine] - other.found[theirs],
+            self.values[:, mine] - other.values[:, theirs],
+            moved,
+            np.minimum(self.patients, other.patients),
+        )
+
+    def over_patients(self, limits: Limits = (-np.inf, np.inf)) -> np.ndarray:
+        """95 % intervals, (quantities, 2), over patients, the runs given."""
+        return bootstrap_bounds(self.estimates, self.values.mean(axis=1), self.left_out, self.patients, limits)
+
+    def intervals(self, limits: Limits = (-np.inf, np.inf), over_patients: np.ndarray | None = None) -> Intervals:
+        """95 % intervals over patients and runs; over patients alone with a single run, and then without p.
+
+        `limits` are the lowest and the highest value possible, each a number or (quantities,); `over_patients`
+        (quantities, 2) takes the place of the bootstrap's.
+        """
+        alone = self.over_patients(limits) if over_patients is None else over_patients
+        known = alone, *spread_of_runs(*self._by_run()), self.number_of_runs
+        lowest, highest = (np.broadcast_to(limit, len(alone)) for limit in limits)
+        shares = (lowest == 0) & (highest == 1)
+        bounds = np.clip(widened(self.estimates, *known, shares).T, lowest, highest).T
+        widths, alone_widths = np.ptp(bounds, axis=1), np.ptp(alone, axis=1)
+        wider = np.divide(alone_widths, widths, out=np.ones_like(widths), where=widths > 0)
+        return Intervals(
+            self.estimates, *bounds.T, p_values(self.estimates, *known, self.patients), 1 - np.minimum(wider, 1) ** 2
+        )
+
+    def _by_run(self) -> tuple[np.ndarray, np.ndarray]:
+        """`found` and `values` as means over the seeds of each run."""
+        if self.number_of_runs == len(self.seeds):
+            return self.found, self.values
+        rows = [[k for k, name in enumerate(self.runs) if name == run] for run in dict.fromkeys(self.runs)]
+        found = np.stack([self.found[k].mean(axis=0) for k in rows])
+        return found, np.stack([self.values[:, k].mean(axis=1) for k in rows], axis=1)
 
 
 def quantity(metric: str, operating_point: str = "fixed") -> int:
@@ -121,13 +153,14 @@ def resample_all(
             for number, steps in enumerate(ladders):
                 values[:, number, quantity(AT_PRECISION)] = ranking.recall_at_precision(steps, precision)
             parts[arm].append(values)
-    return {arm: _resampled(arm, prepared[arm], np.concatenate(parts[arm]), resamples, seed) for arm in scores}
+    return {arm: _resampled(prepared[arm], np.concatenate(parts[arm]), resamples) for arm in scores}
 
 
-def _resampled(arm: str, prepared: "_Prepared", values: np.ndarray, resamples: int, seed: int) -> Resampled:
+def _resampled(prepared: "_Prepared", values: np.ndarray, resamples: int) -> Resampled:
     found, drawn, left_out = values[0], values[1 : resamples + 1], values[resamples + 1 :]
-    weights = draw_seeds(resamples, values.shape[1], seed, arm)
-    return Resampled(arm, found, drawn, left_out, prepared.patients_behind(), weights)
+    moved = left_out.mean(axis=1) - found.mean(axis=0)
+    scores = prepared.scores
+    return Resampled(scores.seeds, scores.runs, found, drawn, moved, prepared.patients_behind())
 
 
 def answer_intervals(
@@ -147,20 +180,6 @@ def answer_intervals(
     found, drawn, left_out = values[0], values[1 : resamples + 1], values[resamples + 1 :] - values[0]
     bounds = bootstrap_bounds(found, drawn, left_out, _patients_of_answers(counts[None]))
     return {name: Interval(float(found[k]), *map(float, bounds[k])) for k, name in enumerate(THRESHOLD_METRICS)}
-
-
-def draw_seeds(resamples: int, seeds: int, *names: int | str) -> np.ndarray:
-    """Weights of training seeds in each resample, (resamples, seeds), each row with sum 1.
-
-    Seeds are drawn with replacement and the weights' deviations from 1/S are widened by √(S / (S − 1)) (Rao & Wu
-    1988): the plain bootstrap of S runs shows only (S − 1)/S of their variance, half of it with two seeds. Each arm
-    draws its own, as each was trained by itself. With one seed the chance of training can't be seen: all weights are 1.
-    """
-    if seeds == 1:
-        return np.ones((resamples, 1))
-    random = np.random.default_rng([zlib.crc32(name.encode()) if isinstance(name, str) else name for name in names])
-    times = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)
-    return 1 / seeds + np.sqrt(seeds / (seeds - 1)) * (times - 1) / seeds
 
 
 def draws(patients: int, resamples: int, random: np.random.Generator) -> Iterator[np.ndarray]:
@@ -186,11 +205,13 @@ class _Prepared:
 
     def __init__(self, scores: Scores) -> None:
         self.scores = scores
-        self.orders = [ranking.ranked(scores.labels, p) for p in scores.p_positive]
+        parts = np.unique(scores.folds, return_inverse=True)[1]
+        self.orders = [ranking.ranked(scores.labels, p, parts) for p in scores.p_positive]
         self.logits = logit(scores.p_positive)
         self.counts = {point: _patient_counts(scores, point) for point in OPERATING_POINTS}
-        errors = [(p - scores.labels) ** 2 for p in (scores.p_positive, scores.p_calibrated)]
-        self.squared_errors = [_patient_sums(scores, error) for error in errors]
+        raw, scaled = (p - scores.labels for p in (scores.p_positive, scores.p_calibrated))
+        errors = {"brier": raw**2, "brier_calibrated": scaled**2, "calibration_in_the_large": raw}
+        self.errors = {metric: _patient_sums(scores, error) for metric, error in errors.items()}
         self.films = _patient_sums(scores, np.ones((1, len(scores.labels))))
 
     def figures(self, times: np.ndarray) -> tuple[np.ndarray, list[ranking.Ladder]]:
@@ -208,7 +229,7 @@ class _Prepared:
             values[:, seed, quantity("average_precision")] = ranking.average_precision(steps)
             slopes = weighted_slopes(self.scores.labels, self.logits[seed], weights)
             values[:, seed, quantity("calibration_slope")] = slopes
-        for metric, errors in zip(("brier", "brier_calibrated"), self.squared_errors, strict=True):
+        for metric, errors in self.errors.items():
             values[..., quantity(metric)] = (times @ errors.T) / (times @ self.films.T)
         positive = weights @ self.scores.labels
         values[(positive == 0) | (positive == weights.sum(axis=1))] = np.nan
@@ -223,7 +244,7 @@ class _Prepared:
         """How many patients each of `QUANTITIES` rests on, (quantities,): of both labels, the rarer one's."""
         counts = self.counts["fixed"]
         number = np.full(len(QUANTITIES), _rarer_label(counts))
-        for metric in ("brier", "brier_calibrated"):
+        for metric in ("brier", "brier_calibrated", "calibration_in_the_large"):
             number[quantity(metric)] = counts.shape[1]
         for point in OPERATING_POINTS:
             columns = [quantity(metric, point) for metric in THRESHOLD_METRICS]

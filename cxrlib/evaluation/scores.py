@@ -2,10 +2,14 @@
 
 The tables of predictions that come in have the columns `COLUMNS`; a cross-fitted arm has the rows of all its folds.
 On the hospital's films each of these answers for its own part, so every film has one answer per seed. On validation
-films each fold's model answers for all of them, so a film has one row per fold.
+films each fold's model answers for all of them, so a film has one row per fold. Either way films are ranked within
+folds only, since models have scales of their own; so that arms can be compared, on the hospital's films every arm is
+ranked within the folds of the cross-fitted ones.
+
+A column `generator_seed` is optional: seeds that share a generator are one run, where there are several generators.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -28,10 +32,12 @@ class Scores:
     role: str
     arm: str
     seeds: tuple[int, ...]
+    runs: tuple[int, ...]  # of each seed: seeds of the same run share their generators
     films: np.ndarray  # (rows,) str
     labels: np.ndarray  # (rows,) int64, 0 or 1
     patient_ids: np.ndarray  # (patients,) str, sorted
     patients: np.ndarray  # (rows,) int64, index into patient_ids
+    folds: np.ndarray  # (rows,) str; only films of the same fold may be ranked against each other
     p_positive: np.ndarray  # (seeds, rows)
     p_calibrated: np.ndarray  # (seeds, rows)
     thresholds: np.ndarray  # (seeds, rows), each row's model's threshold from validation
@@ -47,10 +53,9 @@ class Scores:
     def only(self, rows: np.ndarray) -> "Scores":
         """The answers to some of the films; patients without any of these are left out."""
         patient_ids, patients = np.unique(self.patient_ids[self.patients[rows]], return_inverse=True)
+        by_row = self.films[rows], self.labels[rows], patient_ids, patients, self.folds[rows]
         chosen = (part[:, rows] for part in (self.p_positive, self.p_calibrated, self.thresholds))
-        return Scores(
-            self.role, self.arm, self.seeds, self.films[rows], self.labels[rows], patient_ids, patients, *chosen
-        )
+        return Scores(self.role, self.arm, self.seeds, self.runs, *by_row, *chosen)
 
 
 def collect_scores(predictions: pd.DataFrame, role: str) -> dict[str, Scores]:
@@ -67,7 +72,7 @@ def collect_scores(predictions: pd.DataFrame, role: str) -> dict[str, Scores]:
         _check_column(rows, column, role)
     scores = {str(arm): _collect(part, role, str(arm)) for arm, part in rows.groupby("arm", sort=False)}
     _check_same_films(scores, role)
-    return scores
+    return _ranked_alike(scores)
 
 
 def _collect(part: pd.DataFrame, role: str, arm: str) -> Scores:
@@ -94,7 +99,26 @@ def _collect(part: pd.DataFrame, role: str, arm: str) -> Scores:
         for column in ("p_positive", "p_calibrated", "threshold_validation")
     )
     numbers = tuple(int(group["seed"].iloc[0]) for group in seeds)
-    return Scores(role, arm, numbers, first["image_id"].to_numpy(str), labels, patient_ids, patients, *values)
+    films, folds = first["image_id"].to_numpy(str), first["fold"].to_numpy(str)
+    generators = tuple(int(group["generator_seed"].iloc[0]) for group in seeds if "generator_seed" in group)
+    runs = generators if len(set(generators)) > 1 else numbers
+    return Scores(role, arm, numbers, runs, films, labels, patient_ids, patients, folds, *values)
+
+
+def _ranked_alike(scores: dict[str, Scores]) -> dict[str, Scores]:
+    """Arms of one model take the folds of the cross-fitted arms, where each of these folds has films of its own."""
+    for found in scores.values():
+        if len(np.unique(found.folds)) > 1 and found.one_answer_per_film():
+            folds = dict(zip(found.films, found.folds, strict=True))
+            break
+    else:
+        return scores
+    return {
+        arm: replace(found, folds=np.array([folds[film] for film in found.films]))
+        if len(np.unique(found.folds)) == 1
+        else found
+        for arm, found in scores.items()
+    }
 
 
 def _check_column(rows: pd.DataFrame, column: str, role: str) -> None:

@@ -56,7 +56,8 @@ def delong(found: Scores, reference: Scores, seed: int, *, by_patient: bool = Tr
     for scores in (found, reference):
         clusters = scores.patients if by_patient else np.unique(scores.films, return_inverse=True)[1]
         p_positive = scores.p_positive[scores.seeds.index(seed)]
-        parts.append(contributions(scores.labels, p_positive, clusters, int(clusters.max()) + 1))
+        folds = np.unique(scores.folds, return_inverse=True)[1]
+        parts.append(contributions(scores.labels, p_positive, clusters, int(clusters.max()) + 1, folds))
     return delong_test(*parts)
 
 

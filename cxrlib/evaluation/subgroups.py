@@ -123,7 +123,8 @@ def _may_tell_positives(parts: dict[str, Scores]) -> dict[str, bool]:
 def _values(part: Scores, seed: int, resamples: int) -> np.ndarray:
     """`METRICS` as found, in each resample, and with each patient left out, (rows of `draws`, seeds, 3)."""
     right = (part.predicted("fixed") == part.labels).astype(float)
-    orders = [ranking.ranked(part.labels, p) for p in part.p_positive]
+    folds = np.unique(part.folds, return_inverse=True)[1]
+    orders = [ranking.ranked(part.labels, p, folds) for p in part.p_positive]
     blocks = []
     for times in draws(len(part.patient_ids), resamples, np.random.default_rng(seed)):
         weights = times[:, part.patients]

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.artifacts import is_finished, read_json, write_csv, write_record
+from cxrlib.endpoint import freeze_endpoint
 from cxrlib.errors import InputError
 from cxrlib.films.duplicates import COPY_SETTINGS, find_near_duplicates
 from cxrlib.films.images import ImageSet, in_parallel, load_image_set
@@ -38,6 +39,7 @@ Progress = Callable[..., None]
 
 def prepare_study(study: "Study", *, force: bool = False, progress: Callable[[str], Progress] | None = None) -> dict:
     """Prepare the three roles and audit them; returns the audit's record. `progress(what)` gives a role's callback."""
+    freeze_endpoint(study)
     for role in ROLES:
         prepare_role(study, role, force=force, progress=progress(f"films of {role}") if progress else None)
     return audit_study(study, force=force, progress=progress("audit") if progress else None)

@@ -45,7 +45,7 @@ def curve_table():
         ("hospital", arm, seed, curve, x, y + 0.02 * seed * (0 < x < 1))
         for arm in ARMS for seed in range(2) for curve in ("roc", "precision_recall") for x, y in points
     ]  # fmt: skip
-    return pd.DataFrame(rows, columns=["role", "arm", "seed", "curve", "x", "y"])
+    return pd.DataFrame(rows, columns=["role", "arm", "seed", "curve", "x", "y"]).assign(fold="all")
 
 
 def quality_table():
@@ -84,7 +84,7 @@ CHARTS = {
     "decision": lambda origin: results_curves.decision_curve(made.decision(), "hospital", origin),
     "dose": lambda origin: results_figures.dose_curve(made.dose(), made.dose_seeds(), "hospital", ["accuracy"], origin),
     "seeds_of_all": lambda origin: results_figures.seed_dots(
-        made.table2_seeds(), "hospital", ["accuracy", "mcc"], origin, made.headline()
+        made.table2_seeds(), "hospital", ["accuracy", "mcc"], origin, made.table2()
     ),
     "differences_of_all": lambda origin: results_figures.differences(
         made.differences(), "hospital", ["accuracy"], origin
@@ -321,7 +321,7 @@ def test_the_area_under_a_drawn_precision_recall_curve_is_the_average_precision(
     for p_positive in (random.uniform(0, 1, 80), np.full(80, 0.4)):
         labels = random.integers(0, 2, 80)
         precision, recall, _ = precision_recall_curve(labels, p_positive)
-        keys = {"role": "hospital", "arm": "baseline", "seed": 0, "curve": "precision_recall"}
+        keys = {"role": "hospital", "arm": "baseline", "seed": 0, "fold": "all", "curve": "precision_recall"}
         table = pd.DataFrame({**keys, "x": recall[::-1], "y": precision[::-1]})
         drawn = results_curves.curves(table, "hospital", "").axes[1].get_lines()[0].get_ydata()
         assert drawn[1:].mean() == pytest.approx(average_precision_score(labels, p_positive), abs=0.02)

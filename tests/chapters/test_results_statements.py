@@ -1,4 +1,4 @@
-"""Sentences that change when the data do."""
+"""Sentences that change when the data do, and are never stronger than their intervals."""
 
 import itertools
 import re
@@ -7,77 +7,86 @@ import pandas as pd
 import pytest
 from made_predictions import make_predictions
 
-from cxrlib.chapters.results.statements import ORDER, make_statements
-from cxrlib.chapters.wording import joined, percentage, points, verdict
+from cxrlib.chapters.results import shown
+from cxrlib.chapters.results.answer import Rests, outcome
+from cxrlib.chapters.results.questions import questions, verdict_table
+from cxrlib.chapters.results.statements import make_statements
+from cxrlib.chapters.wording import Evidence, joined, percentage, points, signed
 from cxrlib.evaluation import comparison
 from cxrlib.evaluation.metrics import METRICS
 from cxrlib.evaluation.paper import paper_conclusions
 from cxrlib.evaluation.resampled import resample_all
 from cxrlib.evaluation.scores import collect_scores
+from cxrlib.evaluation.settings import EndpointSettings
 from cxrlib.evaluation.significance import significance
 
-GAIN, LOSS, NONE = (0.12, 0.05, 0.2), (-0.12, -0.2, -0.05), (0.02, -0.03, 0.07)
+GAIN, LOSS, NONE = (0.12, 0.05, 0.2, 1e-6), (-0.12, -0.2, -0.05, 1e-6), (0.02, -0.03, 0.07, 0.4)
+ARM, RESTS = "synthetic-crossfit", Rests(519, 310, False)
 ARMS = (
-    "synthetic", "synthetic-crossfit", "oversampled", "class-weighted", "synthetic-only", "synthetic-dose10",
+    "synthetic", ARM, "oversampled", "class-weighted", "synthetic-only", "real-crossfit", "real-and-synthetic-crossfit",
 )  # fmt: skip
-EFFECTS = dict.fromkeys(ARMS, GAIN) | {"oversampled": NONE}
+DOSES = ("synthetic-dose10",)
+ENDPOINT = {
+    "arm": ARM, "reference": "baseline", "measures": ["roc_auc", "balanced_accuracy"], "declared_before_opening": True,
+}  # fmt: skip
 
 
-def values(effect, patients=None):
-    """`patients` is the interval over patients alone; by default the same."""
-    low, high = patients or effect[1:]
-    return {"difference": effect[0], "headline_low": effect[1], "headline_high": effect[2], "low": low, "high": high}
-
-
-def tables(contrast=NONE, shift=LOSS, validation=None, equal=NONE, patients=None, seeds=3, p_holm=0.01, **effects):
-    """Tables of a study with these differences to the baseline (value, low, high); None leaves an arm out."""
-    effects = {**EFFECTS, **{name.replace("_", "-"): effect for name, effect in effects.items()}}
-    effects = {arm: effect for arm, effect in effects.items() if effect}
+def tables(changes=None, arms=ARMS, runs=3, area=(0.8, 0.75, 0.85), endpoint=True, from_runs=0.2, recall=0.5):
+    """Tables of a study in which no question has a clear answer, but those in `changes`, as {(arm, reference, metric)
+    or (arm, reference, metric, point): (difference, low, high, p)}."""
+    changes = {key if len(key) == 4 else (*key, "fixed"): value for key, value in (changes or {}).items()}
     rows = []
-    for arm, effect in effects.items():
-        for metric, point in itertools.product(METRICS, ("fixed", "validation")):
-            chosen = effect if point == "fixed" else validation or effect
-            keys = {"role": "hospital", "arm": arm, "reference": "baseline", "operating_point": point, "metric": metric}
-            rows.append(keys | values(chosen, patients))
-    for arm, other in itertools.permutations(effects, 2):
-        keys = {"role": "hospital", "arm": arm, "reference": other, "operating_point": "fixed"}
-        rows.append(keys | {"metric": "recall_positive"} | values(contrast))
+    for arm, reference in itertools.permutations(("baseline", *arms, *DOSES), 2):
+        for metric, point in itertools.product(comparison.COMPARED, ("fixed", "validation")):
+            effect = changes.get((arm, reference, metric, point), NONE)
+            numbers = dict(zip(("difference", "low", "high", "p_value"), effect, strict=True))
+            keys = {"role": "hospital", "arm": arm, "reference": reference, "operating_point": point, "metric": metric}
+            rows.append(keys | numbers | {"from_runs": from_runs, "runs": runs})
+    contrasts = pd.DataFrame(rows)
+    if runs < 2:
+        contrasts["p_value"] = float("nan")
     levels = [
-        {"role": role, "arm": arm, "metric": metric, "seeds": seeds, "estimate": 0.76, "low": 0.7, "high": 0.8}
+        {"role": role, "arm": arm, "operating_point": point, "runs": runs}
+        | {
+            f"{metric}{end}": value
+            for metric in METRICS
+            for end, value in zip(("", "_low", "_high"), area, strict=True)
+        }
         for role in ("validation", "hospital")
-        for arm in ("baseline", "source-rule", *effects)
-        for metric in METRICS
+        for arm in ("baseline", "source-rule", *arms)
+        for point in ("fixed", "validation")
     ]
     recalls = [
-        {"role": "hospital", "arm": arm, "precision": 0.6, "recall": 0.5, "headline_low": 0.4, "headline_high": 0.6,
-         **{f"difference_{name}" if name != "difference" else name: value for name, value in values(equal).items()}}
-        for arm in ("baseline", *effects)
-    ]  # fmt: skip
-    doses = [
-        {"role": "hospital", "dose_percent": percent, "metric": "recall_positive", "estimate": percent / 200 + 0.3}
-        for percent in ((0, 10, 100) if "synthetic-dose10" in effects else ())
+        {"role": "hospital", "arm": arm, "precision": 0.6, "recall": recall, "low": 0.4, "high": 0.6}
+        for arm in ("baseline", *arms)
     ]
-    tests = [
-        {"role": "hospital", "arm": arm, "seed": seed, "test": test, "p_holm": p_holm}
-        for arm in effects
-        for seed in (0, 1)
-        for test in ("mcnemar", "delong")
-    ]
-    shifts = {"arm": "baseline", "operating_point": "fixed", "metric": "recall_positive", **values(shift)}
-    columns = ["role", "arm", "reference", "operating_point", "metric", *values(NONE)]
+    doses = [("hospital", percent, "recall_positive", 0.3 + percent / 200, 0.2, 0.9) for percent in (0, 10, 100)]
+    tests = [("hospital", arm, seed, test, 0.01) for arm in arms for seed in (0, 1) for test in ("mcnemar", "delong")]
+    shifts = [{"arm": "baseline", "metric": m, "difference": -0.2, "low": -0.3, "high": -0.1, "from_runs": 0.1}
+              for m in ("roc_auc", "recall_positive")]  # fmt: skip
+    declared = EndpointSettings() if endpoint and ARM in arms else None
     return {
-        "contrasts": pd.DataFrame(rows, columns=columns),
-        "headline": pd.DataFrame(levels),
-        "shift": pd.DataFrame([shifts]),
+        "contrasts": contrasts,
+        "verdicts": verdict_table(contrasts, questions(["baseline", *arms], list(DOSES), declared)),
+        "table2": pd.DataFrame(levels),
+        "shift": pd.DataFrame(shifts),
         "at_equal_precision": pd.DataFrame(recalls),
-        "dose": pd.DataFrame(doses, columns=["role", "dose_percent", "metric", "estimate"]),
+        "dose": pd.DataFrame(doses, columns=["role", "dose_percent", "metric", "estimate", "low", "high"]),
         "tests": pd.DataFrame(tests, columns=["role", "arm", "seed", "test", "p_holm"]),
         "paper_conclusions": paper_conclusions(),
-    }  # fmt: skip
+    }
 
 
-def sentences(simulated=False, **changes):
-    return make_statements(tables(**changes), simulated=simulated)
+def sentences(changes=None, rests=RESTS, arms=ARMS, declared=ENDPOINT, **more):
+    arm = next((arm for arm in (ARM, "synthetic") if arm in arms), None)
+    return make_statements(tables(changes, arms, **more), declared, arm, rests)
+
+
+def against_baseline(**effects):
+    return {(ARM, "baseline", metric): effect for metric, effect in effects.items()}
+
+
+TRADE = against_baseline(recall_positive=(0.34, 0.1, 0.6, 0.004), recall_negative=(-0.25, -0.5, -0.02, 0.04))
 
 
 def test_numbers_are_written_to_one_decimal_with_their_interval():
@@ -85,115 +94,141 @@ def test_numbers_are_written_to_one_decimal_with_their_interval():
     assert percentage(0.5, float("nan"), float("nan")) == "50.0 %"
     assert points(0.19091, -0.00001, 0.278) == "+19.1 points [0.0, +27.8]"
     assert points(-0.1, -0.2, -0.05) == "−10.0 points [−20.0, −5.0]"
+    assert signed(-0.123, 2, 1) == "−0.12"
     assert joined(["a", "b", "c"]) == "a, b and c"
     assert joined(["a"]) == "a"
 
 
 @pytest.mark.parametrize(
-    ("interval", "expected"),
+    ("changes", "expected", "words"),
     [
-        ((0.01, 0.2), "gain"),
-        ((-0.2, -0.01), "loss"),
-        ((-0.1, 0.1), "no clear difference"),
-        ((0.0, 0.1), "no clear difference"),
-        ((float("nan"), float("nan")), "no clear difference"),
+        ({}, "can't tell", "Can't tell"),
+        (against_baseline(roc_auc=GAIN), "better", "Yes: with synthetic films the classifier ranks"),
+        (against_baseline(roc_auc=LOSS), "worse", "No: with synthetic films the classifier does worse"),
+        (against_baseline(roc_auc=GAIN, balanced_accuracy=LOSS), "worse", "does worse"),
+        (against_baseline(balanced_accuracy=GAIN), "moved", "not clearly ranked better"),
+        (TRADE, "trade", "No: specificity is traded for sensitivity (sensitivity +34.0 points [+10.0, +60.0]"),
+        (against_baseline(roc_auc=(0.12, 0.01, 0.2, 0.04)), "can't tell", "Can't tell"),
     ],
 )
-def test_verdict_follows_the_interval(interval, expected):
-    assert verdict(*interval) == expected
+def test_the_verdict_tells_a_better_ranking_from_a_moved_threshold(changes, expected, words):
+    assert outcome(Evidence(tables(changes)), ARM, "baseline") == expected
+    found = sentences(changes)
+    assert found["answer"].startswith(found["verdict"])
+    assert words in found["verdict"]
+    assert ("ranks the hospital's films better" in found["answer"]) == (expected == "better")
 
 
-@pytest.mark.parametrize(("effect", "word"), [(GAIN, "raise"), (LOSS, "lower"), (NONE, "do not clearly change")])
-def test_the_answer_follows_the_leak_free_arm(effect, word):
-    answer = sentences(synthetic=GAIN, synthetic_crossfit=effect)["answer"]
-    assert f"synthetic films {word} the recall" in answer
-    assert points(*effect) in answer
-    assert points(*GAIN) in answer
+def test_no_arm_is_praised_over_a_baseline_no_better_than_chance_and_that_is_said_first():
+    found = sentences(against_baseline(roc_auc=GAIN), area=(0.54, 0.47, 0.6))
+    assert found["answer"].startswith("First of all: trained on public films alone")
+    assert "0.54 [0.47, 0.60]" in found["weak_baseline"]
+    assert "better than next to nothing" in found["verdict"]
+    assert "Yes" not in found["answer"]
+    assert sentences()["weak_baseline"] == ""
+
+
+def test_single_runs_give_no_verdict_in_words():
+    found = sentences(against_baseline(roc_auc=GAIN), runs=1)
+    assert found["verdict"].startswith("No verdict: each arm was trained once")
+    assert "(no verdict)" in found["primary"]
+    assert "trained once" in found["training_chance"]
+    assert not re.search(r"\b(clear gain|clear loss|Yes)\b", " ".join(found.values()))
+
+
+def test_the_answer_has_its_parts_in_order():
+    found = sentences()
+    keys = ("verdict", "primary", "own_films", "leakage", "rebalancing", "rests")
+    assert found["answer"] == " ".join(found[key] for key in keys)
+    assert "declared before any hospital film was opened" in found["primary"]
+    assert "519 films of 310 patients of one hospital and 3 training runs" in found["rests"]
+    late = sentences(declared=ENDPOINT | {"declared_before_opening": False})
+    assert "after the hospital's films had been opened" in late["primary"]
+    none = sentences(declared=dict.fromkeys(ENDPOINT), endpoint=False)
+    assert "declares no primary endpoint" in none["primary"]
+
+
+@pytest.mark.parametrize(
+    ("effect", "words"),
+    [(GAIN, "adds something"), (LOSS, "the films themselves serve better"), (NONE, "can't be told")],
+)
+def test_what_the_generator_adds_to_its_own_films(effect, words):
+    text = sentences({(ARM, "real-crossfit", "roc_auc"): effect})["own_films"]
+    assert words in text
+    assert f"{signed(effect[0], 2, 1)} [" in text
+    assert "Films and synthetic films together" in text
+
+
+def test_an_interval_that_leaves_zero_out_is_not_yet_a_verdict():
+    """Among so many questions one of forty has such an interval by chance."""
+    text = sentences({("synthetic", "baseline", "recall_positive"): (0.2, 0.01, 0.4, 0.04)})["gain"]
+    assert "not clear among so many questions" in text
+    assert "clear gain" not in text
 
 
 def test_every_piece_changes_with_its_own_data():
     before = sentences()
     changes = {
-        "shift": {"shift": NONE},
-        "gain": {"synthetic": LOSS},
-        "leakage": {"synthetic_crossfit": NONE},
-        "rebalancing": {"oversampled": GAIN},
-        "class_weighted": {"class_weighted": LOSS},
-        "price": {"synthetic_crossfit": LOSS},
-        "equal_precision": {"equal": GAIN},
-        "threshold": {"validation": LOSS},
-        "synthetic_only": {"synthetic_only": LOSS},
-        "dose": {"contrast": GAIN},
-        "tests": {"p_holm": 0.2},
-        "training_chance": {"patients": (0.11, 0.13)},
-        "answer": {"synthetic_crossfit": NONE},
+        "gain": {("synthetic", "baseline", "recall_positive"): LOSS},
+        "leakage": {(ARM, "synthetic", "roc_auc"): LOSS},
+        "rebalancing": {(ARM, "oversampled", "roc_auc"): GAIN},
+        "class_weighted": {("class-weighted", "baseline", "roc_auc"): LOSS},
+        "price": against_baseline(recall_negative=LOSS),
+        "equal_precision": against_baseline(recall_at_precision=GAIN),
+        "threshold": {(ARM, "baseline", "recall_positive", "validation"): LOSS},
+        "synthetic_only": {("synthetic-only", "baseline", "roc_auc"): LOSS},
+        "dose": {(ARM, "synthetic-dose10", "roc_auc"): GAIN},
+        "primary": against_baseline(balanced_accuracy=LOSS),
     }
     for key, change in changes.items():
-        after = sentences(**change)
-        assert after[key] != before[key], key
-        assert after["answer_long"] != before["answer_long"], key
-    assert set(before) == {*ORDER, "answer_long", "paper"}
+        assert sentences(change)[key] != before[key], key
+    assert sentences(from_runs=0.9)["training_chance"] != before["training_chance"]
+    assert "comes from which patients were seen" in before["training_chance"]
 
 
-def test_the_headline_uses_the_interval_over_patients_and_seeds():
-    """A gain over patients alone is none once the chance of training counts, and the prose says what dominates."""
-    found = sentences(synthetic_crossfit=(0.12, -0.05, 0.3), patients=(0.10, 0.14))
-    assert "do not clearly change the recall of positives (+12.0 points [−5.0, +30.0])" in found["answer"]
-    assert "Most of this uncertainty is the chance of training" in found["training_chance"]
-    assert "[+10.0, +14.0]" in found["training_chance"]
-    assert "comes from which patients were seen" in sentences()["training_chance"]
-    assert "trained once" in sentences(seeds=1)["training_chance"]
-
-
-def test_leakage_is_named_where_the_contrast_shows_it_and_what_is_kept():
-    assert "is leakage" in sentences(contrast=LOSS)["leakage"]
-    assert "removing the leak makes no clear difference" in sentences(contrast=NONE)["leakage"]
-    kept = sentences(synthetic=(0.2, 0.1, 0.3), synthetic_crossfit=(0.15, 0.1, 0.2))["leakage"]
-    assert "of +20.0 points, +15.0 are kept" in kept
-    assert "are kept" not in sentences(synthetic=LOSS)["leakage"]
+def test_each_dose_has_its_interval():
+    assert "35.0 % [20.0, 90.0] with 10 %" in sentences()["dose"]
 
 
 def test_equal_precision_says_when_the_gain_may_be_a_matter_of_the_threshold():
-    assert "moving the baseline's threshold might have done as much" in sentences(equal=NONE)["equal_precision"]
-    assert "not owed to calling more films positive" in sentences(equal=GAIN)["equal_precision"]
-    lacking = tables()
-    lacking["at_equal_precision"].loc[:, "precision"] = float("nan")
-    assert "can't be compared" in make_statements(lacking, simulated=False)["equal_precision"]
+    assert "moving the baseline's threshold might have done as much" in sentences()["equal_precision"]
+    gain = sentences(against_baseline(recall_at_precision=GAIN))
+    assert "not owed to calling more films positive" in gain["equal_precision"]
+    assert "can't be compared" in sentences(recall=float("nan"))["equal_precision"]
 
 
-def test_the_threshold_of_validation_keeps_or_changes_the_verdict():
-    assert "the verdict stays" in sentences()["threshold"]
-    assert "the verdict becomes: loss" in sentences(validation=LOSS)["threshold"]
-
-
-def test_a_loss_is_never_called_a_gain():
-    found = sentences(**{name.replace("-", "_"): LOSS for name in ARMS}, contrast=LOSS, shift=LOSS, equal=LOSS)
-    pieces = {key: text.replace("again", "") for key, text in found.items() if key not in ("paper",)}
-    assert [key for key, text in pieces.items() if "gain" in text] == []
+def test_mcnemar_never_stands_alone_beside_a_verdict_on_recall():
+    assert "McNemar's test asks about accuracy alone" in sentences()["tests"]
 
 
 @pytest.mark.parametrize(
     ("missing", "key"),
     [
-        ("synthetic", "gain"), ("synthetic-crossfit", "leakage"), ("oversampled", "rebalancing"),
-        ("class-weighted", "class_weighted"), ("synthetic-only", "synthetic_only"), ("synthetic-dose10", "dose"),
+        ("synthetic", "gain"), ("synthetic", "leakage"), ("oversampled", "rebalancing"),
+        ("class-weighted", "class_weighted"), ("synthetic-only", "synthetic_only"), ("real-crossfit", "own_films"),
     ],
 )  # fmt: skip
 def test_a_missing_arm_is_said_to_be_missing(missing, key):
-    found = sentences(**{missing.replace("-", "_"): None})
+    found = sentences(arms=tuple(arm for arm in ARMS if arm != missing))
     assert "not tried" in found[key]
-    assert not re.search(r"\bnan\b|None", found["answer_long"])
+    assert not re.search(r"\bnan\b|None", " ".join(found.values()))
 
 
 def test_without_any_synthetic_arm_the_answer_says_so():
-    found = sentences(**dict.fromkeys((name.replace("-", "_") for name in ARMS), None))
+    found = sentences(arms=("oversampled",), declared=dict.fromkeys(ENDPOINT))
     assert "no arm with synthetic films" in found["answer"]
 
 
 def test_simulated_films_are_called_simulated():
-    assert "simulated hospital films" in sentences(simulated=True)["answer"]
-    assert "All films are simulated" in sentences(simulated=True)["answer_long"]
-    assert "simulated" not in sentences(simulated=False)["answer_long"]
+    simulated = sentences(rests=Rests(519, 310, True))
+    assert "519 simulated films" in simulated["answer"]
+    assert "not how well it works on patients" in simulated["answer"]
+    assert "simulated" not in sentences()["answer"]
+
+
+def test_a_question_that_was_not_asked_beforehand_has_no_verdict():
+    with pytest.raises(KeyError, match="not among the questions"):
+        Evidence(tables()).answer("oversampled", "mcc")
 
 
 def test_what_the_paper_shows_and_what_its_counts_can_not():
@@ -203,28 +238,53 @@ def test_what_the_paper_shows_and_what_its_counts_can_not():
     assert "p from 0.002 to 0.25" in text
 
 
-def test_every_number_of_the_prose_stands_in_the_tables():
-    """On computed tables: each number between digits is a rounded value of some table, or a count of runs and tests."""
-    arms = ("baseline", *ARMS, "source-rule")
-    predictions = make_predictions(arms=arms, better=0.05)
+@pytest.fixture(scope="module")
+def computed():
+    """Tables and sentences from predictions."""
+    arms = ("baseline", *ARMS, *DOSES, "source-rule")
+    predictions = make_predictions(arms=arms, better=0.05, seeds=3)
     predictions = predictions.query("role == 'validation' or arm != 'source-rule'")
     scores = {role: collect_scores(predictions, role) for role in ("validation", "hospital")}
     resampled = {role: resample_all(found, seed=1, resamples=100) for role, found in scores.items()}
-    headline = comparison.headline(resampled)
-    percents = {"baseline": 0, "synthetic-dose10": 10, "synthetic-crossfit": 100}
+    contrasts, table2 = (
+        comparison.contrasts(resampled, list(itertools.permutations(arms, 2))),
+        comparison.table2(resampled),
+    )
+    percents = {"baseline": 0, "synthetic-dose10": 10, ARM: 100}
     found = {
-        "contrasts": comparison.contrasts(resampled, list(itertools.permutations(arms, 2))),
-        "headline": headline,
+        "contrasts": contrasts,
+        "verdicts": verdict_table(contrasts, questions(["baseline", *ARMS], list(DOSES), EndpointSettings())),
+        "table2": table2,
         "shift": comparison.shift(resampled),
         "at_equal_precision": comparison.at_equal_precision(resampled),
-        "dose": comparison.dose(headline, percents),
+        "dose": comparison.dose(table2, percents),
         "tests": significance(scores),
         "paper_conclusions": paper_conclusions(),
     }
-    known = {
-        f"{abs(100 * value):.1f}" for table in found.values() for value in table.select_dtypes(float).to_numpy().ravel()
-    }
-    text = make_statements(found, simulated=False)["answer_long"]
+    return found, make_statements(found, ENDPOINT, ARM, Rests(80, 40, False))
+
+
+def test_every_number_of_the_prose_stands_in_the_tables(computed):
+    found, said = computed
+    values = [value for table in found.values() for value in table.select_dtypes(float).to_numpy().ravel()]
+    known = {f"{abs(scale * value):.{digits}f}" for value in values for scale, digits in ((100, 1), (1, 2))}
+    text = " ".join(said[key] for key in said if key != "paper")
     numbers = set(re.findall(r"\d+\.\d+", text))
-    assert len(numbers) > 20
-    assert numbers <= known
+    assert len(numbers) > 40
+    assert numbers <= known | {"0.50"}
+
+
+def test_prose_and_tables_take_the_same_interval_from_the_same_place(computed):
+    """Each difference of the answer, read from the sentence, is that of the table that readers see beside it."""
+    found, said = computed
+    differences = found["contrasts"].query("reference == 'baseline'").drop(columns="reference")
+    table = shown.differences(differences, "hospital", ["recall_positive", "recall_negative", "balanced_accuracy"])
+    cell = re.sub(r"[^\d.+−]+", " ", table.loc[ARM, "recall, positive (points)"]).split()
+    in_prose = re.search(r"sensitivity by (\S+) points \[(\S+), (\S+)\]", said["price"]).groups()
+    rounded = [f"{round(float(end.replace('−', '-'))):+d}".replace("-", "−") for end in in_prose[1:]]
+    assert cell == [in_prose[0], *rounded]
+    level = shown.ranking(found["table2"], "hospital").loc[ARM, "area under ROC"]
+    in_prose = re.search(
+        r"area under the ROC curve by \S+ \[\S+ \S+\] to (\S+) \[(\S+), (\S+)\]", said["primary"]
+    ).groups()
+    assert tuple(re.findall(r"\d\.\d\d", level)) == in_prose

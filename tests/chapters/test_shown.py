@@ -110,12 +110,10 @@ def test_corrected_p_stand_run_by_run_under_their_test():
 
 
 def test_recall_at_equal_precision_stands_beside_its_difference():
-    columns = ["role", "arm", "precision", "recall", "low", "high", "difference", "difference_low", "difference_high"]
-    rows = [
-        ("hospital", "baseline", 0.8, 0.5, 0.4, 0.6, 0, 0, 0),
-        ("hospital", "synthetic", 0.8, 0.7, 0.6, 0.8, 0.2, 0.1, 0.3),
-    ]
-    shown = results_shown.equal_precision(pd.DataFrame(rows, columns=columns), "hospital")
+    columns = ["role", "arm", "precision", "recall", "low", "high"]
+    rows = [("hospital", "baseline", 0.8, 0.5, 0.4, 0.6), ("hospital", "synthetic", 0.8, 0.7, 0.6, 0.8)]
+    apart = made.differences(["baseline", "synthetic"]).assign(difference=0.2, low=0.1, high=0.3)
+    shown = results_shown.equal_precision(pd.DataFrame(rows, columns=columns), apart, "hospital")
     assert plain(shown.loc["synthetic", "recall, positive (%)"]) == "70.0 (60–80)"
     assert plain(shown.loc["synthetic", "difference (points)"]) == "+20.0 (+10 to +30)"
     assert shown.loc["baseline", "difference (points)"] == ""

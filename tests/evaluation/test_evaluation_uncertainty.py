@@ -11,7 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 from cxrlib.evaluation.calibration import logit
 from cxrlib.evaluation.comparison import table2
 from cxrlib.evaluation.metrics import METRICS, probability_metrics, threshold_metrics
-from cxrlib.evaluation.resampled import answer_intervals, draw_seeds, draws, quantity, resample_all
+from cxrlib.evaluation.resampled import answer_intervals, draws, quantity, resample_all
 from cxrlib.evaluation.scores import collect_scores
 from cxrlib.evaluation.uncertainty import percentile_bounds, wilson_interval
 
@@ -58,10 +58,10 @@ def test_interval_of_a_proportion_agrees_with_scipy():
     predictions = make_predictions(arms=("baseline",), seeds=1, patients=150, films=1)
     scores = collect_scores(predictions, "hospital")
     found = resample_all(scores, seed=5, resamples=4000)["baseline"]
-    low, high = percentile_bounds(found.figures.over_patients)[quantity("accuracy")]
+    low, high = percentile_bounds(found.values.mean(axis=1))[quantity("accuracy")]
     right = (scores["baseline"].predicted("fixed")[0] == scores["baseline"].labels).astype(float)
     expected = stats.bootstrap((right,), np.mean, n_resamples=4000, method="percentile", rng=9).confidence_interval
-    assert found.figures.estimates[quantity("accuracy")] == pytest.approx(right.mean(), abs=1e-12)
+    assert found.estimates[quantity("accuracy")] == pytest.approx(right.mean(), abs=1e-12)
     assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.01)
 
 
@@ -72,9 +72,9 @@ def test_intervals_of_bare_answers_are_those_of_an_arm_with_them():
     found = answer_intervals(
         answers.labels, answers.predicted("fixed")[0], answers.patient_ids[answers.patients], seed=5, resamples=300
     )
-    bounds = arm.figures.bounds((-np.inf, np.inf))
+    bounds = arm.over_patients()
     for name, interval in found.items():
-        assert interval.estimate == pytest.approx(arm.figures.estimates[quantity(name)], abs=1e-12)
+        assert interval.estimate == pytest.approx(arm.estimates[quantity(name)], abs=1e-12)
         assert (interval.low, interval.high) == pytest.approx(bounds[quantity(name)], abs=1e-12)
 
 
@@ -106,7 +106,6 @@ def test_same_seed_same_resamples_and_they_don_t_depend_on_the_other_arms():
     alone = resample_all({"baseline": scores["baseline"]}, seed=1, resamples=60)
     np.testing.assert_array_equal(both["synthetic"].values, again["synthetic"].values)
     np.testing.assert_array_equal(both["baseline"].values, alone["baseline"].values)
-    np.testing.assert_array_equal(both["baseline"].figures.over_both, alone["baseline"].figures.over_both)
 
 
 def test_seeds_that_err_alike_do_not_narrow_the_interval():
@@ -115,7 +114,7 @@ def test_seeds_that_err_alike_do_not_narrow_the_interval():
     repeated = one.iloc[np.tile(np.arange(len(one)), 5)].assign(seed=five)
     alone, together = (
         percentile_bounds(
-            resample_all(collect_scores(table, "hospital"), seed=1, resamples=200)["baseline"].figures.over_patients
+            resample_all(collect_scores(table, "hospital"), seed=1, resamples=200)["baseline"].values.mean(axis=1)
         )
         for table in (one, repeated)
     )
@@ -128,26 +127,10 @@ def test_resamples_without_one_of_the_labels_do_not_count_and_many_of_them_leave
     found = resample_all(collect_scores(predictions, "hospital"), seed=1, resamples=400)["baseline"]
     lacking = np.isnan(found.values[:, 0, quantity("accuracy")]).mean()
     assert lacking == pytest.approx((2 / 3) ** 3 + (1 / 3) ** 3, abs=0.08)
-    assert np.isnan(percentile_bounds(found.figures.over_patients)).all()
+    assert np.isnan(percentile_bounds(found.values.mean(axis=1))).all()
     few = np.linspace(0, 1, 1000)[:, None]
     few[:30] = np.nan
     assert percentile_bounds(few)[0] == pytest.approx(np.quantile(few[30:], [0.025, 0.975]), abs=1e-3)
-
-
-def test_drawn_seeds_have_the_variance_that_runs_of_this_number_have():
-    """Mean of S runs with sample variance v: variance v / S, which the plain bootstrap misses by (S − 1) / S."""
-    for seeds in (2, 3, 5):
-        runs = np.random.default_rng(seeds).normal(size=seeds)
-        weights = draw_seeds(200_000, seeds, 1, "baseline")
-        assert weights.sum(axis=1) == pytest.approx(1)
-        assert (weights @ runs).mean() == pytest.approx(runs.mean(), abs=0.01)
-        assert (weights @ runs).var() == pytest.approx(runs.var(ddof=1) / seeds, rel=0.02)
-    assert (draw_seeds(5, 1, 1, "baseline") == 1).all()
-
-
-def test_arms_draw_their_seeds_apart():
-    first, second = (draw_seeds(5000, 3, 1, arm) for arm in ("baseline", "synthetic"))
-    assert abs(np.corrcoef(first[:, 0], second[:, 0])[0, 1]) < 0.05
 
 
 def test_bounds_stay_inside_what_is_possible():
@@ -171,4 +154,4 @@ def test_recall_at_precision_needs_a_baseline_that_calls_something_positive():
     scores = collect_scores(silent, "hospital")
     assert reference.recall_score(scores["baseline"].labels, scores["baseline"].predicted("fixed")[0]) == 0
     found = resample_all(scores, seed=1, resamples=20)
-    assert np.isnan(found["synthetic"].figures.estimates[quantity("recall_at_precision")])
+    assert np.isnan(found["synthetic"].estimates[quantity("recall_at_precision")])

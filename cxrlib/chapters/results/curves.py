@@ -33,7 +33,8 @@ def curves(
 ) -> Figure:
     """ROC above precision–recall, a column per arm, each against the baseline.
 
-    Lines are means over seeds, bands reach from the lowest seed to the highest. `table` has role, arm, seed, curve
+    Lines are means over models (of seeds and folds), bands reach from the lowest to the highest. `table` has role, arm,
+    seed, fold, curve
     ("roc" or "precision_recall"), x, y in [0, 1]; `seeds` (roc_auc, average_precision per arm and seed) adds the mean
     areas. `arms` chooses some of the table's.
     """
@@ -92,7 +93,7 @@ def _mean_area(seeds: pd.DataFrame, role: str, arm: str, area: str) -> str:
 def _curve_band(ax: Axes, part: pd.DataFrame, look: tuple[str, Any, str]) -> None:
     grid = np.linspace(0, 1, 201)
     stepped = (part["curve"] == "precision_recall").all()
-    values = np.array([_heights(curve, grid, stepped) for _, curve in part.groupby("seed")])
+    values = np.array([_heights(curve, grid, stepped) for _, curve in part.groupby(["seed", "fold"])])
     colour, line, _ = look
     ax.fill_between(grid, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.16, linewidth=0)
     ax.plot(grid, values.mean(axis=0), color=colour, linestyle=line)

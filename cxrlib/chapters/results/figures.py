@@ -30,12 +30,12 @@ SUBGROUP_NAMES = {"view": "view", "sex": "sex", "age": "age", "source": "source"
 
 
 def seed_dots(
-    table: pd.DataFrame, role: str, metrics: Sequence[str], origin: str, headline: pd.DataFrame | None = None
+    table: pd.DataFrame, role: str, metrics: Sequence[str], origin: str, table2: pd.DataFrame | None = None
 ) -> Figure:
     """Every training run as a dot, per arm and metric (in %), and below the dots a bar at the mean over seeds.
 
-    `table` has role, arm, seed and a column per metric, as fractions; `headline` (role, arm, metric, low, high) adds
-    the interval over seeds and patients around it.
+    `table` has role, arm, seed and a column per metric, as fractions; `table2` adds the interval of the mean, over
+    patients and training runs.
     """
     chosen = chosen_rows(table, role)
     arms = arms_of(chosen)
@@ -49,18 +49,13 @@ def seed_dots(
                 ax.plot(values, heights, marker=marker, linestyle="none", color=colour, alpha=0.8, markersize=4.5,
                         markeredgecolor="white", markeredgewidth=0.4)  # fmt: skip
                 ax.plot([np.mean(values)] * 2, [index + 0.13, index + 0.43], color=colour, linewidth=2.4)
-                if headline is not None:
-                    _headline_interval(ax, headline, (role, arm, metric), index + 0.28, colour)
+                if table2 is not None:
+                    rows = chosen_rows(table2, role)
+                    for low, high in rows.loc[rows["arm"] == arm, [f"{metric}_low", f"{metric}_high"]].to_numpy() * 100:
+                        ax.plot([low, high], [index + 0.28] * 2, color=colour, linewidth=1.3, marker="|", markersize=5)
             _arm_axis(ax, arms, METRIC_NAMES[metric], "%")
         mark_origin(figure, origin)
     return figure
-
-
-def _headline_interval(ax: Axes, headline: pd.DataFrame, key: tuple[str, str, str], y: float, colour: str) -> None:
-    role, arm, metric = key
-    found = headline[(headline["role"] == role) & (headline["arm"] == arm) & (headline["metric"] == metric)]
-    for low, high in found[["low", "high"]].to_numpy() * 100:
-        ax.plot([low, high], [y, y], color=colour, linewidth=1.3, marker="|", markersize=5)
 
 
 def _arm_axis(ax: Axes, arms: Sequence[str], title: str, x_name: str) -> None:
@@ -75,7 +70,6 @@ def differences(
     """Each arm's difference to the baseline, in points of a hundred, with intervals: a panel per metric.
 
     `table` has role, arm, metric, difference, low, high as fractions and, where there are several, operating_point.
-    Thin lines, if it has headline_low and headline_high, are the intervals over seeds and patients.
     """
     chosen = chosen_rows(table, role, operating_point)
     arms = [arm for arm in arms_of(chosen) if arm != "baseline"]
@@ -88,9 +82,6 @@ def differences(
                 found = chosen[(chosen["arm"] == arm) & (chosen["metric"] == metric)]
                 for values in found[["difference", "low", "high"]].to_numpy() * 100:
                     interval_mark(ax, *values, index, colour, marker)
-                if "headline_low" in found:
-                    for low, high in found[["headline_low", "headline_high"]].to_numpy() * 100:
-                        ax.plot([low, high], [index, index], color=colour, linewidth=0.9, marker="|", markersize=7)
             _arm_axis(ax, arms, METRIC_NAMES[metric], "points")
         mark_origin(figure, origin)
     return figure

@@ -42,8 +42,8 @@ def _paper_beside(study: Study) -> Drawn:
 
 
 def _seeds(study: Study) -> Drawn:
-    seeds, headline = _table(study, "table2_seeds"), _table(study, "headline")
-    return figures.seed_dots(seeds, "hospital", MAIN_METRICS, _hospital(study), headline)
+    seeds, table2 = _table(study, "table2_seeds"), _table(study, "table2")
+    return figures.seed_dots(seeds, "hospital", MAIN_METRICS, _hospital(study), table2)
 
 
 def _differences(study: Study) -> Drawn:
@@ -82,6 +82,10 @@ def _table_two(study: Study, role: str) -> pd.DataFrame:
     return shown.table_two(_table(study, "table2"), role, _table(study, "paper_table2"))
 
 
+def _equal_precision(study: Study) -> pd.DataFrame:
+    return shown.equal_precision(_table(study, "at_equal_precision"), _table(study, "differences"), "hospital")
+
+
 def _subgroup_table(study: Study) -> pd.DataFrame:
     groups = shown.pooled_levels(_table(study, "subgroups"))
     return shown.subgroups(groups, "hospital", "recall_negative", _shown_arms(study))
@@ -111,8 +115,9 @@ TABLES = {
     "ranking": lambda study: shown.ranking(_table(study, "table2"), "hospital"),
     "paper_conclusions": lambda study: shown.paper_conclusions(_table(study, "paper_conclusions")),
     "differences": lambda study: shown.differences(_table(study, "differences"), "hospital", MAIN_METRICS),
+    "verdicts": lambda study: shown.verdicts(_table(study, "verdicts")),
     "significance": lambda study: shown.significance(_table(study, "tests"), "hospital"),
-    "equal_precision": lambda study: shown.equal_precision(_table(study, "at_equal_precision"), "hospital"),
+    "equal_precision": lambda study: _equal_precision(study),
     "probabilities": lambda study: shown.probabilities(_table(study, "table2"), "hospital"),
     "subgroups": _subgroup_table,
     "attention": lambda study: shown.attention(_table(study, "attention")),

@@ -28,7 +28,8 @@ def _count(value: float) -> str:
 def table_two(
     table: pd.DataFrame, role: str, paper: pd.DataFrame | None = None, operating_point: str = "fixed"
 ) -> pd.DataFrame:
-    """Table 2 in the paper's layout, in per cent with 95 % intervals: a row per arm and class.
+    """Table 2 in the paper's layout, in per cent with 95 % intervals over patients and training runs, a row per arm and
+    class (the paper's own: over films, from its counts).
 
     `table` is table2.csv; `paper` (paper_table2.csv, its dataset "test" standing beside the hospital) adds the paper's
     own rows, named as such. `operating_point` is "fixed" (positive from one half upwards) or "validation".
@@ -54,8 +55,8 @@ def _class_row(row: Any, model: str, label: str) -> tuple[str, ...]:
     return model, label, *cells
 
 
-RANKING = {"balanced_accuracy": 2, "mcc": 2, "roc_auc": 2, "average_precision": 2}
-PROBABILITIES = {"brier": 3, "brier_calibrated": 3, "calibration_slope": 1}
+RANKING = {"roc_auc": 2, "average_precision": 2, "balanced_accuracy": 2, "mcc": 2, "precision_at_tenth": 2}
+PROBABILITIES = {"brier": 3, "brier_calibrated": 3, "calibration_slope": 1, "calibration_in_the_large": 2}
 
 
 def ranking(table: pd.DataFrame, role: str) -> pd.DataFrame:
@@ -136,18 +137,35 @@ def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def equal_precision(table: pd.DataFrame, role: str) -> pd.DataFrame:
-    """Recall of each arm where it is as precise as the baseline, and the difference to it (at_equal_precision.csv)."""
-    chosen = table[table["role"] == role]
+def equal_precision(table: pd.DataFrame, differences: pd.DataFrame, role: str) -> pd.DataFrame:
+    """Recall of each arm where it is as precise as the baseline (at_equal_precision.csv), and the difference to it."""
+    apart = _chosen(differences[differences["metric"] == "recall_at_precision"], role).set_index("arm")
     rows = [
         (
             row.arm,
             with_interval(row.recall, row.low, row.high),
-            "" if row.arm == "baseline" else _points(row.difference, row.difference_low, row.difference_high),
+            _points(*apart.loc[row.arm, ["difference", "low", "high"]]) if row.arm in apart.index else "",
         )
-        for row in chosen.itertuples()
+        for row in table[table["role"] == role].itertuples()
     ]
     return pd.DataFrame(rows, columns=["arm", "recall, positive (%)", "difference (points)"]).set_index("arm")
+
+
+def verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    """Every question of the study with its interval, its p after correction, and the verdict (verdicts.csv)."""
+    rows = [
+        (
+            row.family,
+            f"{row.arm} − {row.reference}",
+            METRIC_NAMES[row.metric] + (" (own threshold)" if row.operating_point == "validation" else ""),
+            _points(row.difference, row.low, row.high),
+            p_value(row.p_adjusted),
+            row.verdict,
+        )
+        for row in table.sort_values("family", kind="stable").itertuples()
+    ]
+    columns = ["family", "arms", "measure", "difference (points; 95 %, patients and runs)", "corrected p", "verdict"]
+    return pd.DataFrame(rows, columns=columns).set_index(columns[:2])
 
 
 def pooled_levels(subgroups: pd.DataFrame, most: int = 3) -> pd.DataFrame:

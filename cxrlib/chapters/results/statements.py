@@ -1,224 +1,214 @@
 """What the tables say, in sentences whose numbers and verdicts follow the intervals.
 
-Every difference is given with its interval over patients and seeds. Recall of positives is the headline: the share of
-positive films that are found. A film is called positive from a probability of one half upwards, as in the paper;
-`threshold` says what another choice changes.
+Every number has the interval that its table has, over patients and training runs, and every verdict is one of the table
+`verdicts`, which corrects for how many were asked. A film is called positive from a probability of one half upwards,
+as in the paper; `threshold` says what another choice changes.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
-from cxrlib.chapters.results.statements_of_arms import class_weighted, dose, rebalancing, synthetic_only
-from cxrlib.chapters.wording import Evidence, joined, percentage, signed
+from cxrlib.chapters.results.answer import Rests, answer
+from cxrlib.chapters.results.questions import AT_PRECISION, RANKING, SENSITIVITY, SPECIFICITY
+from cxrlib.chapters.wording import MOSTLY_RUNS, Evidence, joined, percentage
 
-ORDER = (
-    "answer", "training_chance", "shift", "gain", "leakage", "rebalancing", "class_weighted", "price",
-    "equal_precision", "threshold", "synthetic_only", "dose", "tests", "source_rule",
-)  # fmt: skip
 SIGNIFICANCE = 0.05
-VERBS = {"gain": "raise", "loss": "lower", "no clear difference": "do not clearly change"}
 
 
-def make_statements(tables: Mapping[str, pd.DataFrame], *, simulated: bool) -> dict[str, str]:
+def make_statements(
+    tables: Mapping[str, pd.DataFrame], endpoint: Mapping[str, Any], arm: str | None, rests: Rests
+) -> dict[str, str]:
     """Sentences by key, from the tables of results by name (see `cxrlib.chapters.results.tables`).
 
-    `answer`: one sentence. `training_chance`: whether runs or patients make the uncertainty. `shift`: from validation
-    to hospital. `gain`: the paper's claim. `leakage`: what of it stays when no generator saw the films under test.
-    `rebalancing`, `class_weighted`: what a better balance gives without synthetic films. `price`: what happens to the
-    negatives. `equal_precision`: recall where arms are equally precise. `threshold`: what a threshold from validation
-    changes. `synthetic_only`, `dose`, `tests`, `source_rule`. `paper`: what the paper's own counts allow one to
-    conclude. `answer_long`: all but the last. A sentence about an arm that the study lacks says so. `simulated` says
-    which kind of films the sentences are about.
+    `endpoint` is the frozen one, `arm` the one that the answer is about. Those of the answer are explained in
+    `cxrlib.chapters.results.answer`. `training_chance`: whether runs or patients make the uncertainty. `shift`: from
+    validation to hospital. `gain`: the paper's claim. `class_weighted`: balance by weights. `price`: what happens to
+    the negatives. `equal_precision`: sensitivity where arms are equally precise. `threshold`: what a threshold from
+    validation changes. `families`: how many verdicts there are. `synthetic_only`, `dose`, `tests`, `source_rule`.
+    `paper`: what the paper's own counts allow one to conclude. A sentence about an arm that the study lacks says so.
     """
-    films = "simulated hospital films" if simulated else "hospital's films"
     found = Evidence(tables)
-    sentences = {
-        "answer": _answer(found, films),
-        "training_chance": _training_chance(found),
-        "shift": _shift(found, films),
-        "gain": _gain(found, films),
-        "leakage": _leakage(found),
-        "rebalancing": rebalancing(found),
-        "class_weighted": class_weighted(found),
-        "price": _price(found),
-        "equal_precision": _equal_precision(found),
-        "threshold": _threshold(found),
-        "synthetic_only": synthetic_only(found),
-        "dose": dose(found),
-        "tests": _tests(found),
+    return answer(found, endpoint, arm, rests) | {
+        "training_chance": _training_chance(found, arm),
+        "shift": _shift(found, rests),
+        "gain": _gain(found, rests),
+        "class_weighted": _class_weighted(found, arm),
+        "price": _price(found, arm),
+        "equal_precision": _equal_precision(found, arm),
+        "threshold": _threshold(found, arm),
+        "families": _families(found, endpoint),
+        "synthetic_only": _synthetic_only(found),
+        "dose": _dose(found, arm),
+        "tests": _tests(found, arm),
         "source_rule": _source_rule(found),
+        "paper": _paper(found),
     }
-    scope = (
-        "All films are simulated: this shows how the study works, not how well it works on patients."
-        if simulated
-        else "Intervals are 95 %, from resampling patients and training runs; they do not cover other hospitals or "
-        "other generators."
-    )
-    sentences["answer_long"] = " ".join([*(sentences[key] for key in ORDER), scope])
-    sentences["paper"] = _paper(found)
-    return sentences
 
 
-def headline_arm(found: Evidence) -> str | None:
-    """The arm that the answer is about: leak-free if the study has it."""
-    return next((arm for arm in ("synthetic-crossfit", "synthetic") if found.difference(arm)), None)
-
-
-def _answer(found: Evidence, films: str) -> str:
-    """What synthetic films do to positives and to negatives; then the other arms."""
-    arm = headline_arm(found)
-    if arm is None:
-        return f"This study has no arm with synthetic films, so it does not say what they change on the {films}."
-    headline, negatives = found.difference(arm), found.difference(arm, "recall_negative")
-    fair = arm == "synthetic-crossfit"
-    sentence = (
-        f"On the {films}, synthetic films {VERBS[headline.verdict]} the recall of positives ({headline}) and "
-        f"{VERBS[negatives.verdict]} the recall of negatives ({negatives}) when their generators "
-        f"{'never saw' if fair else 'saw'} the films under test"
-    )
-    leaky, balanced = found.difference("synthetic"), found.difference("oversampled")
-    others = [f"{leaky} when they did"] if fair and leaky else []
-    others += [f"{balanced} by rebalancing alone"] if balanced else []
-    return f"{sentence}; the recall of positives changes by {' and by '.join(others)}." if others else f"{sentence}."
-
-
-def _training_chance(found: Evidence) -> str:
-    arm = headline_arm(found) or "baseline"
-    headline, seeds = found.difference(arm), min(found.seeds(arm), found.seeds("baseline"))
-    if seeds < 2:
+def _training_chance(found: Evidence, arm: str | None) -> str:
+    change = found.answer(arm, RANKING)
+    runs = found.seeds(arm or "baseline")
+    if runs < 2:
         return "Each arm was trained once, so no interval holds the chance of training: another run may differ."
-    if headline is None:
-        return f"Each arm was trained {seeds} times, and the intervals hold the chance of training."
-    if headline.seeds_dominate:
+    if change is None:
+        return f"Each arm was trained {runs} times, and the intervals hold the chance of training."
+    if change.from_runs > MOSTLY_RUNS:
         return (
-            f"Most of this uncertainty is the chance of training: over patients alone the interval would be "
-            f"[{signed(headline.patients_low)}, {signed(headline.patients_high)}], and {seeds} runs an arm are few to "
-            "measure the rest by."
+            f"Most of the uncertainty about how films are ranked ({100 * change.from_runs:.0f} % of the interval's "
+            f"squared width) is the chance of training: {runs} runs an arm are few to measure it by."
         )
     return (
-        f"Most of this uncertainty comes from which patients were seen, not from the {seeds} training runs of each "
-        f"arm: over patients alone the interval would be [{signed(headline.patients_low)}, "
-        f"{signed(headline.patients_high)}]."
+        "Most of the uncertainty about how films are ranked comes from which patients were seen, and "
+        f"{100 * change.from_runs:.0f} % of the interval's squared width from the {runs} training runs of each arm."
     )
 
 
-def _shift(found: Evidence, films: str) -> str:
-    before, after, change = found.level("baseline", role="validation"), found.level("baseline"), found.shift("baseline")
-    if before is None or after is None or change is None:
-        return "How far the baseline falls from validation to the hospital is not known: the study has no baseline."
-    outcome = {
-        "loss": "it loses recall between the two",
-        "gain": "it gains recall between the two",
-        "no clear difference": "no clear difference",
-    }[change.verdict]
-    return (
-        f"Trained on public films alone, the classifier finds {before} of the positives at validation and {after} "
-        f"among the {films}: {outcome}, {change}."
-    )
+def _shift(found: Evidence, rests: Rests) -> str:
+    parts = []
+    for metric, name in ((RANKING, "area under the ROC curve"), (SENSITIVITY, "sensitivity")):
+        before, after = (found.level("baseline", metric, role) for role in ("validation", "hospital"))
+        change = found.shift("baseline", metric)
+        if before is None or after is None or change is None:
+            return "How far the baseline falls from validation to the hospital is not known."
+        parts.append(f"{name} {before} at validation and {after} on the {rests.kind}, a change of {change}")
+    return f"Trained on public films alone, the classifier has {joined(parts)}."
 
 
-def _gain(found: Evidence, films: str) -> str:
-    after, effect = found.level("synthetic"), found.difference("synthetic")
-    if effect is None or after is None:
+def _gain(found: Evidence, rests: Rests) -> str:
+    after, effect = found.level("synthetic", SENSITIVITY), found.answer("synthetic", SENSITIVITY)
+    ranking = found.answer("synthetic", RANKING)
+    if effect is None or after is None or ranking is None:
         return "What synthetic films of generators trained on all of the hospital's films give was not tried."
-    start = f"With synthetic films added, as in the paper, it finds {after} of the positives among the {films}"
-    if effect.verdict == "no clear difference":
-        return f"{start}: no clear difference, {effect}; and these generators saw the films under test."
-    return f"{start}, a {effect.verdict} of {effect}; but these generators saw the films under test."
-
-
-def _leakage(found: Evidence) -> str:
-    leaky, fair = found.difference("synthetic"), found.difference("synthetic-crossfit")
-    if fair is None:
-        return "Whether the gain stands without leakage was not tried: the study has no cross-fitted arm."
-    kept = {
-        "gain": "there is a gain without leakage",
-        "loss": "there is a loss without leakage",
-        "no clear difference": "without leakage there is no clear difference",
-    }[fair.verdict]
-    sentence = f"With generators that never saw the films under test the change is {fair}: {kept}"
-    contrast = found.difference("synthetic-crossfit", reference="synthetic")
-    if leaky is None or contrast is None:
-        return f"{sentence}."
-    if leaky.verdict == "gain":
-        sentence += f" (of {signed(leaky.value)} points, {signed(fair.value)} are kept)"
-    leak = {
-        "gain": f"and these generators do better than the ones that did see them ({contrast})",
-        "loss": f"and part of what the paper's way shows is leakage, or is owed to the films that these generators did "
-        f"without ({contrast})",
-        "no clear difference": f"and removing the leak makes no clear difference ({contrast})",
-    }[contrast.verdict]
-    return f"{sentence}, {leak}."
-
-
-def _price(found: Evidence) -> str:
-    arm = headline_arm(found)
-    if arm is None:
-        return "What synthetic films cost among the negatives was not tried."
-    saw = "never saw" if arm == "synthetic-crossfit" else "saw"
-    negatives, precision = found.difference(arm, "recall_negative"), found.difference(arm, "precision_positive")
     return (
-        f"The same films, by generators that {saw} the films under test, change the recall of negatives by {negatives} "
-        f"({negatives.verdict}) and the precision of a positive answer by {precision} ({precision.verdict})."
+        f"With synthetic films added, as in the paper, sensitivity on the {rests.kind} is {after}, a change of "
+        f"{effect} ({effect.judged}); the area under the ROC curve changes by {ranking} ({ranking.judged}). These "
+        "generators saw the films under test."
     )
 
 
-def _equal_precision(found: Evidence) -> str:
-    arm = headline_arm(found)
-    compared = found.at_equal_precision(arm) if arm else None
-    base = found.at_equal_precision("baseline")
-    if arm is None:
+def _class_weighted(found: Evidence, arm: str | None) -> str:
+    effect = found.answer("class-weighted", RANKING)
+    if effect is None:
+        return "Weighting the rarer label in the loss was not tried: the study has no class-weighted arm."
+    beside = found.answer(arm, RANKING, reference="class-weighted") if arm else None
+    more = f"; synthetic films, beside that, by {beside} ({beside.judged})" if beside else ""
+    return (
+        "Weighting the rarer label in the loss instead changes the area under the ROC curve by "
+        f"{effect} ({effect.judged}){more}."
+    )
+
+
+def _price(found: Evidence, arm: str | None) -> str:
+    sensitivity, specificity = found.answer(arm, SENSITIVITY), found.answer(arm, SPECIFICITY)
+    if sensitivity is None or specificity is None:
+        return "What synthetic films cost among the negatives was not tried."
+    saw = "saw" if arm == "synthetic" else "never saw"
+    return (
+        f"At one half, synthetic films of generators that {saw} the films under test change sensitivity by "
+        f"{sensitivity} ({sensitivity.judged}) and specificity by {specificity} ({specificity.judged})."
+    )
+
+
+def _equal_precision(found: Evidence, arm: str | None) -> str:
+    change = found.answer(arm, AT_PRECISION)
+    rows = [found.row("at_equal_precision", role="hospital", arm=name) for name in (arm, "baseline")]
+    if arm is None or change is None:
         return "What synthetic films give at equal precision was not tried."
-    if compared is None or base is None:
+    if any(row is None or row[["precision", "recall"]].isna().any() for row in rows):
         return (
             "At equal precision the arms can't be compared: in some run the baseline calls no film positive, or hardly "
             "any, and then its precision does not exist."
         )
-    row, apart = compared
+    row, base = rows
     outcome = {
         "gain": "a gain that is not owed to calling more films positive",
         "loss": "a loss",
         "no clear difference": "no clear difference, so moving the baseline's threshold might have done as much",
-    }[apart.verdict]
+        "no verdict": "no verdict from single runs",
+    }[change.verdict]
     return (
-        f"At equal precision ({100 * row['precision']:.1f} %, the baseline's) the thresholds of most recall find "
-        f"{percentage(row['recall'], row['headline_low'], row['headline_high'])} of the positives with synthetic films "
-        f"and {100 * base[0]['recall']:.1f} % without: {outcome} ({apart})."
+        f"When every model's threshold is set to the baseline's precision ({100 * row['precision']:.1f} %), "
+        f"{percentage(row['recall'], row['low'], row['high'])} of the positives are found with synthetic films and "
+        f"{percentage(base['recall'], base['low'], base['high'])} without: {outcome} ({change})."
     )
 
 
-def _threshold(found: Evidence) -> str:
-    arm = headline_arm(found) or "baseline"
+def _threshold(found: Evidence, arm: str | None) -> str:
     start = "A film is called positive from a probability of one half upwards, as in the paper"
-    fixed, chosen = found.difference(arm), found.difference(arm, operating_point="validation")
-    if fixed is None or chosen is None:
+    sensitivity, specificity = (
+        found.answer(arm, metric, operating_point="validation") for metric in (SENSITIVITY, SPECIFICITY)
+    )
+    if sensitivity is None or specificity is None:
         return f"{start}."
-    negatives = found.difference(arm, "recall_negative", operating_point="validation")
-    same = "the verdict stays" if fixed.verdict == chosen.verdict else f"the verdict becomes: {chosen.verdict}"
+    changes = {"sensitivity": sensitivity, "specificity": specificity}
+    parts = [f"{name} changes by {change} ({change.judged})" for name, change in changes.items()]
+    return f"{start}; with each model's threshold chosen on validation films instead, {joined(parts)}."
+
+
+def _families(found: Evidence, endpoint: Mapping[str, Any]) -> str:
+    counts = found.tables["verdicts"]["family"].value_counts()
+    others = int(counts.get("secondary", 0))
+    if not endpoint["arm"]:
+        return f"There is no primary endpoint; all {others} verdicts of this study are corrected as one family"
+    first = int(counts.get("primary", 0))
     return (
-        f"{start}; with each model's threshold chosen on validation films instead, the recall of positives changes by "
-        f"{chosen} and that of negatives by {negatives}: {same}."
+        f"The primary endpoint has {first} {'measure' if first == 1 else 'measures'}, corrected among themselves; the "
+        f"other {others} verdicts are secondary, and corrected as one family"
     )
 
 
-def _tests(found: Evidence) -> str:
-    arm = headline_arm(found)
+def _synthetic_only(found: Evidence) -> str:
+    area, change = found.level("synthetic-only", RANKING), found.answer("synthetic-only", RANKING)
+    if area is None or change is None:
+        return "What synthetic films carry by themselves was not tried: the study has no arm without public films."
+    ranks = {
+        "gain": "it ranks films better than public films alone",
+        "loss": "it ranks films worse than public films alone",
+        "no clear difference": "whether it ranks them better or worse than public films alone can't be told",
+        "no verdict": "no verdict from single runs",
+    }[change.verdict]
+    return (
+        "Trained on synthetic films alone, by generators that never saw the films under test, the classifier has an "
+        f"area under the ROC curve of {area}, a change of {change}: {ranks}."
+    )
+
+
+def _dose(found: Evidence, arm: str | None) -> str:
+    """How ranking and sensitivity go with the number of synthetic films."""
+    table = found.rows("dose", role="hospital", metric=SENSITIVITY).sort_values("dose_percent")
+    if len(table) < 3:
+        return "How many synthetic films it takes was not tried: the study has no dose curve."
+    parts = [f"{percentage(row.estimate, row.low, row.high)} with {row.dose_percent} %" for row in table.itertuples()]
+    smallest = int(table["dose_percent"].iloc[1])
+    more = found.answer(arm, RANKING, reference=f"synthetic-dose{smallest}")
+    sentence = f"Of the positives, the classifier finds {joined(parts)} of the synthetic films"
+    return (
+        f"{sentence}; all of them instead of {smallest} % change the area by {more} ({more.judged})."
+        if more
+        else f"{sentence}."
+    )
+
+
+def _tests(found: Evidence, arm: str | None) -> str:
     table = found.rows("tests", role="hospital", arm=arm)
     if arm is None or table.empty:
         return "No arm with synthetic films was tested against the baseline."
     parts = []
     for test, words in (
-        ("mcnemar", "answers film by film (McNemar's exact test)"),
-        ("delong", "areas under the ROC curve (DeLong's test by patient)"),
+        ("mcnemar", "the share of right answers (McNemar's exact test)"),
+        ("delong", "the area under the ROC curve (DeLong's test by patient)"),
     ):
         p_values = table.loc[table["test"] == test, "p_holm"]
         if len(p_values):
-            parts.append(f"the {words} in {int((p_values < SIGNIFICANCE).sum())} of {len(p_values)}")
+            parts.append(f"{words} in {int((p_values < SIGNIFICANCE).sum())} of {len(p_values)}")
     runs = "runs" if table["seed"].nunique() > 1 else "run"
     return (
-        f"Between the {runs} of {arm} and of baseline, these differ at the 5 % level after Holm's correction over "
-        f"all arms and runs: {joined(parts)}."
+        f"Between the {runs} of {arm} and of baseline with the same seed, these differ at the 5 % level after Holm's "
+        f"correction over all arms and runs: {joined(parts)}. McNemar's test asks about accuracy alone: where "
+        "sensitivity rises as specificity falls, accuracy may stay as it is and p be near 1, and that is no verdict "
+        "on either of them. And each test is about two given runs, not about what another training would bring"
     )
 
 
@@ -227,8 +217,8 @@ def _source_rule(found: Evidence) -> str:
     if rule is None:
         return "How far the source alone gives the label away was not tried as an arm."
     return (
-        f"A rule that looks at nothing but where a film comes from answers {rule} of the validation films rightly; the "
-        f"baseline, {baseline}."
+        f"A rule that looks at nothing but where a film comes from is right on {rule} of the validation films; the "
+        f"baseline on {baseline}."
     )
 
 

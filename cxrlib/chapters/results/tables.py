@@ -9,10 +9,13 @@ import pandas as pd
 
 from cxrlib.artifacts import read_json, sha256_of, write_json, write_record, write_table
 from cxrlib.chapters.films.tables import synthetic_flow
+from cxrlib.chapters.results.answer import Rests
+from cxrlib.chapters.results.questions import headline_arm, questions, verdict_table
 from cxrlib.chapters.results.statements import make_statements
-from cxrlib.classifiers.arms import arm_of, dose_arm
+from cxrlib.classifiers.arms import DOSE_PREFIX, arm_of, dose_arm
 from cxrlib.classifiers.calibration import calibrated
 from cxrlib.classifiers.prediction import read_predictions
+from cxrlib.endpoint import freeze_endpoint
 from cxrlib.errors import InputError
 from cxrlib.evaluation import comparison, paper
 from cxrlib.evaluation.calibration import reliability_table
@@ -44,7 +47,10 @@ def make_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     tables["synthetic_flow"] = synthetic_flow(study)
     for name, table in tables.items():
         write_table(study.results.table(name), table)
-    write_json(statements_path(study), make_statements(tables, simulated=study.simulated))
+    hospital = load_manifest(study, "hospital")
+    rests = Rests(len(hospital), hospital["patient_id"].nunique(), study.simulated)
+    arm = headline_arm(_judged_arms(study), study.endpoint)
+    write_json(statements_path(study), make_statements(tables, freeze_endpoint(study), arm, rests))
     outputs = [*map(study.results.table, tables), statements_path(study)]
     write_record(record, settings, inputs, time.perf_counter() - started, outputs=outputs, tables=sorted(tables))
     return read_json(record)
@@ -53,17 +59,19 @@ def make_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
 def result_tables(study: Study, predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Every table of the results by name; values are fractions from 0 to 1, no table names a film or a patient.
 
-    table2, table2_seeds, headline, differences (against the baseline), contrasts (between any two arms),
-    shift (hospital against validation), tests, at_equal_precision, dose, dose_seeds; curves, calibration, decision;
-    subgroups; and of the paper paper_table1, paper_table2, paper_conclusions.
+    table2, table2_seeds, differences (against the baseline), contrasts (between any two arms), verdicts (the questions
+    that were asked beforehand, corrected for their number), shift (hospital against validation), tests,
+    at_equal_precision, dose, dose_seeds; curves, calibration, decision; subgroups; and of the paper paper_table1,
+    paper_table2, paper_conclusions.
     """
     scores = {role: collect_scores(predictions, role) for role in JUDGED_ROLES}
     resampled = {
         role: resample_all(found, seed=seed_for(study.seed, "bootstrap", role)) for role, found in scores.items()
     }
     contrasts = comparison.contrasts(resampled, list(itertools.permutations(study.classifier_arms, 2)))
-    by_seed, headline = comparison.table2_seeds(scores), comparison.headline(resampled)
+    by_seed, table2 = comparison.table2_seeds(scores, resampled), comparison.table2(resampled)
     doses = _doses(study)
+    asked = questions(_judged_arms(study), [arm for arm in doses if arm.startswith(DOSE_PREFIX)], study.endpoint)
     subgroups = [
         subgroup_table(
             found,
@@ -74,15 +82,15 @@ def result_tables(study: Study, predictions: pd.DataFrame) -> dict[str, pd.DataF
         for role, found in scores.items()
     ]
     return {
-        "table2": comparison.table2(resampled),
+        "table2": table2,
         "table2_seeds": by_seed,
-        "headline": headline,
         "contrasts": contrasts,
+        "verdicts": verdict_table(contrasts, asked),
         "differences": contrasts[contrasts["reference"] == "baseline"].drop(columns="reference"),
         "shift": comparison.shift(resampled),
         "tests": significance(scores),
         "at_equal_precision": comparison.at_equal_precision(resampled),
-        "dose": comparison.dose(headline, doses),
+        "dose": comparison.dose(table2, doses),
         "dose_seeds": comparison.dose_seeds(by_seed, doses),
         "curves": comparison.curves(scores),
         "calibration": reliability_table(scores),
@@ -92,6 +100,11 @@ def result_tables(study: Study, predictions: pd.DataFrame) -> dict[str, pd.DataF
         "paper_table2": paper.paper_table2(),
         "paper_conclusions": paper.paper_conclusions(),
     }
+
+
+def _judged_arms(study: Study) -> list[str]:
+    """The arms of the study file that answer for the hospital's films."""
+    return [arm for arm in study.classifier.arms if arm_of(arm).judges_hospital]
 
 
 def statements_path(study: Study) -> Path:
@@ -174,6 +187,7 @@ def _what_decides_tables(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
         "folds": study.data.folds,
         "synthetic_images_per_label": study.synthesis.images_per_label,
         "bootstrap": {"resamples": RESAMPLES, "confidence": CONFIDENCE},
+        "primary_endpoint": study.endpoint.model_dump(mode="json") if study.endpoint else None,
     }
     inputs: dict[str, Any] = {
         name: {"predictions": sha256_of(study.results.predictions(*model)), **_chosen_on_validation(study, *model)}

@@ -1,0 +1,244 @@
+"""How often intervals hold the truth, and how often verdicts are wrong: simulated studies with known answers.
+
+In each trial the classifiers of a study answer for the same patients, with one to three films each. Every run of an arm
+has a threshold and a strength of its own: hardly different from run to run (`calm`), or much (`lottery`). No arm is
+better than another, so a difference that is called a gain or a loss is a false verdict. The truth of a level follows in
+closed form. Every method sees the same trials:
+
+- `patients alone`: the bootstrap over patients, the runs given;
+- `patients and runs drawn`: runs are drawn anew as well, with the variance of so many (Rao & Wu 1988);
+- `Satterthwaite`: Student's t on the sum of both variances;
+- `this study's`: `cxrlib.evaluation.runs`, which all tables and sentences take their intervals from.
+
+    python benchmarks/interval_coverage.py
+    python benchmarks/interval_coverage.py --trials 100 --seeds 3 --films 300
+
+Writes benchmarks/results/interval_coverage.json and .md.
+"""
+
+import argparse
+import gc
+import itertools
+import sys
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from cxrlib.artifacts import write_json, write_text
+from cxrlib.evaluation.metrics import THRESHOLD_METRICS, metrics_from_counts
+from cxrlib.evaluation.resampled import Resampled, draws
+from cxrlib.evaluation.runs import spread_of_runs
+from cxrlib.evaluation.uncertainty import bootstrap_bounds
+from cxrlib.evaluation.verdicts import LEVEL, PRIMARY, SECONDARY, with_verdicts
+from cxrlib.reproducibility import provenance
+from cxrlib.study import REPOSITORY
+
+RESULTS = REPOSITORY / "benchmarks" / "results"
+METRICS = ("recall_positive", "balanced_accuracy", "roc_auc")
+RESAMPLES = 250
+# Films and their share of positives: as many as a small study has, and the stand-in of the real films.
+SIZES = {300: 0.5, 519: 0.8}
+# Standard deviations: of a patient, of a film, of a run's opinion of a film, and how much of a run its seed decides.
+PATIENT, FILM, OPINION, SHARED = 1.0, 0.5, 0.4, 0.3
+STRENGTH = 0.8
+# Standard deviations between runs: of the threshold, of the strength.
+SCENARIOS = {"calm": (0.15, 0.05), "lottery": (1.0, 0.3)}
+METHODS = ("patients alone", "patients and runs drawn", "Satterthwaite", "this study's")
+IDENTICAL_ARMS = 7
+SINGLE_RUN = (
+    "A single run shows nothing of the chance of training: its interval is over patients alone, and a study of single "
+    "runs gives no verdict."
+)
+FALSE_VERDICTS = (
+    f"Studies of {IDENTICAL_ARMS} arms as good as the baseline, {len(METRICS)} measures each; per cent of studies "
+    "with at least one gain or loss. `primary` are two measures of one arm, `secondary` all others together."
+)
+
+
+def truth(scenario: str) -> dict[str, float]:
+    """Means over all patients and runs that could have been: every part of an answer is normal."""
+    moved, stronger = SCENARIOS[scenario]
+    film = PATIENT**2 + FILM**2 + OPINION**2
+    right = stats.norm.cdf(STRENGTH / np.sqrt(film + moved**2 + stronger**2))
+    area = stats.norm.cdf(2 * STRENGTH / np.sqrt(2 * film + 4 * stronger**2))
+    return {"recall_positive": right, "balanced_accuracy": right, "roc_auc": area}
+
+
+def patients_of(films: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Patients' rows and labels of so many films: one film each in half of them, else two or three."""
+    counts = random.choice([1, 2, 3], size=films, p=[0.5, 0.3, 0.2])
+    who = np.repeat(np.arange(films), counts)[:films]
+    return who, (random.random(who[-1] + 1) < SIZES[films])[who].astype(np.int64)
+
+
+def answers(who: np.ndarray, labels: np.ndarray, arms: int, seeds: int, scenario: str, random: np.random.Generator):
+    """Answers of equally good arms, (arms, seeds, films); positive above 0. Runs of the same seed are alike in part."""
+    signs = 2 * labels - 1
+    film = random.normal(0, PATIENT, who[-1] + 1)[who] + random.normal(0, FILM, len(who))
+    alike, apart = np.sqrt(SHARED), np.sqrt(1 - SHARED)
+    moved, stronger = (
+        spread * (alike * random.normal(size=(1, seeds)) + apart * random.normal(size=(arms, seeds)))
+        for spread in SCENARIOS[scenario]
+    )
+    opinion = random.normal(0, OPINION, (arms, seeds, len(who)))
+    return signs * (STRENGTH + stronger[..., None]) + film + moved[..., None] + opinion
+
+
+def resampled(who: np.ndarray, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> list[Resampled]:
+    """Each arm's `METRICS` on the same resamples of the patients; `weights` (1 + resamples + groups, patients)."""
+    arms, seeds, _ = scores.shape
+    flat = scores.reshape(arms * seeds, -1)
+    starts = np.searchsorted(who, np.arange(who[-1] + 1))
+    positive = labels[starts] == 1
+    cells = 2 * (1 - labels) + (flat < 0)
+    counts = np.add.reduceat((cells[..., None] == np.arange(4)).astype(float), starts, axis=1)
+    metrics = metrics_from_counts(np.einsum("rp,ape->rae", weights, counts, optimize=True))
+    values = np.empty((len(weights), arms * seeds, len(METRICS)))
+    values[..., :2] = metrics[..., [THRESHOLD_METRICS.index(name) for name in METRICS[:2]]]
+    # Pairs in order, summed over the films of a positive and of a negative patient.
+    above = (flat[:, labels == 1, None] > flat[:, None, labels == 0]).astype(float)
+    for axis, label in ((1, 1), (2, 0)):
+        films = who[labels == label]
+        above = np.add.reduceat(above, np.flatnonzero(np.diff(films, prepend=-1)), axis=axis)
+    first, second = weights[:, positive], weights[:, ~positive]
+    in_order = np.einsum("arn,rn->ra", np.matmul(first[None], above), second, optimize=True)
+    films_of = np.bincount(who)
+    values[..., 2] = in_order / ((first @ films_of[positive]) * (second @ films_of[~positive]))[:, None]
+    number = np.array([positive.sum(), *[min(positive.sum(), (~positive).sum())] * 2])
+    runs = tuple(range(seeds))
+    found = []
+    for part in np.split(values, arms, axis=1):
+        left_out = part[RESAMPLES + 1 :].mean(axis=1) - part[0].mean(axis=0)
+        found.append(Resampled(runs, runs, part[0], part[1 : RESAMPLES + 1], left_out, number))
+    return found
+
+
+def bounds(found: Resampled, method: str, limits: tuple[float, float], random: np.random.Generator) -> np.ndarray:
+    """95 % intervals of one method, (metrics, 2)."""
+    runs = len(found.seeds)
+    if method == "this study's":
+        intervals = found.intervals(limits)
+        return np.stack([intervals.low, intervals.high], axis=1)
+    if method == "patients alone" or runs == 1:
+        return found.over_patients(limits)
+    if method == "patients and runs drawn":
+        times = random.multinomial(runs, np.full(runs, 1 / runs), size=len(found.values))
+        drawn = 1 / runs + np.sqrt(runs / (runs - 1)) * (times - 1) / runs
+        values = np.einsum("rs,rsq->rq", drawn, found.values)
+        wider = values.var(axis=0) / np.maximum(found.values.mean(axis=1).var(axis=0), 1e-12)
+        return bootstrap_bounds(found.estimates, values, found.left_out, found.patients, widened=wider)
+    spread, by_patients = spread_of_runs(found.found, found.values)
+    alone = found.values.mean(axis=1).var(axis=0)
+    more = np.maximum(spread - by_patients, 0) / runs
+    total = alone + more
+    degrees = total**2 / np.maximum(more**2 / (runs - 1) + alone**2 / (found.patients - 1), 1e-24)
+    reach = stats.t.isf(LEVEL / 2, degrees) * np.sqrt(total)
+    return found.estimates[:, None] + reach[:, None] * np.array([-1, 1])
+
+
+def weights_of(who: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    return np.concatenate(list(draws(int(who[-1]) + 1, RESAMPLES, random)))
+
+
+def coverage(films: int, scenario: str, seeds: int, trials: int) -> list[dict[str, object]]:
+    """Shares of trials whose interval holds the truth, of a level and of a difference, by method and metric."""
+    random = np.random.default_rng([films, list(SCENARIOS).index(scenario), seeds])
+    expected = np.array(list(truth(scenario).values()))
+    held = {(method, of): np.zeros(len(METRICS)) for method in METHODS for of in ("level", "difference")}
+    for _ in range(trials):
+        who, labels = patients_of(films, random)
+        arms = resampled(who, labels, answers(who, labels, 2, seeds, scenario, random), weights_of(who, random))
+        apart = arms[1].minus(arms[0], same_patients=True)
+        for of, found, value, limits in (("level", arms[0], expected, (0, 1)), ("difference", apart, 0, (-1, 1))):
+            for method in METHODS:
+                low, high = bounds(found, method, limits, random).T
+                held[method, of] += (low <= value) & (value <= high)
+    return [
+        {"films": films, "scenario": scenario, "seeds": seeds, "method": method, "of": of, "metric": metric,
+         "covered": float(number / trials)}
+        for (method, of), numbers in held.items() for metric, number in zip(METRICS, numbers, strict=True)
+    ]  # fmt: skip
+
+
+def false_verdicts(films: int, scenario: str, seeds: int, trials: int) -> dict[str, object]:
+    """Shares of studies with a false verdict: of the primary endpoint (area and balanced accuracy of one arm), of all
+    other arms and metrics, and of these if nothing were adjusted or runs were left out of account."""
+    random = np.random.default_rng([films, list(SCENARIOS).index(scenario), seeds, IDENTICAL_ARMS])
+    wrong = dict.fromkeys((PRIMARY, SECONDARY, "all, not adjusted", "all, over patients alone"), 0)
+    for _ in range(trials):
+        who, labels = patients_of(films, random)
+        scores = answers(who, labels, IDENTICAL_ARMS + 1, seeds, scenario, random)
+        base, *others = resampled(who, labels, scores, weights_of(who, random))
+        rows, alone = [], []
+        for number, arm in enumerate(others):
+            apart = arm.minus(base, same_patients=True)
+            found = apart.intervals((-1, 1))
+            alone.append((np.abs(np.sign(apart.over_patients()).sum(axis=1)) == 2).any())
+            for column, metric in enumerate(METRICS):
+                family = PRIMARY if number == 0 and metric != "recall_positive" else SECONDARY
+                rows.append((family, metric, found.estimates[column], found.p_values[column]))
+        table = with_verdicts(pd.DataFrame(rows, columns=["family", "metric", "difference", "p_value"]))
+        clear = table["verdict"].isin(["gain", "loss"])
+        for family in (PRIMARY, SECONDARY):
+            wrong[family] += int(clear[table["family"] == family].any())
+        wrong["all, not adjusted"] += int((table["p_value"] < LEVEL).any())
+        wrong["all, over patients alone"] += int(any(alone))
+    return {"films": films, "scenario": scenario, "seeds": seeds, **{key: n / trials for key, n in wrong.items()}}
+
+
+def report(found: dict) -> str:
+    settings, facts = found["settings"], found["provenance"]
+    covered = pd.DataFrame(found["coverage"])
+    covered["covered"] = (100 * covered["covered"]).map("{:.1f}".format)
+    lines = [
+        "# How often intervals hold the truth",
+        "",
+        f"{settings['trials']:,} simulated studies a line; per cent.",
+        "",
+    ]
+    columns = [f"{of}, {metric}" for of, metric in itertools.product(("level", "difference"), METRICS)]
+    lines += [f"| films | scenario | runs | method | {' | '.join(columns)} |", "| --- " * (4 + len(columns)) + "|"]
+    for keys, part in covered.groupby(["films", "scenario", "seeds", "method"], sort=False):
+        cells = part.set_index(["of", "metric"])["covered"]
+        values = [cells[of, metric] for of, metric in itertools.product(("level", "difference"), METRICS)]
+        lines.append(f"| {' | '.join(map(str, (*keys, *values)))} |")
+    lines += ["", SINGLE_RUN, "", "## How often a verdict is wrong", "", FALSE_VERDICTS, ""]
+    wrong = pd.DataFrame(found["false_verdicts"])
+    lines += [f"| {' | '.join(wrong.columns)} |", "| --- " * len(wrong.columns) + "|"]
+    for row in wrong.to_dict("records"):
+        lines.append(
+            "| " + " | ".join(f"{100 * v:.1f}" if isinstance(v, float) else str(v) for v in row.values()) + " |"
+        )
+    made = f"{facts['processor']}, {facts['processor_cores']} cores, Python {facts['python']}"
+    made += f", numpy {facts['packages']['numpy']}; {found['minutes']:.0f} minutes beside other programs."
+    lines += ["", f"{found['date']}, commit {str(facts['commit'])[:12]}, {made}"]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 5])
+    parser.add_argument("--films", type=int, nargs="+", default=list(SIZES), choices=list(SIZES))
+    options = parser.parse_args()
+    # statsmodels collects garbage in every correction, which is slow among so many modules.
+    gc.freeze()
+    start = datetime.now(UTC)
+    found: dict = {"settings": vars(options) | {"resamples": RESAMPLES}, "coverage": [], "false_verdicts": []}
+    for films, scenario, seeds in itertools.product(options.films, SCENARIOS, options.seeds):
+        found["coverage"] += coverage(films, scenario, seeds, options.trials)
+        if seeds > 1 and films == min(options.films):
+            found["false_verdicts"].append(false_verdicts(films, scenario, seeds, options.trials))
+    end = datetime.now(UTC)
+    found |= {"date": end.isoformat(timespec="minutes"), "minutes": (end - start).total_seconds() / 60}
+    found["provenance"] = provenance(REPOSITORY)
+    write_json(RESULTS / "interval_coverage.json", found)
+    text = report(found)
+    write_text(RESULTS / "interval_coverage.md", text)
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()
