@@ -24,7 +24,7 @@ from cxrlib.study import REPOSITORY, Study
 
 logger = logging.getLogger(__name__)
 
-COVER = "fig-differences"
+COVER = "fig-plane"
 LOG_LINES = 40
 NOTHING_PRIVATE = "All films of this study may be published, so that none were searched for."
 

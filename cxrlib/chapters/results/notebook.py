@@ -6,7 +6,7 @@ import pandas as pd
 
 from cxrlib.artifacts import read_json
 from cxrlib.chapters.chapter import Chapter, Drawn
-from cxrlib.chapters.results import curves, explained, explanation_figures, figures, shown
+from cxrlib.chapters.results import curves, explained, explanation_figures, figures, ladder, shown
 from cxrlib.chapters.results.sentences import results_facts
 from cxrlib.chapters.results.tables import statements_path
 from cxrlib.chapters.words import origin
@@ -92,6 +92,8 @@ def _subgroup_table(study: Study) -> pd.DataFrame:
 
 
 FIGURES = {
+    "ladder": lambda study: ladder.ladder(_table(study, "table2"), _hospital(study)),
+    "plane": lambda study: ladder.plane(_table(study, "table2"), _hospital(study)),
     "paper_beside": _paper_beside,
     "seeds": _seeds,
     "differences": _differences,
