@@ -20,16 +20,17 @@ def freeze_endpoint(study: Study) -> dict[str, Any]:
 
     Until a hospital film is opened the declaration may change. Afterwards another one raises `InputError`, also with
     `--force`: whoever chooses the endpoint after seeing results can always find one that looks well. A study that lacks
-    the endpoint's arms has none, and says so (`sha256` is empty).
+    the arms of the usual endpoint has none (`sha256` is empty); one that loses them later keeps what was frozen, and one
+    that gets them later has declared too late.
     """
     file, endpoint = study.results.endpoint, study.endpoint
     wanted = endpoint.model_dump(mode="json") if endpoint else dict.fromkeys(DECLARED)
     opened = any(study.results.root.glob("classifier/*/*/*/openings.csv"))
     if file.exists():
         frozen = read_json(file)
-        if {key: frozen[key] for key in DECLARED} == wanted:
+        if endpoint is None or {key: frozen[key] for key in DECLARED} == wanted:
             return frozen
-        if opened:
+        if opened and frozen["arm"]:
             raise InputError(
                 f"{study.file or study.name}: primary_endpoint: found {_in_words(wanted)}, but the hospital's films "
                 f"were opened under another one, {_in_words(frozen)}, frozen on {frozen['time'][:10]}. An endpoint "

@@ -113,6 +113,8 @@ def primary(found: Evidence, endpoint: Mapping[str, Any]) -> str:
         if change is not None:
             level = found.level(arm, metric)
             parts.append(f"{MEASURES[metric]} by {change}{f' to {level}' if level else ''} ({change.judged})")
+    if not parts:
+        return f"The primary endpoint, {arm} against {reference}, can't be told: the study no longer has both arms."
     when = "" if endpoint["declared_before_opening"] else " It was declared after the hospital's films had been opened."
     declared = "declared before any hospital film was opened" if not when else "not declared beforehand"
     return f"Primary endpoint, {declared}: {arm} against {reference} changes {joined(parts)}.{when}"

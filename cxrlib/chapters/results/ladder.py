@@ -40,8 +40,9 @@ def ladder(table2: pd.DataFrame, origin: str) -> Figure:
     rows = chosen_rows(table2, "hospital").set_index("arm")
     arms = in_order([str(arm) for arm in rows.index])
     rungs = [arm_of(arm).rung for arm in arms]
+    present = list(dict.fromkeys(rungs))
     placed = enumerate(zip(arms, rungs, strict=True))
-    heights = {arm: number + 0.75 * (RUNGS.index(rung) + 1) for number, (arm, rung) in placed}
+    heights = {arm: number + 0.75 * (present.index(rung) + 1) for number, (arm, rung) in placed}
     last = max(heights.values())
     figure, axes = panels(1, len(STEPS), 0.9 + 0.27 * (last + 1), sharey=True)
     with style():
@@ -55,7 +56,7 @@ def ladder(table2: pd.DataFrame, origin: str) -> Figure:
             ax.set(title=METRIC_NAMES[metric], xlabel="%", yticks=list(heights.values()), yticklabels=arms)
             ax.set_ylim(last + 0.6, 0)
             ax.grid(visible=False, axis="y")
-        for rung in dict.fromkeys(rungs):
+        for rung in present:
             first = arms[rungs.index(rung)]
             axes[0, 0].text(0.01, heights[first] - 0.72, rung, fontsize=8, color=MUTED, style="italic", va="center",
                             transform=axes[0, 0].get_yaxis_transform())  # fmt: skip
