@@ -20,8 +20,8 @@ def freeze_endpoint(study: Study) -> dict[str, Any]:
 
     Until a hospital film is opened the declaration may change. Afterwards another one raises `InputError`, also with
     `--force`: whoever chooses the endpoint after seeing results can always find one that looks well. A study that lacks
-    the arms of the usual endpoint has none (`sha256` is empty); one that loses them later keeps what was frozen, and one
-    that gets them later has declared too late.
+    the arms of the usual endpoint has none (`sha256` is empty); one that loses them later keeps what was frozen, and
+    one that gets them later has declared too late.
     """
     file, endpoint = study.results.endpoint, study.endpoint
     wanted = endpoint.model_dump(mode="json") if endpoint else dict.fromkeys(DECLARED)

@@ -75,31 +75,26 @@ def curves(arms=MAIN_ARMS, roles=("hospital",)):
 def calibration(arms=MAIN_ARMS):
     rows = []
     for arm in arms:
-        for seed in range(3):
-            for calibrated in (False, True):
-                for number in range(10):
-                    p = (number + 0.5) / 10
-                    share = p if calibrated else np.clip(0.5 + (p - 0.5) * 0.5 + 0.01 * seed, 0, 1)
-                    films = 5 + 4 * abs(number - 5)
-                    rows.append(("hospital", arm, seed, number, p, share, films, calibrated))
-    columns = ["role", "arm", "seed", "bin", "p_mean", "positive_share", "films", "calibrated"]
+        for calibrated in (False, True):
+            for number in range(10):
+                p = (number + 0.5) / 10
+                share = p if calibrated else 0.5 + (p - 0.5) * 0.5
+                films = 5 + 4 * abs(number - 5)
+                ends = max(share - 0.1, 0), min(share + 0.1, 1)
+                rows.append(("hospital", arm, calibrated, number, p, share, *ends, films))
+    columns = ["role", "arm", "calibrated", "bin", "p_mean", "positive_share", "low", "high", "films"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def decision(arms=MAIN_ARMS):
     rows = []
-    thresholds = np.linspace(0.01, 0.99, 60)
     for index, arm in enumerate(("treat-all", "treat-none", *arms)):
-        for seed in range(1 if arm.startswith("treat") else 3):
-            for threshold in thresholds:
-                if arm == "treat-all":
-                    benefit = 0.38 - 0.62 * threshold / (1 - threshold)
-                elif arm == "treat-none":
-                    benefit = 0.0
-                else:
-                    benefit = 0.34 - 0.01 * index - 0.3 * threshold**2
-                rows.append(("hospital", arm, seed, threshold, benefit))
-    return pd.DataFrame(rows, columns=["role", "arm", "seed", "threshold", "net_benefit"])
+        for threshold in np.linspace(0.01, 0.99, 60):
+            benefit, spread = 0.34 - 0.01 * index - 0.3 * threshold**2, 0.05
+            if arm.startswith("treat"):
+                benefit, spread = (0.38 - 0.62 * threshold / (1 - threshold)) * (arm == "treat-all"), np.nan
+            rows.append(("hospital", arm, threshold, benefit, benefit - spread, benefit + spread))
+    return pd.DataFrame(rows, columns=["role", "arm", "threshold", "net_benefit", "low", "high"])
 
 
 def dose():

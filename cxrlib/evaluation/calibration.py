@@ -1,13 +1,7 @@
-"""Whether probabilities mean what they say: calibration slope and reliability bins."""
-
-from typing import TYPE_CHECKING
+"""Whether probabilities mean what they say: calibration slope and bins of probabilities."""
 
 import numpy as np
-import pandas as pd
 from scipy.special import expit
-
-if TYPE_CHECKING:
-    from cxrlib.evaluation.scores import Scores
 
 # Nearer to 0 or 1 than this a probability is as good as certain, and its logit would be infinite.
 SMALLEST_PROBABILITY = 1e-12
@@ -120,36 +114,11 @@ def _overlap(labels: np.ndarray, x: np.ndarray, weights: np.ndarray) -> np.ndarr
     return both & (bounds[0][1] > bounds[1][0]) & (bounds[1][1] > bounds[0][0])
 
 
-def reliability(labels: np.ndarray, p_positive: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
-    """Bins of about equally many films by rising probability: `bin`, `p_mean`, `positive_share`, `films`.
+def bins_of(p_positive: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """The bin of each film by rising probability, 0 to `bins` − 1, about equally many films in each.
 
     Equal numbers, not equal widths: no bin is so small that its share is noise, or that it tells of single patients.
-    Films of equal probability stay together, so there may be fewer bins than asked for.
+    Films of equal probability stay together, so some bins may be empty.
     """
-    labels, p = np.asarray(labels), np.asarray(p_positive, dtype=float)
-    edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1]))
-    where = np.searchsorted(edges, p, side="left")
-    rows = []
-    for number, index in enumerate(np.unique(where)):
-        inside = where == index
-        rows.append(
-            {
-                "bin": number,
-                "p_mean": float(p[inside].mean()),
-                "positive_share": float(labels[inside].mean()),
-                "films": int(inside.sum()),
-            }
-        )
-    return rows
-
-
-def reliability_table(scores: dict[str, dict[str, "Scores"]]) -> pd.DataFrame:
-    """`reliability` of each role, arm and seed, before and after temperature scaling (`calibrated`)."""
-    rows = []
-    for role, arms in scores.items():
-        for arm, found in arms.items():
-            for number, seed in enumerate(found.seeds):
-                for calibrated, p_positive in ((False, found.p_positive), (True, found.p_calibrated)):
-                    keys = {"role": role, "arm": arm, "seed": seed, "calibrated": calibrated}
-                    rows += [keys | row for row in reliability(found.labels, p_positive[number])]
-    return pd.DataFrame(rows)
+    edges = np.quantile(p_positive, np.linspace(0, 1, bins + 1)[1:-1])
+    return np.searchsorted(edges, p_positive, side="left")

@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from cxrlib.evaluation.ratios import resample_ratios
 from cxrlib.evaluation.scores import Scores
+from cxrlib.evaluation.uncertainty import RESAMPLES
 
 THRESHOLDS = np.arange(1, 100) / 100
 TREAT_ALL, TREAT_NONE = "treat-all", "treat-none"
@@ -21,21 +23,26 @@ def net_benefit(labels: np.ndarray, p_positive: np.ndarray, thresholds: np.ndarr
     return (called & positive).mean(axis=1) - odds * (called & ~positive).mean(axis=1)
 
 
-def decision_curves(scores: dict[str, dict[str, Scores]]) -> pd.DataFrame:
-    """Net benefit of each arm and seed by threshold, from the calibrated probabilities, and of two rules without a
-    classifier: call every film positive (`treat-all`) and none (`treat-none`); these two have seed 0."""
-    parts = []
+def decision_curves(scores: dict[str, dict[str, Scores]], *, seed: int, resamples: int = RESAMPLES) -> pd.DataFrame:
+    """Net benefit of each arm by threshold, mean over seeds with its interval over patients and training runs, from the
+    calibrated probabilities; and of two rules without a classifier: call every film positive (`treat-all`), or none
+    (`treat-none`), without intervals."""
+    parts, odds = [], THRESHOLDS / (1 - THRESHOLDS)
     for role, arms in scores.items():
         for arm, found in arms.items():
-            for seed, p_positive in zip(found.seeds, found.p_calibrated, strict=True):
-                parts.append(_curve(role, arm, seed, net_benefit(found.labels, p_positive)))
+            called = found.p_calibrated[..., None] >= THRESHOLDS
+            worth = np.where(found.labels[:, None] == 1, 1.0, -odds)
+            resampled = resample_ratios(found, called * worth, np.ones(called.shape), seed=seed, resamples=resamples)
+            interval = resampled.intervals()
+            parts.append(_curve(role, arm, interval.estimates, interval.low, interval.high))
         if arms:
             labels = next(iter(arms.values())).labels
-            parts.append(_curve(role, TREAT_ALL, 0, net_benefit(labels, np.ones(len(labels)))))
-            parts.append(_curve(role, TREAT_NONE, 0, net_benefit(labels, np.zeros(len(labels)))))
+            for rule, answer in ((TREAT_ALL, np.ones), (TREAT_NONE, np.zeros)):
+                benefit = net_benefit(labels, answer(len(labels)))
+                parts.append(_curve(role, rule, benefit, *np.full((2, len(benefit)), np.nan)))
     return pd.concat(parts, ignore_index=True)
 
 
-def _curve(role: str, arm: str, seed: int, benefit: np.ndarray) -> pd.DataFrame:
-    facts = {"role": role, "arm": arm, "seed": seed, "threshold": THRESHOLDS, "net_benefit": benefit}
+def _curve(role: str, arm: str, benefit: np.ndarray, low: np.ndarray, high: np.ndarray) -> pd.DataFrame:
+    facts = {"role": role, "arm": arm, "threshold": THRESHOLDS, "net_benefit": benefit, "low": low, "high": high}
     return pd.DataFrame(facts)

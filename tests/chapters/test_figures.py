@@ -18,6 +18,7 @@ from cxrlib.chapters.generators import figures as generators_figures
 from cxrlib.chapters.results import curves as results_curves
 from cxrlib.chapters.results import explanation_figures as results_explanation_figures
 from cxrlib.chapters.results import figures as results_figures
+from cxrlib.chapters.results import ladder as results_ladder
 from cxrlib.chapters.style import arm_look
 from cxrlib.errors import InputError
 from cxrlib.evaluation.paper import paper_table2
@@ -73,6 +74,8 @@ def log():
 
 
 CHARTS = {
+    "ladder": lambda origin: results_ladder.ladder(made.table2(), origin),
+    "plane": lambda origin: results_ladder.plane(made.table2(), origin),
     "curves": lambda origin: results_curves.curves(curve_table(), "hospital", origin, seed_table()),
     "differences": lambda origin: results_figures.differences(difference_table(), "hospital", ["accuracy"], origin),
     "seed_dots": lambda origin: results_figures.seed_dots(seed_table(), "hospital", ["accuracy"], origin),
@@ -223,16 +226,25 @@ def test_curves_of_all_arms_stand_each_beside_the_baseline():
     assert len(some.axes) == 2
 
 
-def test_reliability_puts_the_bins_of_all_seeds_together_by_their_films():
-    seeds = ((0, 0.1, 0.0, 30), (1, 0.3, 0.4, 10))
-    rows = [("hospital", "baseline", *seed[:1], 0, *seed[1:], scaled) for scaled in (False, True) for seed in seeds]
-    table = pd.DataFrame(
-        rows, columns=["role", "arm", "seed", "bin", "p_mean", "positive_share", "films", "calibrated"]
-    )
-    ax = results_curves.reliability(table, "hospital", "").axes[0]
-    raw = ax.get_lines()[1]
-    assert raw.get_xdata()[0] == pytest.approx((0.1 * 30 + 0.3 * 10) / 40)
-    assert raw.get_ydata()[0] == pytest.approx(0.1)
+def test_reliability_shows_the_bins_as_they_are_and_the_scaled_ones_with_intervals():
+    ax = results_curves.reliability(made.calibration(["baseline"]), "hospital", "").axes[0]
+    _, raw, *upright, scaled = ax.get_lines()
+    assert raw.get_ydata() == pytest.approx(0.5 + (raw.get_xdata() - 0.5) * 0.5)
+    assert scaled.get_ydata() == pytest.approx(scaled.get_xdata())
+    assert len(upright) == 10
+    assert upright[0].get_ydata() == pytest.approx([0, 0.15])
+
+
+def test_the_ladder_orders_arms_by_their_rung_and_the_plane_starts_at_the_baseline():
+    table = made.table2(("synthetic-crossfit", "oversampled", "baseline"))
+    ax = results_ladder.ladder(table, "simulated films").axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["baseline", "oversampled", "synthetic-crossfit"]
+    rungs = [text.get_text() for text in ax.texts]
+    assert rungs == ["nothing of the hospital", "another balance or threshold", "its films by way of a generator"]
+    plane = results_ladder.plane(table, "simulated films").axes[0]
+    row = table.query("role == 'hospital' and arm == 'baseline'").iloc[0]
+    start = 100 * row["recall_negative"], 100 * row["recall_positive"]
+    assert [arrow.xyann for arrow in plane.texts] == [pytest.approx(start)] * 2
 
 
 def test_suppressed_subgroups_show_a_note_and_no_number():
@@ -252,7 +264,7 @@ def test_decisions_are_drawn_beside_calling_all_or_none_positive():
     names = {line.get_label(): line for line in ax.get_lines()}
     assert list(names) == ["call every film positive", "call none positive", "baseline"]
     assert set(names["call none positive"].get_ydata()) == {0}
-    expected = made.decision().query("arm == 'baseline'").groupby("threshold")["net_benefit"].mean()
+    expected = made.decision().query("arm == 'baseline'")["net_benefit"]
     np.testing.assert_allclose(names["baseline"].get_ydata(), expected)
 
 

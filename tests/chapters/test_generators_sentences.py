@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from cxrlib.chapters.generators.sentences import believed, compared_with, fidelity, nearness, variety
+from cxrlib.chapters.generators.sentences import believed, compared_with, fidelity, nearness, shares, variety
 
 
 def quality(synthetic, public):
@@ -71,11 +71,11 @@ NONE = (float("nan"),) * 3
 @pytest.mark.parametrize(
     ("shares", "said"),
     [
-        (((0.9, 0.8, 0.95), (0.88, 0.8, 0.93)), "the films of both labels are as varied"),
+        (((0.9, 0.8, 0.95), (0.88, 0.8, 0.93)), "the films of both labels can't be told from"),
         (((0.7, 0.6, 0.8), (0.6, 0.5, 0.7)), "the films of both labels are less varied than"),
         (((0.7, 0.6, 0.8), (0.3, 0.2, 0.99)), "the negative films are less varied than"),
         (((0.7, 0.6, 0.8), (0.3, 0.2, 0.99)), "the positive films lack most of the hospital's variety"),
-        ((NONE, (0.9, 0.8, 0.95)), "the negative films are too few to say; the positive films are as varied"),
+        ((NONE, (0.9, 0.8, 0.95)), "the negative films are too few to say; the positive films can't be told"),
         ((NONE, NONE), "the films of both labels are too few to say"),
     ],
 )
@@ -89,7 +89,7 @@ def test_a_high_recall_of_films_that_stray_is_no_merit():
     precision = measured(((0.0, 0.0, 0.1), (0.9, 0.8, 0.95)), measure="precision")
     assert variety(believed(pd.concat([recall, precision]))) == (
         "the negative films stray so far from the hospital's that their recall says nothing; "
-        "the positive films are as varied as one half of the hospital's own films beside the other"
+        "the positive films can't be told from the hospital's own by their variety, which does not show it to be equal"
     )
 
 
@@ -98,5 +98,16 @@ def test_what_is_said_of_fidelity_follows_precision():
     said = fidelity(believed(measured((low, high), measure="precision")))
     assert said == (
         "most of the negative films lie outside what the hospital's films look like; "
-        "the positive films lie among the hospital's films as often as the hospital's own do"
+        "how often the positive films lie among the hospital's films can't be told from how often its own do, which "
+        "does not show them to be equal"
     )
+
+
+def test_density_far_below_the_hospitals_own_is_not_passed_over():
+    """Precision overlaps with the halves' while density lies clearly below theirs: both are given, with intervals."""
+    precision = measured(((0.9, 0.8, 0.97),) * 2, measure="precision")
+    others = [measured(((0.9, 0.8, 0.97),) * 2, measure=name) for name in ("recall", "coverage")]
+    thin = measured(((0.55, 0.34, 0.71),) * 2, halves=(0.99, 0.73, 1.28), measure="density")
+    said = shares(believed(pd.concat([precision, thin, *others])))
+    assert "density says otherwise than precision: density 0.55 (0.34 to 0.71) beside 0.99 (0.73 to 1.28)" in said
+    assert "coverage says otherwise" not in said

@@ -168,13 +168,17 @@ def test_what_is_said_changes_with_the_tables():
     flags |= {"planted": 40, "caught": 40, "caught_least": "cropped", "caught_least_rate": 1.0}
     leak = {"label": "positive", "fold": "all", "leak": "flat border", "synthetic_rate": 0.0, "real_rate": 0.0}
     leak |= {"excess_low": -0.1}
-    lung = {"measure": "lung area", "outside_rate": 0.06, "dice": 0.93}
+    lung = {"measure": "lung area", "outside_rate": 0.06, "outside_low": 0.02, "outside_high": 0.15, "dice": 0.93}
 
     def said(flags=flags, leak=leak, lung=lung):
         lungs_table = pd.DataFrame([lung] if lung else [])
         return reading_nearness.generated_facts(pd.DataFrame([flags]), pd.DataFrame([leak]), lungs_table)
 
     usual = said()
+    assert "6.0 % (2.0 % to 15.0 %) of the films lie outside" in usual["lungs"]
+    assert "not clearly more than the 5 %" in usual["lungs"]
+    strange = said(lung=lung | {"outside_rate": 0.32, "outside_low": 0.25, "outside_high": 0.4})
+    assert ": more than the 5 %" in strange["lungs"]
     assert "2 are flagged (2.0 %)" in usual["flags"]
     assert "come no nearer" in usual["flags"]
     assert "40 planted copies 40 were caught" in usual["control"]

@@ -8,8 +8,9 @@ from made_predictions import make_predictions
 from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
-from cxrlib.evaluation.calibration import calibration_slope, logit, reliability, reliability_table
+from cxrlib.evaluation.calibration import bins_of, calibration_slope, logit
 from cxrlib.evaluation.decision import decision_curves, net_benefit
+from cxrlib.evaluation.reliability import reliability_table
 from cxrlib.evaluation.scores import collect_scores
 from cxrlib.evaluation.subgroups import levels, subgroup_table
 
@@ -103,22 +104,24 @@ def test_a_metric_whose_label_a_level_lacks_is_empty(predictions, facts):
 def test_every_film_is_in_one_bin_and_bins_are_about_equal():
     random = np.random.default_rng(0)
     p = random.random(203)
-    labels = (random.random(203) < p).astype(int)
-    bins = pd.DataFrame(reliability(labels, p))
-    assert bins["films"].sum() == 203
-    assert bins["films"].between(19, 22).all()
-    assert (bins["films"] * bins["positive_share"]).sum() == pytest.approx(labels.sum())
-    assert bins["p_mean"].is_monotonic_increasing
-    assert np.abs(bins["p_mean"] - bins["positive_share"]).max() < 0.35
-    assert len(reliability(labels, np.full(203, 0.3))) == 1
+    bins = bins_of(p)
+    assert set(np.bincount(bins)) <= {19, 20, 21, 22}
+    assert (np.diff(bins[np.argsort(p)]) >= 0).all()
+    assert set(bins_of(np.full(203, 0.3))) == {0}
 
 
 def test_reliability_is_given_before_and_after_scaling(predictions):
     scores = {"hospital": collect_scores(predictions, "hospital")}
-    table = reliability_table(scores)
-    assert table.groupby(["arm", "seed", "calibrated"])["films"].sum().eq(120).all()
-    means = table.query("arm == 'baseline' and seed == 0").groupby("calibrated")["p_mean"].min()
+    table = reliability_table(scores, seed=1, resamples=100)
+    assert table.groupby(["arm", "calibrated"])["films"].sum().tolist() == pytest.approx([120] * 4)
+    means = table.query("arm == 'baseline'").groupby("calibrated")["p_mean"].min()
     assert means[True] >= 0.25 > means[False]
+    found = scores["hospital"]["baseline"]
+    shares = [found.labels[bins_of(p) == 9].mean() for p in found.p_positive]
+    last = table.query("arm == 'baseline' and bin == 9 and not calibrated").iloc[0]
+    assert last["positive_share"] == pytest.approx(np.mean(shares))
+    assert (table["low"] <= table["positive_share"]).all()
+    assert (table["positive_share"] <= table["high"]).all()
 
 
 @pytest.mark.parametrize("slope", [0.5, 1.0, 2.0])
@@ -162,7 +165,13 @@ def test_net_benefit_of_the_definition_and_of_the_two_rules(predictions):
     labels, p = np.array([1, 1, 0, 0, 0]), np.array([0.9, 0.3, 0.6, 0.2, 0.1])
     # At 0.25: two of two found, one false alarm, whose weight is 1/3.
     assert net_benefit(labels, p, np.array([0.25, 0.5])) == pytest.approx([2 / 5 - 1 / 15, 1 / 5 - 1 / 5])
-    table = decision_curves({"hospital": collect_scores(predictions, "hospital")})
+    scores = collect_scores(predictions, "hospital")
+    table = decision_curves({"hospital": scores}, seed=1, resamples=100)
+    baseline = table[table["arm"] == "baseline"].set_index("threshold")
+    means = np.mean([net_benefit(scores["baseline"].labels, p) for p in scores["baseline"].p_calibrated], axis=0)
+    assert baseline["net_benefit"].to_numpy() == pytest.approx(means)
+    assert (baseline["low"] <= baseline["net_benefit"]).all()
+    assert baseline.loc[0.5, "low"] < baseline.loc[0.5, "high"]
     rules = table[table["arm"].isin(["treat-all", "treat-none"])].set_index(["arm", "threshold"])["net_benefit"]
     assert (rules["treat-none"] == 0).all()
     assert rules["treat-all", 0.2] == pytest.approx(0.5 - 0.5 * 0.25)

@@ -82,21 +82,20 @@ def shares(quality: pd.DataFrame) -> str:
 
 
 def _disagreements(quality: pd.DataFrame, label: str) -> list[str]:
-    """Where the measures that one outlying film can't mislead say otherwise than precision and recall do.
-
-    Each is read as a part of what the hospital's halves have; one says "as real" above half of that, the other below.
-    """
+    """Where the measures that one outlying film can't mislead say otherwise than precision and recall do: one lies
+    clearly below what the hospital's halves have, the other doesn't."""
     said = []
     for plain, firm in (("precision", "density"), ("recall", "coverage")):
-        part = {}
+        below, words = {}, {}
         for name in (plain, firm):
             made, halves = (_row(quality, label, who, name) for who in ("synthetic-hospital", "hospital-halves"))
-            part[name] = made["estimate"] / halves["estimate"] if halves["estimate"] > 0 else 1.0
-        if (part[plain] >= HALF) != (part[firm] >= HALF):
-            said.append(
-                f"For them {firm} says otherwise than {plain}: it is {percent(part[firm], 0)} of what the hospital's "
-                f"halves have, {plain} {percent(part[plain], 0)}."
+            below[name] = made["high"] < halves["estimate"]
+            beside = " beside ".join(
+                f"{row['estimate']:.2f} ({row['low']:.2f} to {row['high']:.2f})" for row in (made, halves)
             )
+            words[name] = f"{name} {beside} between the hospital's halves"
+        if below[plain] != below[firm]:
+            said.append(f"For them {firm} says otherwise than {plain}: {words[firm]}, {words[plain]}.")
     return said
 
 
@@ -110,7 +109,7 @@ def variety(quality: pd.DataFrame) -> str:
         quality,
         "recall",
         astray="{who} stray so far from the hospital's that their recall says nothing",
-        as_real="{who} are as varied as one half of the hospital's own films beside the other",
+        as_real="{who} can't be told from the hospital's own by their variety, which does not show it to be equal",
         most="{who} are less varied than the hospital's, though most of its films have their like among them",
         few="{who} lack most of the hospital's variety: too few kinds of film are drawn",
     )
@@ -121,7 +120,8 @@ def fidelity(quality: pd.DataFrame) -> str:
     return _said_of_labels(
         quality,
         "precision",
-        as_real="{who} lie among the hospital's films as often as the hospital's own do",
+        as_real="how often {who} lie among the hospital's films can't be told from how often its own do, which "
+        "does not show them to be equal",
         most="most of {who} lie among the hospital's films, but fewer than of the hospital's own",
         few="most of {who} lie outside what the hospital's films look like",
     )

@@ -156,13 +156,15 @@ def _said_of_leaks(table: pd.DataFrame) -> str:
 def _said_of_lungs(table: pd.DataFrame) -> str:
     if table.empty:
         return "The hospital's films have no lung masks, or too few, so that nothing can be said of lungs."
-    outside = table.groupby("measure", sort=False)["outside_rate"].max()
-    worst, share = outside.idxmax(), outside.max()
-    dice = table["dice"].iloc[0]
+    worst = table.loc[table["outside_rate"].idxmax()]
+    expected = 1 - MIDDLE
+    judged = "more than" if worst["outside_low"] > expected else "not clearly more than"
+    share = f"{percent(worst['outside_rate'])} ({percent(worst['outside_low'])} to {percent(worst['outside_high'])})"
     return (
-        f"The networks outline lungs of patients they have not seen with a Dice coefficient of {dice:.2f}. At most "
-        f"{percent(share)} of a set's films lie outside the middle {percent(MIDDLE, 0)} of real films ({worst}); "
-        f"{percent(1 - MIDDLE, 0)} would lie there if they were real ones."
+        "The networks outline lungs of patients they have not seen with a Dice coefficient of "
+        f"{table['dice'].iloc[0]:.2f}. In the worst set {share} of the films lie outside the middle "
+        f"{percent(MIDDLE, 0)} of real films ({worst['measure']}): {judged} the {percent(expected, 0)} of real films "
+        "that do."
     )
 
 

@@ -116,8 +116,8 @@ def _heights(curve: pd.DataFrame, grid: np.ndarray, stepped: bool) -> np.ndarray
 def reliability(table: pd.DataFrame, role: str, origin: str, arms: Sequence[str] | None = None) -> Figure:
     """How often the answer is right when it says how sure it is: a panel per arm, raw and temperature-scaled.
 
-    `table` has role, arm, seed, bin, p_mean, positive_share, films, calibrated. Bins of all seeds are put together,
-    weighted by their films; a mark's area follows the films in its bin.
+    `table` has role, arm, bin, p_mean, positive_share, low, high, films, calibrated. A mark's area follows the films in
+    its bin; upright lines are the scaled ones' intervals.
     """
     chosen = table[(table["role"] == role) & (table["films"] > 0)]
     names = arms_of(chosen, arms)
@@ -130,12 +130,14 @@ def reliability(table: pd.DataFrame, role: str, origin: str, arms: Sequence[str]
             ax.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":")
             for calibrated, name, colour, line, marker in kinds:
                 part = chosen[(chosen["arm"] == arm) & (chosen["calibrated"].astype(bool) == calibrated)]
-                p_mean, share, films = _pooled_bins(part)
-                area = 10 + 50 * films / max(films.max(initial=1), 1)
-                ax.plot(p_mean, share, color=colour, linestyle=line, linewidth=1.2, marker=marker, markersize=3.5,
-                        label=name)  # fmt: skip
-                ax.scatter(p_mean, share, s=area, marker=marker, facecolor="white" if not calibrated else colour,
-                           edgecolor=colour, linewidth=1.1, zorder=3)  # fmt: skip
+                part = part.sort_values("bin")
+                area = 10 + 50 * part["films"] / max(part["films"].max(), 1)
+                for row in part[part["calibrated"].astype(bool)].itertuples():
+                    ax.plot([row.p_mean] * 2, [row.low, row.high], color=colour, linewidth=0.9, alpha=0.6)
+                places = part["p_mean"], part["positive_share"]
+                ax.plot(*places, color=colour, linestyle=line, linewidth=1.2, marker=marker, markersize=3.5, label=name)
+                ax.scatter(*places, s=area, marker=marker, edgecolor=colour, linewidth=1.1,
+                           facecolor="white" if not calibrated else colour, zorder=3)  # fmt: skip
             ax.set(title=arm, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
             ax.tick_params(labelbottom=True)
         for ax in axes.ravel()[len(names) :]:
@@ -149,19 +151,11 @@ def reliability(table: pd.DataFrame, role: str, origin: str, arms: Sequence[str]
     return figure
 
 
-def _pooled_bins(part: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per bin the mean probability, the share of positives, and the films per seed, over all seeds."""
-    weighted = part.assign(p=part["p_mean"] * part["films"], share=part["positive_share"] * part["films"])
-    sums = weighted.groupby("bin")[["p", "share", "films"]].sum()
-    films = sums["films"].to_numpy(float)
-    return sums["p"].to_numpy() / films, sums["share"].to_numpy() / films, films / max(part["seed"].nunique(), 1)
-
-
 def decision_curve(table: pd.DataFrame, role: str, origin: str, arms: Sequence[str] | None = None) -> Figure:
-    """Net benefit over the threshold probability, mean over seeds, beside calling every film positive or none.
+    """Net benefit over the threshold probability, intervals as bands, beside calling all films positive or none.
 
-    `table` has role, arm (also "treat-all" and "treat-none"), seed, threshold in [0, 1] and net_benefit (Vickers and
-    Elkin 2006).
+    `table` has role, arm (also "treat-all" and "treat-none"), threshold in [0, 1], net_benefit, low and high (Vickers
+    and Elkin 2006).
     """
     chosen = table[table["role"] == role]
     rules = {"treat-all": ("call every film positive", ":"), "treat-none": ("call none positive", "-")}
@@ -170,15 +164,19 @@ def decision_curve(table: pd.DataFrame, role: str, origin: str, arms: Sequence[s
     ax = axes[0, 0]
     with style():
         for rule, (name, line) in rules.items():
-            mean = chosen[chosen["arm"] == rule].groupby("threshold")["net_benefit"].mean()
-            ax.plot(mean.index * 100, mean, color=MUTED, linestyle=line, linewidth=1.2, label=name)
+            rows = chosen[chosen["arm"] == rule]
+            ax.plot(
+                rows["threshold"] * 100, rows["net_benefit"], color=MUTED, linestyle=line, linewidth=1.2, label=name
+            )
         highest = 0.05
         for index, arm in enumerate(names):
-            mean = chosen[chosen["arm"] == arm].groupby("threshold")["net_benefit"].mean()
+            rows = chosen[chosen["arm"] == arm]
             colour, line, marker = arm_look(arm, index)
-            ax.plot(mean.index * 100, mean, color=colour, linestyle=line, marker=marker, label=arm,
-                    markevery=max(len(mean) // 7, 1), markersize=4.5)  # fmt: skip
-            highest = max(highest, mean.max())
+            percents = rows["threshold"] * 100
+            ax.fill_between(percents, rows["low"], rows["high"], color=colour, alpha=0.1, linewidth=0)
+            ax.plot(percents, rows["net_benefit"], color=colour, linestyle=line, marker=marker, label=arm,
+                    markevery=max(len(rows) // 7, 1), markersize=4.5)  # fmt: skip
+            highest = max(highest, rows["net_benefit"].max())
         ax.set(xlabel="threshold: a film is called positive from this probability upwards (%)", ylabel="net benefit")
         ax.set(xlim=(0, 100), ylim=(-0.25 * highest, 1.1 * highest))
         legend_below(figure, ax)

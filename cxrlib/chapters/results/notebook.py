@@ -9,6 +9,8 @@ from cxrlib.chapters.chapter import Chapter, Drawn
 from cxrlib.chapters.results import curves, explained, explanation_figures, figures, ladder, shown
 from cxrlib.chapters.results.sentences import results_facts
 from cxrlib.chapters.results.tables import statements_path
+from cxrlib.chapters.style import chosen_rows
+from cxrlib.chapters.wording import joined
 from cxrlib.chapters.words import origin
 from cxrlib.study import Study
 
@@ -60,7 +62,16 @@ def _reliability(study: Study) -> Drawn:
 
 
 def _decision(study: Study) -> Drawn:
-    return curves.decision_curve(_table(study, "decision"), "hospital", _hospital(study), study.classifier.arms)
+    shown_arms, _ = _by_belief(study)
+    return curves.decision_curve(_table(study, "decision"), "hospital", _hospital(study), shown_arms)
+
+
+def _by_belief(study: Study) -> tuple[list[str], list[str]]:
+    """Arms whose probabilities clearly rise with the truth at the hospital, and those of which nobody knows: a decision
+    that rests on a probability needs at least that."""
+    rows = chosen_rows(_table(study, "table2"), "hospital").set_index("arm")["calibration_slope_low"]
+    arms = [arm for arm in study.classifier.arms if arm in rows.index]
+    return [arm for arm in arms if rows[arm] > 0], [arm for arm in arms if not rows[arm] > 0]
 
 
 def _dose(study: Study) -> Drawn:
@@ -131,4 +142,10 @@ def facts(study: Study) -> dict[str, Any]:
     """What the chapter glues."""
     tables = {name: _table(study, name) for name in ("table2_seeds", "attention", "subgroups")}
     explanations = read_json(study.results.explanations_record)
-    return read_json(statements_path(study)) | results_facts(study, tables, explanations)
+    _, doubtful = _by_belief(study)
+    left_out = f"Left out, since their probabilities do not clearly rise with the truth here: {joined(doubtful)}"
+    return (
+        {"left_out": left_out if doubtful else "No arm is left out"}
+        | read_json(statements_path(study))
+        | results_facts(study, tables, explanations)
+    )

@@ -18,8 +18,8 @@ from cxrlib.classifiers.prediction import read_predictions
 from cxrlib.endpoint import freeze_endpoint
 from cxrlib.errors import InputError
 from cxrlib.evaluation import comparison, paper
-from cxrlib.evaluation.calibration import reliability_table
 from cxrlib.evaluation.decision import decision_curves
+from cxrlib.evaluation.reliability import reliability_table
 from cxrlib.evaluation.resampled import resample_all
 from cxrlib.evaluation.scores import ROLES as JUDGED_ROLES
 from cxrlib.evaluation.scores import collect_scores
@@ -93,8 +93,8 @@ def result_tables(study: Study, predictions: pd.DataFrame) -> dict[str, pd.DataF
         "dose": comparison.dose(table2, doses),
         "dose_seeds": comparison.dose_seeds(by_seed, doses),
         "curves": comparison.curves(scores),
-        "calibration": reliability_table(scores),
-        "decision": decision_curves(scores),
+        "calibration": reliability_table(scores, seed=seed_for(study.seed, "bootstrap", "calibration")),
+        "decision": decision_curves(scores, seed=seed_for(study.seed, "bootstrap", "decision")),
         "subgroups": pd.concat(subgroups, ignore_index=True),
         "paper_table1": paper.paper_table1(),
         "paper_table2": paper.paper_table2(),

@@ -1,0 +1,30 @@
+"""Ratios of sums over films, such as net benefit or the share of positives in a bin, on resampled patients."""
+
+import numpy as np
+
+from cxrlib.evaluation.resampled import Resampled, draws
+from cxrlib.evaluation.scores import Scores
+from cxrlib.evaluation.uncertainty import RESAMPLES
+
+
+def resample_ratios(
+    scores: Scores, top: np.ndarray, bottom: np.ndarray, *, seed: int, resamples: int = RESAMPLES
+) -> Resampled:
+    """Sums of `top` over sums of `bottom`, both (seeds, rows, quantities), seed by seed and resample by resample.
+
+    Not a number where a resample has no film in the denominator.
+    """
+    patients, parts = len(scores.patient_ids), []
+    sums = []
+    for values in (top, bottom):
+        by_patient = np.zeros((len(values), patients, values.shape[-1]))
+        for run, of_run in zip(by_patient, values, strict=True):
+            np.add.at(run, scores.patients, of_run)
+        sums.append(by_patient)
+    for times in draws(patients, resamples, np.random.default_rng(seed)):
+        upper, lower = (np.einsum("rp,spq->rsq", times, values, optimize=True) for values in sums)
+        parts.append(np.divide(upper, lower, out=np.full(upper.shape, np.nan), where=lower > 0))
+    values = np.concatenate(parts)
+    left_out = values[resamples + 1 :].mean(axis=1) - values[0].mean(axis=0)
+    behind = (sums[1] > 0).sum(axis=1).min(axis=0)
+    return Resampled(scores.seeds, scores.runs, values[0], values[1 : resamples + 1], left_out, behind)
