@@ -15,6 +15,7 @@ import typer
 
 from cxrlib.errors import InputError
 from cxrlib.stages import STAGES, Stage
+from cxrlib.wings import missing_wing
 from cxrlib.workflow.processes import end_with_the_report
 
 app = typer.Typer(
@@ -43,11 +44,18 @@ DEFAULTS = {"fold": "all", "variant": "", "seed": 0}
 def main() -> None:
     """Run a command; an `InputError` becomes one message on standard error and exit code 2."""
     end_with_the_report()
+    """Run a command; an `InputError`, or a wing that is not installed, becomes one message and exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         app()
     except InputError as error:
         sys.stderr.write(f"cxr: {error}\n")
+        raise SystemExit(2) from None
+    except ModuleNotFoundError as error:
+        told = missing_wing(error)
+        if told is None:
+            raise
+        sys.stderr.write(f"cxr: {told}\n")
         raise SystemExit(2) from None
 
 

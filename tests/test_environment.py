@@ -1,5 +1,6 @@
 """The lock, the conda environment and the package ask for the same things."""
 
+import itertools
 import json
 import re
 import tomllib
@@ -24,8 +25,11 @@ def locked_versions() -> dict[str, list[Version]]:
 
 def test_every_dependency_is_locked_at_a_version_that_fits():
     locked = locked_versions()
-    for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]:
+    for text in [*PROJECT["dependencies"], *itertools.chain(*PROJECT["optional-dependencies"].values())]:
         requirement = Requirement(text)
+        if requirement.name == PROJECT["name"]:
+            assert requirement.extras == set(PROJECT["optional-dependencies"]) - {"dev"}, "dev has every wing"
+            continue
         versions = locked.get(requirement.name.lower(), [])
         assert versions, f"{requirement.name} is not in requirements.lock; run `make lock`"
         assert all(requirement.specifier.contains(version) for version in versions), f"{text}: locked at {versions}"
