@@ -210,9 +210,10 @@ def run(study: Study, targets: Sequence[str], cores: int, extra: Sequence[str], 
     log_path = study.results.root / "logs" / "snakemake.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
     command = snakemake_command(study, [unit.stamp(study) for unit in waiting], cores, extra)
-    logger.info("%s", shlex.join(command))
     started = time.time()
     with open(log_path, "w", encoding="utf-8") as log, _ended_politely():
+        log.write(f"{shlex.join(command)}\n")
+        log.flush()
         process = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=study.root,
             env={**os.environ, REPORT: str(os.getpid())}, start_new_session=True, preexec_fn=dies_with_its_parent,
