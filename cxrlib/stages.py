@@ -42,7 +42,7 @@ TYPICAL_PUBLIC_FILMS = 5000
 # What may change without making finished films, generators or classifiers obsolete.
 HARMLESS_KEYS = (
     "title", "summary", "gan.preset", "gan.comparisons", "gan.comparison_label", "classifier.arms", "classifier.doses",
-    "classifier.equal_steps", "classifier.seeds", "review",
+    "classifier.equal_steps", "classifier.seeds", "review", "synthesis.exclude_rejected",
     *(f"data.{role}.publishable" for role in ROLES),
 )  # fmt: skip
 # A GPU does the work of so many cores; only how long a scheduler lets a job run depends on it.
@@ -59,7 +59,9 @@ class Stage:
     `function` takes the study and the values named by `keys`; it is imported when there is something to do. `before`
     gives the names of the stages whose units come before, or these units. A `derived` stage is made anew whenever
     anything before it, its code or its settings changed; any other stops where its settings or inputs are others, since
-    hours of training or readers' answers may rest on what is there. `effort` is roughly the seconds on one core.
+    hours of training or readers' answers may rest on what is there. One that reads files `outside` of the study's
+    results is always called, since only its function can tell whether they are the same. `effort` is roughly the
+    seconds on one core.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Stage:
     keys: tuple[str, ...] = ()
     all_keys: Callable[[Study], Iterable[Key]] = lambda study: [()]
     derived: bool = True
+    outside: bool = False
     sources: Callable[..., Iterable[Path]] = lambda study, *key: ()
     outputs: tuple[str, ...] = ()
     spare: tuple[str, ...] = ()
@@ -250,9 +253,11 @@ def standing(study: Study, unit: Unit, *, thorough: bool = False, varied: Mappin
     now, then = made_with(study, unit, varied), stored["made_with"]
     if varied is None:
         now = now | {"varied": then.get("varied")}
+    read = then.get("before", {})
     changed = [
         *(f"{name} changed" for name in ("settings", "sources", "varied") if then.get(name) != now[name]),
-        *(f"{name} changed" for name, content in now["before"].items() if then.get("before", {}).get(name) != content),
+        *(f"{name} changed" for name, content in now["before"].items() if read.get(name) != content),
+        *(f"{name} is not read any more" for name in read if name not in now["before"]),
     ]
     return Standing("obsolete", tuple(changed)) if changed else Standing("finished")
 
@@ -294,7 +299,7 @@ def makes(name: str) -> Callable[[Callable], Callable]:
             varied = {key: value for key, value in given.items() if key not in ("force", "progress") and value}
             with only_maker(study, unit):
                 refuse_damaged(study, unit)
-                if given["force"] or not standing(study, unit, varied=varied).finished:
+                if given["force"] or unit.stage.outside or not standing(study, unit, varied=varied).finished:
                     _make(study, unit, function, bound, varied)
             product = unit.stage.product
             return product(study, *unit.key) if product else read_json(unit.record(study))
@@ -314,6 +319,10 @@ def _make(
         logger.warning("%s; made again", "; ".join(damaged))
     bound.arguments["force"] = bool(bound.arguments["force"] or unit.stage.derived or damaged)
     function(*bound.args, **bound.kwargs)
+    # What was not there before, the function made for itself.
+    made["before"] = {
+        other.id: made["before"][other.id] or content_of(other.record(study)) for other in unit.before(study)
+    }
     found = [path for pattern in unit.stage.outputs for path in record.parent.glob(pattern)]
     amend_record(record, found, made_with=made)
 
@@ -468,7 +477,7 @@ _STAGES = (
     Stage(
         "data",
         "Read, check and resize the films of one role.",
-        "prepare", "data", "films", "cxrlib.films.preparation:prepare_role", derived=False,
+        "prepare", "data", "films", "cxrlib.films.preparation:prepare_role", derived=False, outside=True,
         keys=("role",), all_keys=lambda study: [(role,) for role in ROLES], before=lambda study, role: (),
         record=lambda study, role: study.results.data_record(role), effort=lambda study, role: 5,
         outputs=("manifest.csv", "*.npy"), group="films",

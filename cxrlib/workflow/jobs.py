@@ -24,7 +24,8 @@ def do(study: Study, unit: Unit, *, force: bool, stamp: Path | None, progress: C
         if stamp is not None:
             held.enter_context(a_job_of(study))
         refuse_damaged(study, unit)
-        if not force and standing(study, unit, varied={key: value for key, value in more.items() if value}).finished:
+        varied = {key: value for key, value in more.items() if value}
+        if not (force or unit.stage.outside) and standing(study, unit, varied=varied).finished:
             logger.info("%s: finished; nothing to do", unit.title)
         else:
             held.enter_context(one_gpu(unit.resources(study).gpu_memory_mb))

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from cxrlib import cli
-from cxrlib.artifacts import read_json, write_record
+from cxrlib.artifacts import amend_record, read_json, write_record
 from cxrlib.chapters.films.tables import make_film_tables
 from cxrlib.errors import InputError
 from cxrlib.films.audit import prepare_study
@@ -154,3 +154,12 @@ def test_records_of_an_older_version_are_taken_over(prepared):
     assert standing(prepared, unit_of(prepared, "data", ("training",))).finished
     assert images.stat().st_mtime_ns == made
     assert len(load_image_set(prepared, "training", 32)) == 32
+
+
+def test_what_a_unit_reads_no_more_makes_it_obsolete(prepared):
+    unit = unit_of(prepared, "audit", ())
+    amend_record(unit.record(prepared), made_with=made_with(prepared, unit))
+    assert standing(prepared, unit).finished
+    made = made_with(prepared, unit)
+    amend_record(unit.record(prepared), made_with={**made, "before": {**made["before"], "rejected_films": "0"}})
+    assert standing(prepared, unit).why == ("rejected_films is not read any more",)
