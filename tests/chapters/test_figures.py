@@ -250,7 +250,7 @@ def test_the_ladder_orders_arms_by_their_rung_and_the_plane_starts_at_the_baseli
 def test_suppressed_subgroups_show_a_note_and_no_number():
     figure = results_figures.subgroups(made.subgroups(), "hospital", "recall_positive", ["baseline", "synthetic"], "")
     shown = texts(figure)
-    assert shown.count("fewer than 5 patients") == 2
+    assert shown.count("too few patients to show") == 2
     ax = figure.axes[0]
     at = dict(zip([label.get_text() for label in ax.get_yticklabels()], ax.get_yticks(), strict=True))
     heights = [y for line in ax.get_lines() for y in np.atleast_1d(line.get_ydata())]

@@ -74,7 +74,7 @@ def test_differences_are_in_points_and_leave_out_the_baseline():
     )
     shown = results_shown.differences(table, "hospital", ["accuracy"])
     assert shown.index.tolist() == ["synthetic"]
-    assert plain(shown.loc["synthetic", "accuracy (points)"]) == "+2.1 (−0 to +5)"
+    assert plain(shown.loc["synthetic", "accuracy (points)"]) == "+2.1 (0 to +5)"
 
 
 def test_settings_are_shown_one_per_row_lists_included():
