@@ -52,7 +52,8 @@ def told(dataset: Dataset) -> header.Header:
 def outcome(attributes: dict) -> tuple[str, header.Header | None]:
     whole = outcome.whole = getattr(outcome, "whole", None) or film(ramp(4, 4), bits=12)
     try:
-        return "used", told(Unchecked(whole, attributes))
+        found = told(Unchecked(whole, attributes))
+        return found.reason or "used", found
     except Skipped as skipped:
         return skipped.reason, None
 
