@@ -76,15 +76,18 @@ class Resampled:
         return len(set(self.runs))
 
     def minus(self, other: "Resampled", *, same_patients: bool) -> "Resampled":
-        """The difference, seed by seed: equal seeds share their random start. `same_patients` if both saw the same
+        """The difference, seed by seed: equal seeds share their random start. What has one seed alone, such as a rule
+        in which nothing is drawn, is compared with every seed of the other. `same_patients` if both saw the same
         resamples."""
-        seeds = tuple(seed for seed in self.seeds if seed in other.seeds)
-        mine, theirs = ([part.seeds.index(seed) for seed in seeds] for part in (self, other))
+        both = [part.seeds for part in (self, other)]
+        seeds = max(both, key=len) if min(map(len, both)) == 1 else tuple(seed for seed in both[0] if seed in both[1])
+        mine, theirs = ([part.index(seed) if len(part) > 1 else 0 for seed in seeds] for part in both)
         moved = self.left_out - other.left_out if same_patients else np.concatenate((self.left_out, -other.left_out))
         runs = [tuple(part.runs[k] for k in rows) for part, rows in ((self, mine), (other, theirs))]
+        alone = min(len(self.seeds), len(other.seeds)) == 1
         return Resampled(
             seeds,
-            min(runs, key=lambda names: len(set(names))),
+            (max if alone else min)(runs, key=lambda names: len(set(names))),
             self.found[mine] - other.found[theirs],
             self.values[:, mine] - other.values[:, theirs],
             moved,
