@@ -114,7 +114,7 @@ def _tidied(file: str) -> str:
 
 def _found_files(names: pd.Series, root: Path) -> pd.Series:
     """Names as they are below the folder; one that is not is looked for by its end, as far as only one file has it."""
-    absent = [name for name in names if ".." not in PurePosixPath(name).parts and not (root / name).is_file()]
+    absent = [name for name in names if ".." not in PurePosixPath(name).parts and not _is_file(root / name)]
     if not absent:
         return names
     return names.replace(by_unique_suffix(absent, list(files_under(root))))
@@ -147,3 +147,11 @@ def _sources(table: pd.DataFrame, root: Path) -> pd.Series:
         return table["source"]
     location = table.get("location", pd.Series("", index=table.index))
     return location.where(location != "", root.resolve().name)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a path leads to a file; a name too long for the file system leads nowhere."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from cxrlib.errors import InputError
-from cxrlib.films import containment
+from cxrlib.films import containment, preparation
 from cxrlib.films.containment import Refused, open_inside
 from cxrlib.films.decoding import UnreadableImage, decode
 from cxrlib.films.folder import read_folder
@@ -100,14 +100,14 @@ def test_a_film_exchanged_for_a_link_after_it_was_listed_is_not_read(films, tmp_
     secret = tmp_path / "secret.png"
     Image.new("L", (40, 40), 255).save(secret)
     study = load_study(write_tiny_study(data={"validation": {"reader": "folder", "folder": str(films)}}))
-    read_it = prepare_role.__globals__["read_films"]
+    read_it = preparation.read_films
 
     def exchange_and_read(*arguments, **options):
         (films / "3.png").unlink()
         (films / "3.png").symlink_to(secret)
         return read_it(*arguments, **options)
 
-    monkeypatch.setitem(prepare_role.__globals__, "read_films", exchange_and_read)
+    monkeypatch.setattr(preparation, "read_films", exchange_and_read)
     record = prepare_role(study, "validation")
     assert record["unreadable"] == [{"file": "3.png", "reason": "refused: a link that leads out of the data folder"}]
     assert not (np.load(study.results.images("validation", 32)) == 255).all(axis=(1, 2)).any()
