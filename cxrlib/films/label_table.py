@@ -138,7 +138,9 @@ def _csv_rows(content: bytes, where: str) -> Rows:
 
 def _separator(text: str) -> str:
     """The mark that cuts most of the first lines into the same number of cells, and into most cells."""
-    lines = [line for line in text.splitlines() if line.strip()][:LINES_LOOKED_AT]
+    # Lines too long for a table are left to the reading of the table, which names their row.
+    lines = [line for line in text.splitlines() if line.strip() and len(line) <= csv.field_size_limit()]
+    lines = lines[:LINES_LOOKED_AT]
 
     def fit(mark: str) -> tuple[int, int]:
         counts = [len(next(csv.reader([line], delimiter=mark), [])) for line in lines]
