@@ -1,11 +1,11 @@
 """Shared by the tests: tiny studies, and the folder of real films where there is one."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from quick_judge import QUICK_JUDGE
 
 from cxrlib.networks import JUDGE, NETWORKS
 
@@ -74,7 +74,6 @@ def real_films() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_judge():
-    """Films are judged at 32 pixels here, not at 224: a fiftieth of the work."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(NETWORKS, JUDGE, replace(NETWORKS[JUDGE], side=32))
+        patch.setitem(NETWORKS, JUDGE, QUICK_JUDGE)
         yield

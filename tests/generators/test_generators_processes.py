@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from quick_judge import ENVIRONMENT
 from safetensors.torch import load_file
 
-import cxrlib
 from cxrlib.artifacts import read_json
 from cxrlib.errors import InputError
 from cxrlib.generators.diffaugment import Share
@@ -31,10 +31,10 @@ def test_two_processes_agree_with_one_of_the_same_batch(make_study):
     assert train_generator(alone, "positive", "public")["images_seen"] == 80
     done = subprocess.run(
         [
-            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cxrlib.cli",
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "quick_judge",
             "train-gan", str(shared.file), "--label", "positive", "--fold", "public",
         ],
-        cwd=Path(cxrlib.__file__).parents[1], capture_output=True, text=True, timeout=300,
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     folder, expected = (study.results.generator("positive", "public") for study in (shared, alone))

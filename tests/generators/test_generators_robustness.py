@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from quick_judge import ENVIRONMENT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cxrlib.artifacts import read_json
@@ -64,16 +65,14 @@ def test_killed_at_any_moment_it_ends_with_the_same_choice(make_study):
     train_generator(study, "negative", "public")
     other = make_study(folder="elsewhere", films=240)
     code = (
-        "import sys, time\nfrom cxrlib.generators.training import train_generator\n"
-        "from cxrlib.study import load_study\n"
+        "import sys, time\nfrom quick_judge import judge_quickly\n"
+        "from cxrlib.generators.training import train_generator\nfrom cxrlib.study import load_study\njudge_quickly()\n"
         "train_generator(load_study(sys.argv[1]), 'negative', 'public', progress=lambda *facts: time.sleep(0.3))\n"
     )
     folder = other.results.generator("negative", "public")
     # After a snapshot's sheet, which is written before the checkpoint that knows of it, and between two snapshots.
     for awaited in ("samples-8.png", "samples-24.png"):
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, str(other.file)], cwd=Path(run_module.__file__).parents[2]
-        )
+        process = subprocess.Popen([sys.executable, "-c", code, str(other.file)], env=ENVIRONMENT)
         deadline = time.monotonic() + 200
         while not (folder / awaited).exists():
             assert process.poll() is None
