@@ -3,11 +3,11 @@
 All chests look alike, so alikeness is no evidence; the fine structure of one film is. Every film is described by the
 surroundings of its most distinct points (SIFT: Lowe, IJCV 2004; square roots as in Arandjelović and Zisserman, CVPR
 2012; contrast evened out before). So is a picture, as it is, mirrored, inverted, and both. Each of its points is
-matched with the most alike one of all films; where enough matches of one film agree on one place, turn and stretch
+matched with the most alike ones of all films; where enough matches of one film agree on one place, turn and stretch
 (an affine map by RANSAC: Fischler and Bolles 1981), the film is shown there.
 
-Real films of different people agreed by chance in up to six points, the same film in some thirty. How often films are
-missed, and how often others are taken for them, `benchmarks/guard_recall.py` measures for every kind of change.
+Real films of different people agreed by chance in up to six points, the same film in thirty and more. How often films
+are missed, and how often others are taken for them, `benchmarks/guard_recall.py` measures for every kind of change.
 """
 
 import hashlib
@@ -17,19 +17,24 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-FILM_SIDE = 192
+# Films are also described in coarse blocks, as they look at the few pixels of a small study's generators.
+FILM_SIDE, COARSE_SIDE = 192, 32
 POINTS_PER_FILM, POINTS_PER_PICTURE = 160, 4000
 CONTRAST, EDGES = 0.01, 20
 EVENED_CLIP, EVENED_TILES = 3.0, (8, 8)
 DIMENSIONS = 64
 SMALLEST_SIDE, LARGEST_PICTURE_PIXELS = 24, 4_000_000
 # Found on real films other than those of the benchmark's table.
-LEAST_LIKENESS, FEWEST_MATCHES, FEWEST_AGREEING = 0.8, 8, 9
+LEAST_LIKENESS, FEWEST_MATCHES = 0.8, 8
 REPROJECTION_PX, ROUNDS = 4.0, 500
-# Of so many films of the set, what the most alike other film of the 90th percentile has, and some more, is chance.
-SAMPLE_FILMS, SAMPLE_PERCENTILE, MARGIN, MOST_AGREEING = 24, 90, 3, 16
+# How much less alike than the most alike point a match may be, and how many have to agree then. The second way is for
+# sets that hold a film twice, or several of one patient, among which the first would divide the matches.
+WAYS = ((0.0, 9), (0.01, 14))
+# Films that are compared with all others of the set, and how many more points than by chance there have to be.
+SAMPLE_FILMS, MARGIN, MOST_AGREEING = 32, 2, 20
+MOST_MIDDLES_APART, MOST_SIZES_APART = 0.35, 1.7
 LEAST_SCALE, MOST_SQUEEZE = 0.15, 2.5
-DESCRIPTIONS_AT_ONCE = 40_000
+DESCRIPTIONS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -48,25 +53,30 @@ class FilmIndex:
     def __init__(self, films: np.ndarray) -> None:
         self._searched: dict[bytes, list[Match]] = {}
         sift = cv2.SIFT_create(POINTS_PER_FILM, contrastThreshold=CONTRAST, edgeThreshold=EDGES)
-        described = [_described(sift, _resized(film, FILM_SIDE, FILM_SIDE)) for film in films]
+        whole = [_resized(film, FILM_SIDE, FILM_SIDE) for film in films]
+        blocks = np.ones((FILM_SIDE // COARSE_SIDE,) * 2, np.uint8)
+        coarse = [np.kron(_resized(film, COARSE_SIDE, COARSE_SIDE), blocks) for film in films]
+        described = [_described(sift, film) for film in (*whole, *coarse)]
         self._points = np.concatenate([points for points, _ in described])
-        self._film = np.repeat(np.arange(len(films)), [len(points) for points, _ in described])
+        self._film = np.repeat(np.tile(np.arange(len(films)), 2), [len(points) for points, _ in described])
         descriptions = np.concatenate([found for _, found in described])
         self._axes = _principal_axes(descriptions)
         self._descriptions = _unit(descriptions @ self._axes)
-        self._fewest = 0
+        self._fewest = np.zeros((len(WAYS), len(films)), int)
         self._fewest = self._by_chance(films)
 
-    def _by_chance(self, films: np.ndarray) -> int:
-        """More points than agree between different films of this set: simulated ones are more alike than others are."""
+    def _by_chance(self, films: np.ndarray) -> np.ndarray:
+        """int (ways, N): more points than each film shares with others of a sample; simulated ones share more than real
+        ones, and some films have points that many resemble."""
         drawn = np.random.default_rng(0).permutation(len(films))[:SAMPLE_FILMS]
         sift = cv2.SIFT_create(POINTS_PER_FILM, contrastThreshold=CONTRAST, edgeThreshold=EDGES)
-        most = []
+        most = np.zeros_like(self._fewest)
         for row in drawn:
             described = _described(sift, _resized(films[row], FILM_SIDE, FILM_SIDE))
-            most.append(max((match.agreeing for match in self._matches_of(*described, without=row)), default=0))
-        usual = np.percentile(most, SAMPLE_PERCENTILE) if most else 0
-        return int(np.clip(usual + MARGIN, FEWEST_AGREEING, MOST_AGREEING))
+            for way, match in self._matches_of(*described, without=row):
+                most[way, match.film] = max(most[way, match.film], match.agreeing)
+        fewest = np.array([[number] for _, number in WAYS])
+        return np.clip(most + MARGIN, fewest, MOST_AGREEING)
 
     def search(self, picture: np.ndarray) -> list[Match]:
         """The films that a grey picture, uint8 (H, W), shows; at most one match a film.
@@ -93,54 +103,76 @@ class FilmIndex:
         for mirrored in (False, True):
             for inverted in (False, True):
                 seen = np.ascontiguousarray(picture[:, ::-1] if mirrored else picture)
-                for match in self._matches_of(*_described(sift, 255 - seen if inverted else seen)):
+                for _, match in self._matches_of(*_described(sift, 255 - seen if inverted else seen)):
                     x = picture.shape[1] - match.x if mirrored else match.x
                     yield Match(match.film, x / scale, match.y / scale, match.agreeing)
 
     def _matches_of(
         self, points: np.ndarray, descriptions: np.ndarray, *, without: int | None = None
-    ) -> Iterator[Match]:
-        """Films of which enough points are where one map would put them."""
-        likeness, nearest = self._nearest(_unit(descriptions @ self._axes), without)
-        alike = likeness >= LEAST_LIKENESS
-        points, nearest = points[alike], nearest[alike]
-        films, counts = np.unique(self._film[nearest], return_counts=True)
-        for film in films[counts >= FEWEST_MATCHES]:
-            rows = self._film[nearest] == film
-            at, to = self._points[nearest[rows]], points[rows]
-            found, agree = cv2.estimateAffine2D(at, to, ransacReprojThreshold=REPROJECTION_PX, maxIters=ROUNDS)
-            if found is None or not _is_plausible(found):
-                continue
-            # One point of a film that many of a picture resemble (a letter, a corner) counts once, and so do theirs.
-            kept = agree.ravel() > 0
-            agreeing = min(len(np.unique(part[kept].round(), axis=0)) for part in (at, to))
-            if agreeing >= self._fewest:
-                x, y = found @ (FILM_SIDE / 2, FILM_SIDE / 2, 1)
-                yield Match(int(film), float(x), float(y), agreeing)
+    ) -> Iterator[tuple[int, Match]]:
+        """Films of which enough points are where one map would put them, and the number of the way they were found."""
+        rows, nearest, behind = self._nearest(_unit(descriptions @ self._axes), without)
+        for way, (most_behind, _) in enumerate(WAYS):
+            of_way = behind <= most_behind
+            films, counts = np.unique(self._film[nearest[of_way]], return_counts=True)
+            for film in films[counts >= FEWEST_MATCHES]:
+                kept = of_way & (self._film[nearest] == film)
+                match = _placed(int(film), self._points[nearest[kept]], points[rows[kept]])
+                if match and match.agreeing >= self._fewest[way, film]:
+                    yield way, match
 
-    def _nearest(self, descriptions: np.ndarray, without: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """For each description the highest likeness (0 to 1) of any film's point, and which point's it is."""
-        best = np.full(len(descriptions), -1, np.float32)
-        which = np.zeros(len(descriptions), int)
-        for start in range(0, len(self._descriptions), DESCRIPTIONS_AT_ONCE):
-            part = slice(start, start + DESCRIPTIONS_AT_ONCE)
-            likeness = descriptions @ self._descriptions[part].T
-            likeness[:, self._film[part] == without] = -1
-            highest = likeness.argmax(axis=1)
-            value = likeness[np.arange(len(highest)), highest]
-            better = value > best
-            best[better], which[better] = value[better], start + highest[better]
-        return best, which
+    def _nearest(self, descriptions: np.ndarray, without: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pairs that are most alike, or nearly so: row of the descriptions, row of the films' points, and by how much
+        less alike than the most alike one."""
+        found = []
+        for start in range(0, len(descriptions), DESCRIPTIONS_AT_ONCE):
+            likeness = descriptions[start : start + DESCRIPTIONS_AT_ONCE] @ self._descriptions.T
+            likeness[:, self._film == without] = -1
+            behind = likeness.max(axis=1, keepdims=True) - likeness
+            row, point = np.nonzero((behind <= WAYS[-1][0]) & (likeness >= LEAST_LIKENESS))
+            found.append((start + row, point, behind[row, point]))
+        return tuple(np.concatenate(part) for part in zip(*found, strict=True)) if found else (np.empty(0, int),) * 3
+
+
+def _placed(film: int, at: np.ndarray, to: np.ndarray) -> Match | None:
+    """The film where most of the matches, points float32 (n, 4) of the film and of the picture, agree that it is."""
+    together = _largest_group(at, to)
+    at, to = at[together, :2], to[together, :2]
+    if len(at) < FEWEST_MATCHES:
+        return None
+    found, agree = cv2.estimateAffine2D(at, to, ransacReprojThreshold=REPROJECTION_PX, maxIters=ROUNDS)
+    if found is None or not _is_plausible(found):
+        return None
+    # One point of a film that many of a picture resemble (a letter, a corner) counts once, and so do theirs.
+    kept = agree.ravel() > 0
+    agreeing = min(len(np.unique(part[kept].round(), axis=0)) for part in (at, to))
+    x, y = found @ (FILM_SIDE / 2, FILM_SIDE / 2, 1)
+    return Match(film, float(x), float(y), agreeing)
 
 
 def _described(sift: cv2.SIFT, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places float32 (n, 2) and descriptions float32 (n, 128) of the distinct points of a grey picture."""
+    """Places float32 (n, 4), x, y, size and angle in degrees, and descriptions float32 (n, 128) of the distinct points
+    of a grey picture."""
     evened = cv2.createCLAHE(EVENED_CLIP, EVENED_TILES).apply(picture)
     points, found = sift.detectAndCompute(evened, None)
     if found is None:
-        return np.empty((0, 2), np.float32), np.empty((0, 128), np.float32)
+        return np.empty((0, 4), np.float32), np.empty((0, 128), np.float32)
     roots = np.sqrt(found / np.maximum(found.sum(axis=1, keepdims=True), 1e-6))
-    return np.array([point.pt for point in points], np.float32), roots.astype(np.float32)
+    return np.array([(*point.pt, point.size, point.angle) for point in points], np.float32), roots.astype(np.float32)
+
+
+def _largest_group(at: np.ndarray, to: np.ndarray) -> np.ndarray:
+    """bool (n,): the largest group of matches, points float32 (n, 4) of a film and of a picture, that see the film's
+    middle at one place and in one size (Lowe 2004, section 7.3); a page may show alike films in many places."""
+    size = to[:, 2] / at[:, 2]
+    angle = np.deg2rad(to[:, 3] - at[:, 3])
+    x, y = (FILM_SIDE / 2 - at[:, :2]).T
+    turned = np.column_stack([np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y])
+    middle = to[:, :2] + size[:, None] * turned
+    apart = np.linalg.norm(middle[:, None] - middle[None], axis=2) / (size[:, None] * FILM_SIDE)
+    alike = np.abs(np.log(size[:, None] / size[None])) < np.log(MOST_SIZES_APART)
+    near = (apart < MOST_MIDDLES_APART) & alike
+    return near[near.sum(axis=1).argmax()]
 
 
 def _principal_axes(descriptions: np.ndarray) -> np.ndarray:

@@ -363,6 +363,16 @@ def test_simulated_films_of_others_are_not_taken_for_private_ones():
     assert len(found & set(range(8))) >= 6
 
 
+@pytest.mark.parametrize("side", [SIZE, 32])
+def test_films_that_the_hospital_has_several_times_are_found_all_the_same(side):
+    """Near-copies, as of one patient, must not divide what speaks for them, many on one page not hide each other."""
+    random, three = np.random.default_rng(1), patterns(3, seed=3).astype(float)
+    noisy = [np.clip(three[row % 3] + random.normal(0, 6, (SIZE, SIZE)), 0, 255).astype(np.uint8) for row in range(24)]
+    shown = [np.asarray(Image.fromarray(film).resize((side, side), Image.Resampling.BOX)) for film in noisy]
+    found = {match.film for match in FilmIndex(np.stack(noisy)).search(sheet(np.stack(shown)))}
+    assert len({film % 3 for film in found}) >= 2
+
+
 def test_real_films_of_others_are_not_taken_for_private_ones(real_films):
     def read(folder, step):
         files = pd.read_csv(real_films / folder / "labels.csv")["file"][::step]
