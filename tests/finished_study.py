@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from audited import write_audit
 from generated_films import write_generated
 
+from cxrlib.chapters.stand_ins import stand_ins
 from cxrlib.classifiers.training import train_classifier
 from cxrlib.films.preparation import prepare_role
 from cxrlib.films.settings import LABELS, ROLES
@@ -27,7 +27,7 @@ CLASSIFIER = {
 
 @functools.cache
 def trained(write_study_in) -> Study:
-    """Every classifier of every arm, on simulated films and on "synthetic" ones that are hospital films, darkened."""
+    """Every classifier of every arm, on simulated films and on "synthetic" ones that are other patients', darkened."""
     root = Path(tempfile.mkdtemp(prefix="cxr-finished-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     study = load_study(write_study_in(root, classifier=CLASSIFIER))
@@ -45,9 +45,7 @@ def trained(write_study_in) -> Study:
 def write_synthetic_films(study: Study) -> None:
     """As `synthesise` leaves them, without its generators."""
     size = study.classifier.image_size
-    hospital = np.load(study.results.images("hospital", size))
-    labels = pd.read_csv(study.results.manifest("hospital"))["label"].to_numpy()
     for label in LABELS:
-        images = (hospital[labels == label][: study.synthesis.images_per_label] * 0.8).astype(np.uint8)
+        images = (stand_ins(study, "hospital", label, study.synthesis.images_per_label, size) * 0.8).astype(np.uint8)
         for fold in ("all", *study.fold_names):
             write_generated(study, label, fold, images)
