@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from cxrlib.artifacts import write_text
 from cxrlib.errors import InputError
 from cxrlib.study import REPOSITORY
+from cxrlib.wings import WINGS
 
 LOCK, BILL = REPOSITORY / "requirements.lock", REPOSITORY / "sbom.cdx.json"
 # The GNU GPL and its like, but not the LGPL, and not a choice that names another licence beside it.
@@ -77,9 +78,14 @@ def licence_problems(licences: dict[str, str], runtime: set[str]) -> list[str]:
 
 
 def runtime_packages(root: str = "cxrlib") -> set[str]:
-    """Everything that the package needs, and what that needs, without extras."""
+    """Everything that the package and its wings need, and what that needs; not what developers need besides."""
     found: set[str] = set()
-    waiting = [Requirement(line) for line in metadata.requires(root) or [] if "extra ==" not in line]
+    asked = [Requirement(line) for line in metadata.requires(root) or []]
+    waiting = [
+        Requirement(f"{one.name}{one.specifier}")
+        for one in asked
+        if one.marker is None or any(one.marker.evaluate({"extra": wing}) for wing in ("", *WINGS))
+    ]
     while waiting:
         one = waiting.pop()
         name = _canonical(one.name)
