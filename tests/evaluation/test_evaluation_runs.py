@@ -106,6 +106,25 @@ def test_runs_of_the_same_seed_are_compared_with_each_other():
     assert (base.intervals().high - base.intervals().low > 0.3).mean() > 0.7
 
 
+def test_what_has_one_run_by_nature_is_compared_with_every_run_of_the_other():
+    rule, trained = made(runs=1, seed=7), made(runs=4, seed=8)
+    for apart, sign in ((trained.minus(rule, same_patients=True), 1), (rule.minus(trained, same_patients=True), -1)):
+        assert apart.seeds == apart.runs == trained.seeds
+        np.testing.assert_allclose(sign * apart.found, trained.found - rule.found[0])
+        np.testing.assert_allclose(sign * apart.values, trained.values - rule.values)
+        np.testing.assert_allclose(sign * apart.left_out, trained.left_out - rule.left_out)
+        interval, alone = apart.intervals(), apart.over_patients()
+        assert np.isfinite(interval.p_values).all()
+        assert (interval.high - interval.low > np.ptp(alone, axis=1)).all()
+
+
+def test_arms_that_share_some_seeds_are_compared_by_these():
+    first, second = made(runs=4, seed=7), made(runs=2, seed=8)
+    apart = first.minus(second, same_patients=True)
+    assert apart.seeds == (0, 1)
+    np.testing.assert_allclose(apart.found, first.found[:2] - second.found)
+
+
 def test_families_are_corrected_apart():
     rows = [("primary", "roc_auc", 0.1, 0.02), ("primary", "balanced_accuracy", -0.1, 0.04)]
     rows += [("secondary", "roc_auc", 0.1, 0.02)] * 3 + [("secondary", "brier", 0.1, 0.001)]
