@@ -17,6 +17,8 @@ MAXIMUM_PIXELS = 89_000_000
 MAXIMUM_SCANNED_PIXELS = 2_000_000_000
 DRAFT_GAP = 2
 STRIP_PIXELS = 4_000_000
+# Of 255; lossy formats store what is opaque a little lower.
+LEAST_OPAQUE = 250
 
 
 class UnreadableImage(Exception):
@@ -36,7 +38,7 @@ def decode(source: Path | BinaryIO, sizes: Sequence[int]) -> list[np.ndarray]:
 
 def decode_mask(source: Path | BinaryIO, sizes: Sequence[int]) -> list[np.ndarray]:
     """A mask as uint8 0/1 (size, size): 1 where at least half of the area is marked. Raises `UnreadableImage`."""
-    grey = _load(source).convert("L")
+    grey = _opaque(_load(source)).convert("L")
     shrunk = [np.asarray(grey.resize((size, size), Image.Resampling.BILINEAR)) for size in sizes]
     return [(mask >= 128).astype(np.uint8) for mask in shrunk]
 
@@ -98,14 +100,24 @@ def _check_scans(content: bytes, image: Image.Image) -> None:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """Eight-bit grey; transparent parts become black, as outside the collimated field."""
+    """Eight-bit grey."""
+    image = _opaque(image)
     if image.mode.startswith(("I", "F")):
         return _from_deep(np.asarray(image))
-    if image.mode in ("LA", "PA", "La") or "A" in image.getbands() or "transparency" in image.info:
-        colour = image.convert("RGBA")
-        black = Image.new("RGBA", colour.size, (0, 0, 0, 255))
-        return Image.alpha_composite(black, colour).convert("L")
     return image if image.mode == "L" else image.convert("RGB").convert("L")
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """The image without its alpha, which nothing may depend on: what lies beneath may be a film, and may be none."""
+    if not image.has_transparency_data:
+        return image
+    if image.mode.startswith("I"):
+        hidden = np.asarray(image) == image.info["transparency"]
+    else:
+        hidden = np.asarray(image.convert("RGBA"))[..., 3] < LEAST_OPAQUE
+    if hidden.any():
+        raise UnreadableImage(f"transparent: {100 * hidden.mean():.2g} % of its pixels; save it without transparency")
+    return image if image.mode.startswith("I") else image.convert("RGBA").convert("RGB")
 
 
 def _from_deep(values: np.ndarray) -> Image.Image:

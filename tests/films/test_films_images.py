@@ -73,9 +73,28 @@ def test_other_kinds_of_image_show_the_same_film(tmp_path, ramp):
         assert np.abs(image - expected).max() <= tolerances.get(kind, 2), kind
 
 
-def test_transparent_parts_are_black(tmp_path):
-    image = Image.new("RGBA", (40, 40), (255, 255, 255, 0))
-    assert saved(tmp_path, image).max() == 0
+def half_transparent() -> dict[str, tuple[Image.Image, dict]]:
+    """Films of 40 pixels whose right half is hidden, each in another way, and how they are saved."""
+    colour = Image.new("RGBA", (40, 40), (200, 200, 200, 255))
+    colour.paste((200, 200, 200, 60), (20, 0, 40, 40))
+    two_greys = Image.new("L", (40, 40), 90)
+    two_greys.paste(7, (20, 0, 40, 40))
+    return {
+        "RGBA": (colour, {}), "grey and alpha": (colour.convert("LA"), {}),
+        "one colour": (two_greys.convert("RGB"), {"transparency": (7, 7, 7)}),
+        "one grey": (two_greys, {"transparency": 7}),
+        "one of 16 bits": (Image.fromarray(np.asarray(two_greys).astype(np.uint16)), {"transparency": 7}),
+        "palette": (two_greys.convert("P"), {"transparency": 7}),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("way", half_transparent())
+def test_transparent_films_and_masks_are_left_out_with_a_reason(tmp_path, way):
+    image, how = half_transparent()[way]
+    image.save(tmp_path / "film.png", **how)
+    for read in (decode, decode_mask):
+        with pytest.raises(UnreadableImage, match=r"^transparent: 50 % of its pixels; save it without transparency"):
+            read(tmp_path / "film.png", (20,))
 
 
 @pytest.mark.parametrize(
