@@ -38,7 +38,7 @@ CHAPTERS = {
     "05_results": ("film_tables", "quality", "simulated_readings", "tables", "explanations"),
 }
 # What a record says of the moment, not of the content.
-VOLATILE = ("seconds", "made_with", "sha256")
+VOLATILE = ("seconds", "made_with", "sha256", "films_seen")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Everything heavy is imported inside the command that needs it.
 """
 
 import inspect
+import json
 import logging
 import sys
 import time
@@ -12,10 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 
 from cxrlib.errors import InputError
 from cxrlib.stages import STAGES, Stage
+from cxrlib.study import load_study
+from cxrlib.units import unit_of
 from cxrlib.wings import missing_wing
+from cxrlib.workflow import overview
+from cxrlib.workflow import report as work
+from cxrlib.workflow.jobs import do
 from cxrlib.workflow.processes import end_with_the_report
 
 app = typer.Typer(
@@ -42,17 +49,13 @@ DEFAULTS = {"fold": "all", "variant": "", "seed": 0}
 
 
 def main() -> None:
-    """Run a command; an `InputError` becomes one message on standard error and exit code 2."""
-    end_with_the_report()
     """Run a command; an `InputError`, or a wing that is not installed, becomes one message and exit code 2."""
+    end_with_the_report()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         app()
-    except InputError as error:
-        sys.stderr.write(f"cxr: {error}\n")
-        raise SystemExit(2) from None
-    except ModuleNotFoundError as error:
-        told = missing_wing(error)
+    except (InputError, ModuleNotFoundError) as error:
+        told = error if isinstance(error, InputError) else missing_wing(error)
         if told is None:
             raise
         sys.stderr.write(f"cxr: {told}\n")
@@ -87,10 +90,8 @@ def _progress(what: str) -> Callable[[int, int, dict[str, Any]], None]:
 @app.command()
 def show(study: StudyName) -> None:
     """Print the settings of a study, defaults included; then say what is wrong with its data, if anything."""
-    import yaml
 
     from cxrlib.films.preparation import check_sources
-    from cxrlib.study import load_study
 
     loaded = load_study(study)
     _say(yaml.safe_dump(loaded.resolved(), sort_keys=False, allow_unicode=True).rstrip())
@@ -103,7 +104,6 @@ def check(study: StudyName, force: Force = False) -> None:
     from rich.console import Console
 
     from cxrlib.check import check_study
-    from cxrlib.study import load_study
 
     terminal = sys.stdout.isatty()
     console = Console(width=None if terminal else 120, highlight=False)
@@ -147,14 +147,10 @@ def chapter(
     stamp: Stamp = None,
 ) -> None:
     """Run one notebook headless and keep the executed copy."""
-    import yaml
-
-    given = {}
-    for text in parameter:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise InputError(f"--parameter: found `{text}`, expected name=value")
-        given[key] = yaml.safe_load(value)
+    try:
+        given = {key: yaml.safe_load(value) for key, value in _pairs(parameter, "--parameter").items()}
+    except yaml.YAMLError as error:
+        raise InputError(f"--parameter: not a value: {' '.join(str(error).split())}") from None
     _make("chapter", study, (name,), force, stamp, parameters=given)
 
 
@@ -167,14 +163,11 @@ def _stage_command(stage: Stage) -> Callable[..., None]:
     kinds = {"study": StudyName, **{name: KEYS[name] for name in stage.keys}, "force": Force, "stamp": Stamp}
     defaults = {"force": False, "stamp": None} | {name: DEFAULTS[name] for name in stage.keys if name in DEFAULTS}
     command.__signature__ = inspect.Signature(
-        [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=defaults.get(name, ...))
-            if name in defaults
-            else inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind)
-            for name, kind in kinds.items()
-        ]
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=defaults.get(name, inspect.Parameter.empty)
+        )
+        for name, kind in kinds.items()
     )
-    command.__annotations__ = kinds
     command.__doc__ = stage.help
     return command
 
@@ -186,10 +179,6 @@ for _stage in STAGES.values():
 
 def _make(stage: str, study: str, key: tuple[Any, ...], force: bool, stamp: Path | None, **more: Any) -> None:
     """Make one unit of a study, or say that it is finished; Snakemake's jobs get a stamp, and end with their report."""
-    from cxrlib.stages import unit_of
-    from cxrlib.study import load_study
-    from cxrlib.workflow.jobs import do
-
     loaded = load_study(study)
     unit = unit_of(loaded, stage, key)
     do(loaded, unit, force=force, stamp=stamp, progress=_progress(unit.title), **more)
@@ -209,7 +198,6 @@ def review(
     from cxrlib.reading.protocol import prepare_protocol
     from cxrlib.reading.sample_size import in_words, sample_size_table
     from cxrlib.reading.server import serve_reading
-    from cxrlib.study import load_study
 
     loaded = load_study(study)
     protocol = prepare_protocol(loaded)
@@ -229,7 +217,6 @@ def readings(
     from rich.console import Console
 
     from cxrlib.chapters.reading.report import report_readings
-    from cxrlib.study import load_study
 
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     for part in report_readings(load_study(study), csv):
@@ -243,10 +230,7 @@ def publish(
     responsible: Annotated[str, typer.Option(help="Name of whoever answers for what is published.")] = "",
 ) -> None:
     """Copy the built book to a folder, after a search for what may not be published, signed by a person."""
-    from pathlib import Path
-
     from cxrlib.publishing.publish import publish_book
-    from cxrlib.study import load_study
 
     def sign(lines: list[str]) -> str:
         _say("\n".join(lines))
@@ -271,9 +255,6 @@ def report(
     --profile profiles/slurm.
     """
     from cxrlib.films.audit import check_before
-    from cxrlib.study import load_study
-    from cxrlib.workflow import overview
-    from cxrlib.workflow import report as work
 
     started = time.monotonic()
     loaded = load_study(study)
@@ -306,9 +287,6 @@ def report(
 @app.command()
 def status(study: StudyName, as_json: Json = False) -> None:
     """Say what of a study is done, running, damaged or obsolete and why, what it will cost, and the disk it takes."""
-    from cxrlib.study import load_study
-    from cxrlib.workflow import overview
-
     found = overview.status(load_study(study))
     _tell(found if as_json else overview.lines_of_status(found))
 
@@ -316,9 +294,6 @@ def status(study: StudyName, as_json: Json = False) -> None:
 @app.command()
 def verify(study: StudyName, as_json: Json = False) -> None:
     """Hash every finished file of a study, and name the damaged ones with the commands that make them again."""
-    from cxrlib.study import load_study
-    from cxrlib.workflow import overview
-
     found = overview.verify(load_study(study))
     _tell(found if as_json else overview.lines_of_damage(found))
     if found:
@@ -332,9 +307,6 @@ def clean(
     as_json: Json = False,
 ) -> None:
     """Remove checkpoints and snapshots of what is finished, after saying how much that frees."""
-    from cxrlib.study import load_study
-    from cxrlib.workflow import overview
-
     loaded = load_study(study)
     paths, size = overview.spare(loaded)
     if as_json and not yes:
@@ -350,13 +322,12 @@ def clean(
 def _pairs(options: list[str], name: str) -> dict[str, str]:
     wrong = next((option for option in options if "=" not in option.strip("=")), None)
     if wrong is not None:
-        raise InputError(f"{name}: found `{wrong}`, expected two names with = between them")
+        raise InputError(f"{name}: found `{wrong}`, expected name=value")
     return dict(option.split("=", 1) for option in options)
 
 
 def _tell(found: Any) -> None:
     """Print lines as they are, and anything else as JSON."""
-    import json
 
     lines = isinstance(found, list) and all(isinstance(line, str) for line in found) and found
     _say("\n".join(found) if lines else json.dumps(found, indent=2))

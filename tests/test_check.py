@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from cxrlib.check import check_study
-from cxrlib.stages import all_units
 from cxrlib.study import load_study
+from cxrlib.units import all_units
 
 WATCHED = """
 import atexit, sys

@@ -16,7 +16,7 @@ from typing import Any
 
 from cxrlib.artifacts import CHAPTERS, WRITTEN, write_record, write_text
 from cxrlib.errors import InputError
-from cxrlib.stages import makes
+from cxrlib.finished import makes
 from cxrlib.study import REPOSITORY, Study
 
 logger = logging.getLogger(__name__)

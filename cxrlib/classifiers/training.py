@@ -33,8 +33,8 @@ from cxrlib.errors import InputError
 from cxrlib.features import describe_weights, identify_weights
 from cxrlib.films.images import films_identity, load_image_set, load_manifest
 from cxrlib.films.settings import LABELS, ROLES
+from cxrlib.finished import makes
 from cxrlib.reproducibility import deterministic, pick_device
-from cxrlib.stages import makes
 from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)

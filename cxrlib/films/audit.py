@@ -22,7 +22,7 @@ from cxrlib.films.duplicates import COPY_SETTINGS, find_near_duplicates
 from cxrlib.films.images import ImageSet, in_parallel, load_image_set
 from cxrlib.films.preparation import prepare_role, read_listing, source_problems
 from cxrlib.films.settings import LABELS, ROLES, PhantomSource
-from cxrlib.stages import makes
+from cxrlib.finished import makes
 
 if TYPE_CHECKING:
     from cxrlib.study import Study

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cxrlib.artifacts import is_finished, read_json, sha256_of, start_afresh, write_csv, write_record
+from cxrlib.artifacts import (
+    amend_record,
+    is_finished,
+    read_json,
+    sha256_of,
+    start_afresh,
+    write_csv,
+    write_record,
+)
 from cxrlib.errors import InputError
 from cxrlib.films.covidx import read_covidx
 from cxrlib.films.film_reading import FilmJob, read_films
@@ -21,7 +29,7 @@ from cxrlib.films.listing import Listing, kind_of
 from cxrlib.films.manifest import assign_folds, fold_problem, validate_manifest
 from cxrlib.films.phantom import PHANTOM_VERSION, phantom_film, phantom_manifest
 from cxrlib.films.settings import LABELS, ROLES, CovidxSource, FolderSource, PhantomSource
-from cxrlib.stages import makes
+from cxrlib.finished import makes
 
 if TYPE_CHECKING:
     from cxrlib.study import Study
@@ -40,7 +48,8 @@ def prepare_role(study: "Study", role: str, *, force: bool = False, progress: Pr
     many of them are not there), unexpected (images there that the labels don't name), images_found, images_used,
     unreadable [{file, reason}], reasons {kind of reason: how many}, by_label, patients, lung_masks (films that have
     one), simulated, images_sha256 {size: hash}, manifest_sha256. Finished with the same settings and files, it returns
-    the record at once. `progress(done, total)` is called after each image.
+    the record at once; films of other times and the same names and sizes are read again. `progress(done, total)` is
+    called after each image.
 
     Raises `InputError` for a source that can't be read, a role without usable images of a label, a full disk, or
     results that were made with other settings.
@@ -48,8 +57,9 @@ def prepare_role(study: "Study", role: str, *, force: bool = False, progress: Pr
     started = time.perf_counter()
     source, record = study.data.source(role), study.results.data_record(role)
     listing = None if isinstance(source, PhantomSource) else read_listing(source)
-    settings, inputs = _settings(study, role), _inputs(listing)
-    if is_finished(record, settings, inputs, force):
+    settings, inputs, seen = _settings(study, role), _inputs(listing), _seen(listing)
+    if is_finished(record, settings, inputs, force) and read_json(record).get("films_seen", seen) == seen:
+        amend_record(record, films_seen=seen)
         return read_json(record)
     start_afresh(study.results.data(role))
     if listing is None:
@@ -60,7 +70,7 @@ def prepare_role(study: "Study", role: str, *, force: bool = False, progress: Pr
     facts = _finish_manifest(study, role, manifest, unreadable)
     seconds = time.perf_counter() - started
     outputs = [study.results.manifest(role), *study.results.data(role).glob("*.npy")]
-    write_record(record, settings, inputs, seconds, outputs=outputs, **found, **facts)
+    write_record(record, settings, inputs, seconds, outputs=outputs, films_seen=seen, **found, **facts)
     logger.info("%s: %d of %d images prepared in %.1f s", role, len(manifest), found["images_found"], seconds)
     return read_json(record)
 
@@ -158,6 +168,22 @@ def _inputs(listing: Listing | None) -> dict[str, str]:
         return {"labels_sha256": sha256_of(listing.labels_file), "files_sha256": digest.hexdigest()}
     except OSError as error:
         raise InputError(f"{error.filename}: was there a moment ago: {error.strerror}; run it again") from None
+
+
+def films_seen(study: "Study", role: str) -> str:
+    """Hash of the names, sizes and times of a role's label file and films; empty where they are simulated."""
+    source = study.data.source(role)
+    return "" if isinstance(source, PhantomSource) else _seen(read_listing(source))
+
+
+def _seen(listing: Listing | None) -> str:
+    if listing is None:
+        return ""
+    digest = hashlib.sha256()
+    for file in (listing.labels_file, *listing.manifest["file"], *filter(None, listing.manifest["lung_mask"])):
+        found = (listing.root / file).stat()
+        digest.update(f"{Path(file).name}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def _prepare_phantom(study: "Study", role: str, source: PhantomSource, progress: Progress | None) -> pd.DataFrame:

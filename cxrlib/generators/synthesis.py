@@ -19,13 +19,13 @@ from cxrlib.artifacts import (
     write_record,
 )  # fmt: skip
 from cxrlib.errors import InputError
+from cxrlib.finished import makes
 from cxrlib.generators.drawing import draw_films, is_out_of_memory, make_films
 from cxrlib.generators.memorisation import compare_with_training, copy_settings
 from cxrlib.generators.networks import load_generator
 from cxrlib.generators.stepping import block_dtype
 from cxrlib.generators.training import generator_films
 from cxrlib.reproducibility import deterministic, pick_device, seed_for
-from cxrlib.stages import makes
 
 if TYPE_CHECKING:
     from cxrlib.study import Study

@@ -12,6 +12,7 @@ from cxrlib.errors import InputError
 from cxrlib.features import identify_weights
 from cxrlib.films.held_out import held_out_rows
 from cxrlib.films.settings import LABELS
+from cxrlib.finished import makes
 from cxrlib.generators.drawing import is_out_of_memory
 from cxrlib.generators.processes import join_processes
 from cxrlib.generators.quality import describe_features, features_network, film_extractor, judge_of
@@ -19,7 +20,6 @@ from cxrlib.generators.run import Progress, Run
 from cxrlib.generators.settings import GanSettings
 from cxrlib.generators.snapshots import Judge
 from cxrlib.reproducibility import deterministic
-from cxrlib.stages import makes
 
 if TYPE_CHECKING:
     from cxrlib.films.images import ImageSet

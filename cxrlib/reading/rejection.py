@@ -13,10 +13,10 @@ import pandas as pd
 from cxrlib.artifacts import is_finished, read_json, sha256_of, write_csv, write_record
 from cxrlib.errors import InputError
 from cxrlib.films.settings import LABELS
+from cxrlib.finished import makes
 from cxrlib.reading.agreement import readings
 from cxrlib.reading.events import read_events
 from cxrlib.reading.protocol import Protocol, prepare_protocol, reading_fold
-from cxrlib.stages import makes
 from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)

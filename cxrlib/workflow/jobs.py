@@ -2,13 +2,15 @@
 
 import contextlib
 import importlib
+import inspect
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cxrlib.stages import Unit, refuse_damaged, standing
+from cxrlib.finished import refuse_damaged, standing
 from cxrlib.study import Study
+from cxrlib.units import Unit
 from cxrlib.workflow.processes import one_gpu
 from cxrlib.workflow.report import a_job_of
 
@@ -25,13 +27,13 @@ def do(study: Study, unit: Unit, *, force: bool, stamp: Path | None, progress: C
             held.enter_context(a_job_of(study))
         refuse_damaged(study, unit)
         varied = {key: value for key, value in more.items() if value}
-        if not (force or unit.stage.outside) and standing(study, unit, varied=varied).finished:
+        if not force and standing(study, unit, varied=varied).finished:
             logger.info("%s: finished; nothing to do", unit.title)
         else:
             held.enter_context(one_gpu(unit.resources(study).gpu_memory_mb))
             module, name = unit.stage.function.split(":")
             function = getattr(importlib.import_module(module), name)
-            if unit.stage.tells_progress:
+            if "progress" in inspect.signature(function).parameters:
                 more["progress"] = progress
             key = dict(zip(unit.stage.keys, unit.key, strict=True))
             function(study, **key, force=force, **more)

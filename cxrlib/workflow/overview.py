@@ -1,14 +1,16 @@
 """What a study's folder holds: what is done, running, damaged or obsolete, and what can be freed."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cxrlib.artifacts import read_json
 from cxrlib.errors import InputError
-from cxrlib.stages import Unit, all_units, called, is_running, standing
+from cxrlib.finished import is_running, standing
 from cxrlib.study import Study
+from cxrlib.units import Unit, all_units, called
 from cxrlib.workflow.report import only_one_report, plan, stored_settings
 
 
@@ -20,14 +22,10 @@ def status(study: Study) -> dict[str, Any]:
         "folder": str(study.results.root),
         "bytes": _bytes(study.results.root),
         "bytes_that_clean_frees": spare(study)[1],
-        "counts": {word: sum(unit["standing"] == word for unit in units) for word in _words(units)},
+        "counts": dict(Counter(unit["standing"] for unit in units)),
         "core_seconds_left": sum(unit["core_seconds"] for unit in units if unit["standing"] != "finished"),
         "units": units,
     }
-
-
-def _words(units: list[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(unit["standing"] for unit in units))
 
 
 def _described(study: Study, unit: Unit) -> dict[str, Any]:
@@ -73,16 +71,11 @@ def _readable(path: Path, read: Callable[[Path], Any]) -> bool:
 
 def to_do(study: Study, targets: list[str]) -> list[dict[str, Any]]:
     """What a report would make or look at, in order, and why."""
-    _, waiting = plan(study, targets)
-    found = []
-    for unit in waiting:
-        judged = standing(study, unit)
-        why = list(judged.why) or ["what it reads is made before"] if judged.finished else list(judged.why)
-        found.append(
-            {"unit": unit.id, "title": unit.title, "standing": judged.word, "why": why,
-             "core_seconds": round(unit.effort(study)), "command": unit.command(study)}
-        )  # fmt: skip
-    return found
+    return [
+        {"unit": unit.id, "title": unit.title, "standing": found.word, "why": list(found.why),
+         "core_seconds": round(unit.effort(study)), "command": unit.command(study)}
+        for unit, found in plan(study, targets)[1].items()
+    ]  # fmt: skip
 
 
 def spare(study: Study) -> tuple[list[Path], int]:

@@ -18,26 +18,18 @@ import yaml
 
 from cxrlib.artifacts import damage_of, read_json, start_afresh, write_json, write_text
 from cxrlib.errors import InputError
+from cxrlib.finished import HARMLESS_KEYS, Standing, standing
 from cxrlib.reading.events import remove_simulated
 from cxrlib.reproducibility import has_gpu, provenance
-from cxrlib.stages import HARMLESS_KEYS, Unit, standing, wanted_units
 from cxrlib.study import REPOSITORY, Study
+from cxrlib.units import Unit, wanted_units
 from cxrlib.workflow.processes import REPORT, dies_with_its_parent
 
 logger = logging.getLogger(__name__)
 
 MADE_FOLDERS = (
-    "data",
-    "gan",
-    "synthetic",
-    "lungs",
-    "classifier",
-    "explanations",
-    "tables",
-    "figures",
-    "chapters",
-    "logs",
-)
+    "data", "gan", "synthetic", "lungs", "classifier", "explanations", "tables", "figures", "chapters", "logs",
+)  # fmt: skip
 SECONDS_BETWEEN_LINES = 60
 SECONDS_UNTIL_STALLED = 600
 SECONDS_TO_END = 10
@@ -171,19 +163,18 @@ def a_job_of(study: Study) -> Iterator[None]:
         yield
 
 
-def plan(study: Study, targets: Iterable[str], say: Say = lambda text: None) -> tuple[list[Unit], list[Unit]]:
-    """The units wanted for the targets, and those of them to be made or looked at: whatever is not finished, and what
-    reads it. What is damaged is said."""
+def plan(study: Study, targets: Iterable[str]) -> tuple[list[Unit], dict[Unit, Standing]]:
+    """The units wanted for the targets, and those of them to be made or looked at, with why: whatever is not finished,
+    and what reads it."""
     wanted = wanted_units(study, targets)
-    waiting: dict[Unit, None] = {}
+    waiting: dict[Unit, Standing] = {}
     for unit in wanted:
         found = standing(study, unit)
-        if found.word == "damaged":
-            for line in found.why:
-                say(f"  {line}; will be made again")
-        if not found.finished or any(other in waiting for other in unit.before(study)):
-            waiting[unit] = None
-    return wanted, list(waiting)
+        if found.finished and any(other in waiting for other in unit.before(study)):
+            waiting[unit] = Standing(found.word, ("what it reads is made before",))
+        elif not found.finished:
+            waiting[unit] = found
+    return wanted, waiting
 
 
 def run(study: Study, targets: Sequence[str], cores: int, extra: Sequence[str], say: Say) -> int:
@@ -192,7 +183,9 @@ def run(study: Study, targets: Sequence[str], cores: int, extra: Sequence[str], 
 
     Raises `InputError` with the end of the failed job's log.
     """
-    wanted, waiting = plan(study, targets, say)
+    wanted, waiting = plan(study, targets)
+    for line in (line for found in waiting.values() if found.word == "damaged" for line in found.why):
+        say(f"  {line}; will be made again")
     say(f"{study.name}: {len(waiting)} jobs to do, {len(wanted) - len(waiting)} done")
     if not waiting:
         return 0
@@ -219,7 +212,7 @@ def run(study: Study, targets: Sequence[str], cores: int, extra: Sequence[str], 
             env={**os.environ, REPORT: str(os.getpid())}, start_new_session=True, preexec_fn=dies_with_its_parent,
         )  # fmt: skip
         try:
-            _follow(study, wanted, waiting, process, say)
+            _follow(study, wanted, list(waiting), process, say)
         finally:
             _end(process)
     if process.returncode != 0:

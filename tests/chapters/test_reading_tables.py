@@ -35,8 +35,8 @@ from cxrlib.reading.protocol import prepare_protocol
 from cxrlib.reading.rejection import freeze_rejected
 from cxrlib.reading.session import ReadingSession
 from cxrlib.reading.simulation import simulate_readings
-from cxrlib.stages import units, wanted_units
 from cxrlib.study import REPOSITORY, load_study
+from cxrlib.units import units, wanted_units
 from cxrlib.workflow.report import save_settings
 
 REVIEW = {"films_per_label_and_origin": 4, "repeat_percent": 20, "pairs_per_label": 2, "copy_pairs": 4,

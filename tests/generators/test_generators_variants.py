@@ -10,8 +10,8 @@ from cxrlib.chapters.generators.comparisons import compare_generators
 from cxrlib.errors import InputError
 from cxrlib.generators import stepping
 from cxrlib.generators.training import train_generator
-from cxrlib.stages import all_units, units
 from cxrlib.study import load_study
+from cxrlib.units import all_units, units
 from cxrlib.workflow.report import save_settings
 
 BOTH = "  comparisons: [random-start, no-augmentation]\n  comparison_label: positive\n"

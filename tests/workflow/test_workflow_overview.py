@@ -5,17 +5,20 @@ import os
 import shlex
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from cxrlib import cli
-from cxrlib.artifacts import amend_record, read_json, write_record
+from cxrlib.artifacts import amend_record, content_of, read_json, write_record
 from cxrlib.chapters.films.tables import make_film_tables
 from cxrlib.errors import InputError
 from cxrlib.films.audit import prepare_study
 from cxrlib.films.images import load_image_set
 from cxrlib.films.preparation import prepare_role
-from cxrlib.stages import made_with, only_maker, standing, unit_of, units
+from cxrlib.finished import made_with, only_maker, standing
 from cxrlib.study import load_study
+from cxrlib.units import unit_of, units
 from cxrlib.workflow import overview
 from cxrlib.workflow.report import check_settings, plan, save_settings, stored_settings
 
@@ -141,6 +144,33 @@ def test_clean_removes_what_finished_units_do_not_need(prepared, monkeypatch, ca
     assert "1 checkpoints and snapshots" in capsys.readouterr().out
     assert not spare.exists()
     unit.record(prepared).unlink()
+
+
+def test_films_that_changed_are_noticed_by_size_and_time_and_read_again(tmp_path, write_study_in):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    names = [f"{number}.bmp" for number in range(4)]
+    for number, name in enumerate(names):
+        Image.fromarray(np.full((40, 40), 50 + number, np.uint8)).save(folder / name)
+    rows = [f"{name},p{name},{('negative', 'positive')[number % 2]}" for number, name in enumerate(names)]
+    (folder / "labels.csv").write_text("\n".join(["file,patient_id,label", *rows]))
+    source = {"reader": "folder", "folder": str(folder)}
+    study = load_study(write_study_in(tmp_path, data={"validation": source}))
+    unit = unit_of(study, "data", ("validation",))
+    prepare_role(study, "validation")
+    before = content_of(unit.record(study))
+    os.utime(folder / names[0], (1, 1))
+    assert standing(study, unit).why == ("sources changed",)
+    prepare_role(study, "validation")
+    assert standing(study, unit).finished
+    assert content_of(unit.record(study)) == before, "the same films mean the same content, whenever they were copied"
+    Image.fromarray(np.full((40, 40), 90, np.uint8)).save(folder / names[0])
+    assert plan(study, ["data"])[1][unit].why == ("sources changed",)
+    prepare_role(study, "validation")
+    assert np.load(study.results.images("validation", 32))[0].max() == 90
+    assert content_of(unit.record(study)) != before
+    (folder / names[0]).unlink()
+    assert not standing(study, unit).finished
 
 
 def test_records_of_an_older_version_are_taken_over(prepared):

@@ -11,8 +11,8 @@ import pytest
 
 from cxrlib.classifiers.arms import ARMS
 from cxrlib.errors import InputError
-from cxrlib.stages import all_units, units
 from cxrlib.study import load_study
+from cxrlib.units import all_units, units
 from cxrlib.workflow.report import only_one_report, save_settings, snakemake_command
 
 

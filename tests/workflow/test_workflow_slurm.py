@@ -7,8 +7,8 @@ import sys
 import pytest
 import small_slurm
 
-from cxrlib.stages import wanted_units
 from cxrlib.study import REPOSITORY, load_study
+from cxrlib.units import wanted_units
 
 ARMS = {"arms": ["baseline", "synthetic"]}
 STATUS = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3"]

@@ -20,7 +20,7 @@ from cxrlib.films.images import films_identity, load_manifest, load_synthetic, r
 from cxrlib.films.listing import kind_of
 from cxrlib.films.settings import LABELS, ROLES, CovidxSource, PhantomSource, Role
 from cxrlib.films.shortcuts import fit_source_rule
-from cxrlib.stages import makes
+from cxrlib.finished import makes
 from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)

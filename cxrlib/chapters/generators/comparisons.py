@@ -10,6 +10,7 @@ from cxrlib.artifacts import read_json, write_record, write_table
 from cxrlib.errors import InputError
 from cxrlib.evaluation.uncertainty import wilson_interval
 from cxrlib.films.images import ImageSet
+from cxrlib.finished import makes
 from cxrlib.generators.copy_search import CopySearch
 from cxrlib.generators.drawing import draw_films
 from cxrlib.generators.memorisation import COPY_SETTINGS, find_copies
@@ -17,7 +18,6 @@ from cxrlib.generators.networks import load_generator
 from cxrlib.generators.quality import film_extractor
 from cxrlib.generators.training import generator_films
 from cxrlib.reproducibility import deterministic, seed_for
-from cxrlib.stages import makes
 from cxrlib.study import Study
 
 COLUMNS = ("variant", "images", "kid", "kid_low", "kid_high", "chosen", "flag_rate", "flag_low", "flag_high")

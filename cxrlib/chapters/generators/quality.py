@@ -13,6 +13,7 @@ from cxrlib.errors import InputError
 from cxrlib.features import identify_weights
 from cxrlib.films.images import ImageSet, films_identity, load_image_set, load_synthetic, masks_path
 from cxrlib.films.settings import LABELS
+from cxrlib.finished import makes
 from cxrlib.generators.kernel_distance import kernel_distance
 from cxrlib.generators.leaks import LEAKS, MIRRORED
 from cxrlib.generators.lungs import SEGMENTER_SETTINGS
@@ -27,7 +28,6 @@ from cxrlib.generators.quality import (
 )
 from cxrlib.generators.training import generator_films
 from cxrlib.reproducibility import seed_for
-from cxrlib.stages import makes
 from cxrlib.study import Study
 
 MEASURES = ("kid", "frechet", "precision", "recall", "density", "coverage")

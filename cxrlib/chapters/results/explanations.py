@@ -20,9 +20,9 @@ from cxrlib.films.images import (
     load_synthetic,
 )
 from cxrlib.films.settings import LABELS, ROLES
+from cxrlib.finished import makes
 from cxrlib.publishing.guard import near_copies
 from cxrlib.reproducibility import deterministic, seed_for
-from cxrlib.stages import makes
 from cxrlib.study import Study
 
 FAILURES_SHOWN = 6

@@ -28,8 +28,8 @@ from cxrlib.evaluation.subgroups import subgroup_table
 from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES
 from cxrlib.films.images import films_identity, load_manifest
 from cxrlib.films.settings import ROLES
+from cxrlib.finished import makes
 from cxrlib.reproducibility import seed_for
-from cxrlib.stages import makes
 from cxrlib.study import Study
 
 

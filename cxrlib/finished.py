@@ -1,0 +1,201 @@
+"""The one judge of what is finished, and the one way to make a unit.
+
+Whether a unit is finished follows from its record: what made it (settings, code, the content of the records before
+it), and the hashes of the files that it left.
+"""
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import importlib
+import inspect
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cxrlib.artifacts import (
+    amend_record,
+    content_of,
+    damage_of,
+    damaged_outputs,
+    read_json,
+    read_record,
+    sha256_of,
+)
+from cxrlib.errors import InputError
+from cxrlib.films.settings import ROLES
+from cxrlib.stages import STAGES
+from cxrlib.study import Study
+from cxrlib.units import Unit, units
+
+logger = logging.getLogger(__name__)
+
+# What may change without making finished films, generators or classifiers obsolete.
+HARMLESS_KEYS = (
+    "title", "summary", "gan.preset", "gan.comparisons", "gan.comparison_label", "classifier.arms", "classifier.doses",
+    "classifier.equal_steps", "classifier.seeds", "review", "synthesis.exclude_rejected",
+    *(f"data.{role}.publishable" for role in ROLES),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Whether a unit is `finished`, `missing`, `damaged` or `obsolete`, and why."""
+
+    word: str
+    why: tuple[str, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        return self.word == "finished"
+
+
+def standing(study: Study, unit: Unit, *, thorough: bool = False, varied: Mapping[str, Any] | None = None) -> Standing:
+    """Whether a unit is finished. Its files are compared by size and time, and hashed where these changed, or where
+    `thorough`. `varied` are arguments beside the keys, such as a notebook's parameters; None takes any."""
+    record = unit.record(study)
+    if not record.exists():
+        return Standing("missing")
+    try:
+        stored = read_record(record)
+    except InputError as error:
+        return Standing("damaged", (str(error),))
+    damaged = damaged_outputs(record, stored, thorough=thorough)
+    if damaged:
+        return Standing("damaged", tuple(damaged))
+    if "made_with" not in stored:
+        return Standing("obsolete", ("made by an older version, or outside of a study; it will be looked at",))
+    now, then = made_with(study, unit, varied), stored["made_with"]
+    if varied is None:
+        now = now | {"varied": then.get("varied")}
+    read = then.get("before", {})
+    changed = [
+        *(f"{name} changed" for name in ("settings", "sources", "varied") if then.get(name) != now[name]),
+        *(f"{name} changed" for name, content in now["before"].items() if read.get(name) != content),
+        *(f"{name} is not read any more" for name in read if name not in now["before"]),
+    ]
+    return Standing("obsolete", tuple(changed)) if changed else Standing("finished")
+
+
+def made_with(study: Study, unit: Unit, varied: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a unit is made with: settings, source files, arguments, and the content of the records that it reads."""
+    settings = study.resolved()
+    for key in () if unit.stage.derived else HARMLESS_KEYS:
+        *parents, last = key.split(".")
+        functools.reduce(lambda part, name: part.get(name, {}), parents, settings).pop(last, None)
+    code = [[path.name, sha256_of(path)] for path in sorted(unit.stage.sources(study, *unit.key))]
+    return {
+        "settings": _digest(settings),
+        "sources": _digest([*code, *_outside(study, unit)]),
+        "before": {other.id: content_of(other.record(study)) for other in unit.before(study)},
+        "varied": dict(varied or {}),
+    }
+
+
+def _outside(study: Study, unit: Unit) -> list[str]:
+    """What tells whether files outside of the study's results are the same, e.g. by their sizes and times."""
+    if not unit.stage.outside:
+        return []
+    module, name = unit.stage.outside.split(":")
+    try:
+        seen = getattr(importlib.import_module(module), name)(study, *unit.key)
+    except (InputError, OSError) as error:
+        seen = str(error)
+    return [seen] if seen else []
+
+
+def makes(name: str) -> Callable[[Callable], Callable]:
+    """Make a function the one that makes a stage: judged before, locked meanwhile, and signed off afterwards.
+
+    Finished, it returns the record (or the stage's product) at once; another process that makes the same is waited
+    for; what it reads must be intact. All front doors, notebooks among them, go through here.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def make(*args: Any, **kwargs: Any) -> Any:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            given = dict(bound.arguments)
+            study = given.pop("study")
+            unit = Unit(name, tuple(given.pop(key) for key in STAGES[name].keys))
+            # Of several processes of one training the first is responsible; names that a study lacks are refused below.
+            if os.environ.get("RANK", "0") != "0" or unit not in units(study, name):
+                return function(*args, **kwargs)
+            varied = {key: value for key, value in given.items() if key not in ("force", "progress") and value}
+            with only_maker(study, unit):
+                refuse_damaged(study, unit)
+                if given["force"] or not standing(study, unit, varied=varied).finished:
+                    _make(study, unit, function, bound, varied)
+            product = unit.stage.product
+            return product(study, *unit.key) if product else read_json(unit.record(study))
+
+        return make
+
+    return decorate
+
+
+def _make(
+    study: Study, unit: Unit, function: Callable, bound: inspect.BoundArguments, varied: Mapping[str, Any]
+) -> None:
+    made = made_with(study, unit, varied)
+    record = unit.record(study)
+    damaged = damage_of(record)
+    if damaged:
+        logger.warning("%s; made again", "; ".join(damaged))
+    bound.arguments["force"] = bool(bound.arguments["force"] or unit.stage.derived or damaged)
+    function(*bound.args, **bound.kwargs)
+    # What was not there before, the function made for itself.
+    made["before"] = {
+        other.id: made["before"][other.id] or content_of(other.record(study)) for other in unit.before(study)
+    }
+    found = [path for pattern in unit.stage.outputs for path in record.parent.glob(pattern)]
+    amend_record(record, found, made_with=made)
+
+
+def refuse_damaged(study: Study, unit: Unit) -> None:
+    """Raise `InputError` where a file that a unit reads is not what was written; says what makes it again."""
+    said = []
+    for other in unit.before(study):
+        damaged = damage_of(other.record(study))
+        said += [*damaged, f"  run `{other.command(study)}`"] if damaged else []
+    if said:
+        raise InputError("\n  ".join((f"{unit.title}: it reads damaged files", *said)))
+
+
+@contextlib.contextmanager
+def only_maker(study: Study, unit: Unit) -> Iterator[None]:
+    """Be the only process that makes a unit; waits, saying so, for another. The kernel gives the lock back however
+    this process ends."""
+    path = unit.lock(study)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.warning("%s: another process is making it; waiting until it is done", unit.title)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def is_running(study: Study, unit: Unit) -> bool:
+    """Whether a process, here or on a node that shares the folder, is making it now."""
+    path = unit.lock(study)
+    if not path.exists():
+        return False
+    with open(path, encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
