@@ -15,7 +15,7 @@ ifdef DATA
 export CXR_DATA := $(abspath $(DATA))
 endif
 
-.PHONY: report test test-all proxy lab review hub lint lock setup moved audit
+.PHONY: report test test-all proxy lab review hub lint lines lock setup moved audit
 
 report: setup
 	@$(BIN)/cxr report $(STUDY) $(if $(CORES),--cores $(CORES)) $(SNAKEMAKE)
@@ -40,6 +40,10 @@ hub: setup $(PROXY_READY)
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+# Lines of Python, part by part, and of the notebooks' code.
+lines: setup
+	@$(BIN)/python tests/house.py
 
 # Exact versions for every system, from pyproject.toml.
 lock: setup

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 OPENINGS = "openings.csv"
 # Names a file that gets a line for every file written, for whoever has to know what a notebook wrote.
 WRITTEN = "CXR_WRITTEN"
+# Set where nobody watches a notebook, so that nothing in it waits for a hand.
+HEADLESS = "CXR_HEADLESS"
 # The chapters in their order, and the stages that each reads.
 CHAPTERS = {
     "01_data": ("film_tables",),

@@ -16,6 +16,7 @@ import typer
 import yaml
 
 from cxrlib.errors import InputError
+from cxrlib.finished import phase_seconds
 from cxrlib.stages import STAGES, Stage
 from cxrlib.study import load_study
 from cxrlib.units import unit_of
@@ -276,7 +277,7 @@ def report(
         _tell({"jobs": jobs, "seconds": round(time.monotonic() - started, 1), "book": str(index)})
         return
     _say("\nwork per stage (jobs may run side by side):")
-    for phase, (_, worked) in work.phase_seconds(loaded).items():
+    for phase, (_, worked) in phase_seconds(loaded).items():
         _say(f"  {phase:<16} {int(worked) // 60:3d} min {int(worked) % 60:2d} s")
     seconds = int(time.monotonic() - started)
     _say(f"this run took {seconds // 60} min {seconds % 60} s\n")

@@ -30,7 +30,7 @@ from cxrlib.errors import InputError
 from cxrlib.films.settings import ROLES
 from cxrlib.stages import STAGES
 from cxrlib.study import Study
-from cxrlib.units import Unit, units
+from cxrlib.units import Unit, units, wanted_units
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,17 @@ class Standing:
     @property
     def finished(self) -> bool:
         return self.word == "finished"
+
+
+def phase_seconds(study: Study) -> dict[str, tuple[int, float]]:
+    """Jobs done, and seconds of work per phase, added up over jobs (which may have run side by side)."""
+    found: dict[str, tuple[int, float]] = {}
+    for unit in wanted_units(study, ["book"]):
+        jobs, seconds = found.get(unit.stage.phase, (0, 0.0))
+        record = unit.record(study)
+        more = read_json(record).get("seconds", 0.0) if record.exists() and not damage_of(record) else None
+        found[unit.stage.phase] = (jobs + (more is not None), seconds + (more or 0.0))
+    return found
 
 
 def standing(study: Study, unit: Unit, *, thorough: bool = False, varied: Mapping[str, Any] | None = None) -> Standing:

@@ -1,71 +1,37 @@
 """The rooms of the house: imports run one way, and light modules stay light."""
 
-import ast
 import subprocess
 import sys
-from pathlib import Path
 
+import house
 import pytest
+from house import FLOORS, ONLY, PACKAGE, dotted_name, floor_of, imported, room_of
 
-PACKAGE = Path(__file__).resolve().parent.parent / "cxrlib"
-STAGES = {"generators", "classifiers", "reading"}
-GROUND_FLOOR = {
-    "errors", "settings", "artifacts", "stages", "units", "finished", "reproducibility", "checkpoints", "study",
-    "features", "networks", "efficientnet_lite", "endpoint",
-}  # fmt: skip
-ALLOWED = {
-    "films": GROUND_FLOOR | {"films"},
-    "intake": GROUND_FLOOR | {"films", "intake"},
-    **{stage: GROUND_FLOOR | {"films", stage} for stage in STAGES},
-    # A wing: it plans its size with the formulas that analyse it.
-    "reading": GROUND_FLOOR | {"films", "reading", "evaluation"},
-    "evaluation": {"errors", "evaluation"},
-    "errors": set(),
-    "settings": set(),
-    "artifacts": {"errors"},
-    "reproducibility": set(),
-    "checkpoints": {"errors", "artifacts"},
-    "features": {"errors", "reproducibility", "checkpoints", "artifacts", "networks"},
-    "networks": set(),
-    "efficientnet_lite": {"errors", "artifacts"},
-    "study": {"errors", "settings", "artifacts"},
-    "stages": {"errors", "artifacts", "study"},
-    "units": {"errors", "stages", "study"},
-    "finished": {"errors", "artifacts", "stages", "study", "units"},
-    "endpoint": {"errors", "artifacts", "study"},
-}
-# Settings and registries, which the study itself reads.
-LIGHT = {"settings.py", "arms.py"}
-MODULES = sorted(PACKAGE.rglob("*.py"))
+ROOMS = [room for floor in FLOORS for room in floor]
+MODULES = house.modules()
 
 
-def imported(file: Path) -> list[str]:
-    """Dotted names of the project's modules that a file imports, wherever in it."""
-    names = []
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file.name}: relative import"
-            if node.module == "cxrlib":
-                names += [f"cxrlib.{alias.name}" for alias in node.names]
-            elif node.module and node.module.startswith("cxrlib."):
-                names.append(node.module)
-        elif isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names if alias.name.startswith("cxrlib")]
-    return names
+def test_every_module_has_a_room():
+    assert {room_of(dotted_name(file)) for file in MODULES} == set(ROOMS)
 
 
 @pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_imports_run_one_way(file):
-    room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    room = room_of(dotted_name(file))
     for name in imported(file):
-        target = name.split(".")[1]
-        if file.name in LIGHT:
-            light = target in {"settings", "networks"} or name.split(".")[-1] == "arms"
-            assert light, f"{file}: settings import only the base and names, found {name}"
-        elif room in ("study", "stages", "units", "finished") and f"{name.split('.')[-1]}.py" in LIGHT:
-            continue
-        elif room in ALLOWED:
-            assert target in ALLOWED[room], f"{file}: {room} must not import {name}"
+        other = room_of(name)
+        assert other == room or floor_of(other) < floor_of(room), f"{file}: {room} must not import {name}"
+        assert other in {room, *ONLY.get(room, ROOMS)}, f"{file}: {room} must not import {name}"
+
+
+def test_the_picture_in_contributing_is_drawn_from_the_imports():
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert house.picture() in text, "draw it again: python tests/house.py --picture"
+
+
+def test_what_chapters_show_of_code_is_the_method():
+    for notebook, lines in house.notebook_lines().items():
+        assert lines["display, seen"] == 0, f"{notebook}: tag cells that only display with `hide-input`"
 
 
 @pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cxrlib.artifacts import CHAPTERS, WRITTEN, write_record, write_text
+from cxrlib.artifacts import CHAPTERS, HEADLESS, WRITTEN, write_record, write_text
 from cxrlib.errors import InputError
 from cxrlib.finished import makes
 from cxrlib.study import REPOSITORY, Study
@@ -22,8 +22,6 @@ from cxrlib.study import REPOSITORY, Study
 logger = logging.getLogger(__name__)
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-# Set in the kernel of a chapter that nobody watches: nothing there waits for a hand, and no widget is made.
-HEADLESS = "CXR_HEADLESS"
 
 
 @makes("chapter")

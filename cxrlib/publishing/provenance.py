@@ -3,9 +3,9 @@
 from typing import Any
 
 from cxrlib.artifacts import read_json, write_json
+from cxrlib.finished import phase_seconds
 from cxrlib.reproducibility import provenance
 from cxrlib.study import REPOSITORY, Study
-from cxrlib.workflow.report import phase_seconds
 
 MACHINE = {
     "commit": "commit",

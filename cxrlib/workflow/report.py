@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from cxrlib.artifacts import damage_of, read_json, start_afresh, write_json, write_text
+from cxrlib.artifacts import read_json, start_afresh, write_json, write_text
 from cxrlib.errors import InputError
 from cxrlib.finished import HARMLESS_KEYS, Standing, standing
 from cxrlib.reading.events import remove_simulated
@@ -306,17 +306,6 @@ def _time_left(seconds: float, done: float, left: float, since_move: float) -> s
     if seconds < 60 or done <= 0:
         return ""
     return f" · about {max(1, round(seconds / done * left / 60))} min left"
-
-
-def phase_seconds(study: Study) -> dict[str, tuple[int, float]]:
-    """Jobs done, and seconds of work per phase, added up over jobs (which may have run side by side)."""
-    found: dict[str, tuple[int, float]] = {}
-    for unit in wanted_units(study, ["book"]):
-        jobs, seconds = found.get(unit.stage.phase, (0, 0.0))
-        record = unit.record(study)
-        more = read_json(record).get("seconds", 0.0) if record.exists() and not damage_of(record) else None
-        found[unit.stage.phase] = (jobs + (more is not None), seconds + (more or 0.0))
-    return found
 
 
 def _why_it_failed(study: Study, snakemake_log: Path, started: float) -> str:

@@ -17,13 +17,13 @@ from sklearn.metrics import roc_auc_score
 from small_reading import answers_to
 
 from cxrlib.artifacts import read_json
-from cxrlib.chapters.films.tables import synthetic_flow
 from cxrlib.chapters.reading import shown
 from cxrlib.chapters.reading import story as reading_story
 from cxrlib.chapters.reading.notebook import open_chapter
 from cxrlib.chapters.reading.report import report_readings
 from cxrlib.chapters.reading.sentences import chance_verdict, reading_sentences
 from cxrlib.chapters.reading.tables import COLUMNS, StudyReadings, make_reading_tables
+from cxrlib.chapters.tables import synthetic_flow
 from cxrlib.classifiers.composition import compose_training_films
 from cxrlib.classifiers.training import _what_decides as what_decides
 from cxrlib.classifiers.training import train_classifier

@@ -7,8 +7,8 @@ from IPython.display import Image
 from PIL import Image as PillowImage
 from sklearn.metrics import confusion_matrix
 
+from cxrlib.artifacts import HEADLESS
 from cxrlib.chapters.results.explorer import ThresholdSlider, ThresholdView, threshold_explorer
-from cxrlib.chapters.run import HEADLESS
 from cxrlib.errors import InputError
 from cxrlib.study import load_study
 

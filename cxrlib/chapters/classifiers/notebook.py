@@ -8,7 +8,6 @@ from cxrlib.artifacts import read_json
 from cxrlib.chapters import sheets, tables
 from cxrlib.chapters.chapter import Chapter, Drawn
 from cxrlib.chapters.classifiers import exhibits, figures, sentences, shown
-from cxrlib.chapters.films.tables import synthetic_flow
 from cxrlib.chapters.training import training_curves
 from cxrlib.chapters.words import origin
 from cxrlib.classifiers.arms import arm_of
@@ -57,7 +56,7 @@ TABLES = {
     "settings": lambda study: tables.settings(study.classifier),
     "arms": lambda study: shown.arms(study.classifier_arms),
     "composition": _composition,
-    "synthetic_flow": lambda study: shown.synthetic_flow(synthetic_flow(study)),
+    "synthetic_flow": lambda study: shown.synthetic_flow(tables.synthetic_flow(study)),
     "decided_on_validation": lambda study: shown.decided_on_validation(_records(study)),
     "timing": lambda study: shown.timing(_records(study)),
 }

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections import Counter
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from cxrlib.classifiers.arms import arm_of
 from cxrlib.evaluation.suppression import hide_pooled, pooled_levels
 from cxrlib.evaluation.uncertainty import RESAMPLES
 from cxrlib.films.covidx import labels_path, read_labels
-from cxrlib.films.images import films_identity, load_manifest, load_synthetic, rejected_ids
+from cxrlib.films.images import films_identity, load_manifest
 from cxrlib.films.listing import kind_of
 from cxrlib.films.settings import LABELS, ROLES, CovidxSource, PhantomSource, Role
 from cxrlib.films.shortcuts import fit_source_rule
@@ -137,22 +136,6 @@ def flow(study: Study) -> pd.DataFrame:
         rows.append((role, "used", "", len(manifest), *used.values()))
     table = pd.DataFrame(rows, columns=["role", "stage", "reason", "films", "positive", "negative"])
     return table.astype({"positive": "Int64", "negative": "Int64"})
-
-
-def synthetic_flow(study: Study) -> pd.DataFrame:
-    """The flow goes on: from synthetic films made to those that classifiers may learn from.
-
-    One row per label and fold: fold, label, made, flagged (too near to a training film), rejected (by readers, of the
-    rest), used. Sets that are not made yet have no row.
-    """
-    rows = []
-    for fold, label in product([name for name in study.generator_folds if name != "public"], reversed(LABELS)):
-        if study.results.synthetic_record(label, fold).exists():
-            films = load_synthetic(study, label, fold, study.gan.resolution, flagged=True).manifest
-            kept = films[~films["flagged"]]
-            rejected = int(kept["image_id"].isin(rejected_ids(study, label, fold)).sum())
-            rows.append((fold, label, len(films), len(films) - len(kept), rejected, len(kept) - rejected))
-    return pd.DataFrame(rows, columns=["fold", "label", "made", "flagged", "rejected", "used"])
 
 
 def _reasons(record: dict[str, Any]) -> dict[str, int]:

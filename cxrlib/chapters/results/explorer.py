@@ -13,9 +13,9 @@ import pandas as pd
 from IPython.display import Image
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from cxrlib.artifacts import HEADLESS
 from cxrlib.chapters import style
 from cxrlib.chapters.results import curves as results_curves
-from cxrlib.chapters.run import HEADLESS
 from cxrlib.chapters.words import origin, show
 from cxrlib.errors import InputError
 from cxrlib.study import Study

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from cxrlib.artifacts import read_json, sha256_of, write_json, write_record, write_table
-from cxrlib.chapters.films.tables import synthetic_flow
 from cxrlib.chapters.results.answer import Rests
 from cxrlib.chapters.results.questions import headline_arm, questions, verdict_table
 from cxrlib.chapters.results.statements import make_statements
+from cxrlib.chapters.tables import synthetic_flow
 from cxrlib.classifiers.arms import DOSE_PREFIX, arm_of, dose_arm
 from cxrlib.classifiers.calibration import calibrated
 from cxrlib.classifiers.prediction import read_predictions
