@@ -61,8 +61,12 @@ def side_distance(real: np.ndarray, other: np.ndarray) -> float:
     Root mean square difference of the two mean films at 16 × 16 pixels, each less its mirror image. Features hardly
     change where a film is mirrored, so that no measure by them sees a heart on the wrong side.
     """
-    means = [left_from_right(films).mean(0) for films in (real, other)]
-    return float(np.sqrt(np.square(means[0] - means[1]).mean()))
+    return distance_of_sides(left_from_right(real), left_from_right(other))
+
+
+def distance_of_sides(real: np.ndarray, other: np.ndarray) -> float:
+    """The same from what `left_from_right` gives, (N, 16, 16) and (M, 16, 16)."""
+    return float(np.sqrt(np.square(real.mean(0) - other.mean(0)).mean()))
 
 
 def left_from_right(films: np.ndarray) -> np.ndarray:

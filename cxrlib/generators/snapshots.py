@@ -50,10 +50,9 @@ class Judge:
         """Kernel distance to the held-out films with its interval (None where there are none), the share of training
         films that lie among the synthetic ones, and how far apart neighbouring synthetic films are, in units of the
         same among training films; and that distance itself, for differences from other snapshots."""
-        features, distance = self.features(films), None
+        features = self.features(films)
         measures: dict[str, float | None] = dict.fromkeys(("kid", "kid_low", "kid_high"))
-        if len(self.held_out):
-            distance = kernel_distance(features, self._held_out_features, None, self.patients)
+        if (distance := self.distance(features)) is not None:
             values = (distance.estimate, *distance.bounds())
             measures = {name: round(value, 6) for name, value in zip(measures, values, strict=True)}
         measures["recall"] = round(neighbour_measures(self._training_features, features)["recall"], 4)
@@ -61,6 +60,12 @@ class Judge:
         # Fewer films are further apart, so as many synthetic films are compared as there are real ones.
         measures["nearest_pair"] = round(nearest_pair(films[: len(self.training)]) / real, 4) if real > 0 else None
         return measures, distance
+
+    def distance(self, features: np.ndarray) -> KernelDistance | None:
+        """Kernel distance of films with these features (N, D) to the held-out films; None where there are none."""
+        if not len(self.held_out):
+            return None
+        return kernel_distance(features, self._held_out_features, None, self.patients)
 
     @cached_property
     def _training_features(self) -> np.ndarray:

@@ -18,7 +18,7 @@ from cxrlib.generators.processes import join_processes
 from cxrlib.generators.quality import describe_features, features_network, film_extractor, judge_of
 from cxrlib.generators.run import Progress, Run
 from cxrlib.generators.settings import GanSettings
-from cxrlib.generators.snapshots import Judge
+from cxrlib.generators.snapshots import Features, Judge
 from cxrlib.reproducibility import deterministic
 
 if TYPE_CHECKING:
@@ -62,15 +62,11 @@ def train_generator(
     if force and processes.first:
         start_afresh(folder)
     with deterministic(study.threads_per_job), _memory_errors_explained(folder, gan):
-        seed = (study.seed, "gan", label, fold)
         run = Run(
-            films.training.images, gan, folder, seed=seed, start=start, progress=progress,
+            films.training.images, gan, folder, seed=seed_of(study, label, fold), start=start, progress=progress,
             total_images=gan.public_images if fold == "public" else gan.total_images,
             fingerprint={"settings": settings, "inputs": inputs},
-            judge=Judge(
-                films.training.images, films.held_out.images, film_extractor(study),
-                films.held_out.manifest["patient_id"].to_numpy(str),
-            ),
+            judge=judge_films(films, film_extractor(study)),
             is_start=fold == "public",
         )  # fmt: skip
         run.train()
@@ -79,6 +75,17 @@ def train_generator(
         run.checkpoint.unlink(missing_ok=True)
     processes.wait()
     return read_json(record)
+
+
+def seed_of(study: "Study", label: str, fold: str) -> tuple[Any, ...]:
+    """What names the random numbers of a generator; its variants have the same ones."""
+    return study.seed, "gan", label, fold
+
+
+def judge_films(films: "GeneratorFilms", features: Features) -> Judge:
+    """The judge of a generator that is trained on these films."""
+    patients = films.held_out.manifest["patient_id"].to_numpy(str)
+    return Judge(films.training.images, films.held_out.images, features, patients)
 
 
 def _settings_of(study: "Study", label: str, fold: str, variant: str) -> GanSettings:

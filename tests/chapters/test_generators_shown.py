@@ -55,28 +55,38 @@ def test_the_chapter_s_facts_name_the_settings(write_tiny_study):
     assert (facts["minutes"], facts["generators"], facts["films"]) == ("1.0", 2, 73)
 
 
-def variants(standard, other, variant="no-augmentation", rates=((0.02, 0.01, 0.04), (0.03, 0.01, 0.05))):
-    """The kept snapshot of each of two generators, and a worse one before it; each distance (kid, low, high)."""
+def variants(standard, other, variant="no-augmentation", rates=((0.02, 0.01, 0.04), (0.03, 0.01, 0.05)), spread=0.05):
+    """The kept snapshot of each of two generators, and a worse one before it; each distance (kid, low, high). `spread`
+    is half the interval of their difference."""
     rows = []
     for name, kid, rate in (("standard", standard, rates[0]), (variant, other, rates[1])):
         flags = dict(zip(("flag_rate", "flag_low", "flag_high"), rate, strict=True))
         for images, worse, chosen in ((500, 5.0, False), (1000, 0.0, True)):
             distance = {key: value + worse for key, value in zip(("kid", "kid_low", "kid_high"), kid, strict=True)}
-            rows.append({"variant": name, "images": images, "chosen": chosen} | distance | flags)
+            row = {"variant": name, "images": images, "chosen": chosen} | distance | flags
+            if chosen and name == variant:
+                further = other[0] - standard[0]
+                row |= {"further": further, "further_low": further - spread, "further_high": further + spread}
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
 @pytest.mark.parametrize(
-    ("standard", "other", "said"),
+    ("standard", "other", "spread", "said", "difference"),
     [
-        ((0.1, 0.05, 0.15), (0.4, 0.3, 0.5), "Training with augmentation wins clearly: for the positive films"),
-        ((0.1, 0.05, 0.35), (0.4, 0.3, 0.5), "Training with augmentation is ahead, but with intervals that overlap"),
-        ((0.4, 0.3, 0.5), (0.1, 0.05, 0.15), "Training without it wins clearly"),
+        ((0.1, 0.05, 0.15), (0.4, 0.3, 0.5), 0.1, "Training with augmentation wins clearly: for the positive films",
+         "0.300 (0.200 to 0.400)"),
+        # Intervals of either may overlap where that of the difference leaves no doubt, and the other way round.
+        ((0.1, 0.05, 0.35), (0.4, 0.3, 0.5), 0.1, "Training with augmentation wins clearly", "0.300 (0.200 to 0.400)"),
+        ((0.1, 0.05, 0.15), (0.4, 0.3, 0.5), 0.4, "Training with augmentation is ahead, but by no more than chance",
+         "0.300 (−0.100 to 0.700)"),
+        ((0.4, 0.3, 0.5), (0.1, 0.05, 0.15), 0.1, "Training without it wins clearly", "0.300 (0.200 to 0.400)"),
     ],
-)
-def test_the_winner_is_the_one_nearer_to_held_out_films(standard, other, said):
-    facts = comparison_facts(variants(standard, other), "positive")
+)  # fmt: skip
+def test_the_winner_is_the_one_nearer_to_held_out_films(standard, other, spread, said, difference):
+    facts = comparison_facts(variants(standard, other, spread=spread), "positive")
     assert facts["augmentation"].startswith(said)
+    assert f"beside the same held-out films, the difference is {difference}. " in facts["augmentation"]
     ahead, behind = sorted((standard, other))
     assert f"of {ahead[0]:.3f} ({ahead[1]:.3f} to {ahead[2]:.3f}) against {behind[0]:.3f} (" in facts["augmentation"]
     assert facts["start"] == "This study has nothing to set the random start against"

@@ -12,7 +12,7 @@ from sklearn import metrics as reference
 
 from cxrlib.artifacts import write_record
 from cxrlib.chapters.films.tables import table1
-from cxrlib.chapters.generators.quality import measure_quality
+from cxrlib.chapters.generators.quality import Seen, _measured, measure_quality
 from cxrlib.chapters.results.tables import gather_predictions, make_tables, statements_path
 from cxrlib.errors import InputError
 from cxrlib.evaluation.comparison import COMPARED, DIFFERENCE
@@ -20,6 +20,7 @@ from cxrlib.evaluation.metrics import METRICS
 from cxrlib.films.audit import prepare_study
 from cxrlib.films.images import load_image_set
 from cxrlib.films.settings import LABELS, ROLES
+from cxrlib.generators.quality import left_from_right
 from cxrlib.generators.training import GeneratorFilms
 from cxrlib.study import load_study
 
@@ -230,7 +231,7 @@ def test_quality_finds_copies_of_hospital_films_nearer_than_public_ones(finished
     columns = ["label", "fold", "comparison", "measure", "estimate", "low", "high", "images_each"]
     assert table.columns.tolist() == [*columns, "hospital_films", "features"]
     assert table["fold"].unique().tolist() == ["all", "fold0", "fold1"]
-    assert len(table) == 2 * 3 * 3 * 6
+    assert len(table) == 2 * 3 * 3 * 7
     assert (table.groupby(["label", "fold"])["images_each"].nunique() == 1).all()
     assert (table["low"] <= table["high"]).sum() == table["estimate"].notna().sum()
     for _, rows in table.query("fold == 'all'").groupby("label"):
@@ -246,6 +247,15 @@ def test_quality_finds_copies_of_hospital_films_nearer_than_public_ones(finished
     assert not set(pd.read_csv(finished_study.results.manifest("hospital"))["patient_id"]) & set(
         table.astype(str).stack()
     )
+
+
+def test_mirrored_films_are_seen_by_the_measure_of_sides(finished_study):
+    films = load_image_set(finished_study, "hospital", 32).images
+    features = np.random.default_rng(0).normal(size=(len(films) // 2, 4))
+    half, plain, mirrored = (
+        Seen(features, left_from_right(part)) for part in (films[::2], films[1::2], films[1::2, :, ::-1])
+    )
+    assert _measured(half, mirrored)["sides"] > 3 * _measured(half, plain)["sides"]
 
 
 def test_quality_leaves_out_what_too_few_films_can_not_say(finished_study):

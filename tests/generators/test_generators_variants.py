@@ -64,6 +64,7 @@ def test_variants_differ_in_one_thing_and_are_compared_at_equal_budgets(make_stu
     table = pd.read_csv(study.results.table("comparisons"))
     assert list(table.columns) == [
         "variant", "images", "kid", "kid_low", "kid_high", "chosen", "flag_rate", "flag_low", "flag_high",
+        "further", "further_low", "further_high",
     ]  # fmt: skip
     assert table["variant"].unique().tolist() == ["standard", "random-start", "no-augmentation"]
     assert (table.groupby("variant")["images"].agg(list).map(tuple) == (8, 16, 24, 32, 40)).all()
@@ -73,7 +74,15 @@ def test_variants_differ_in_one_thing_and_are_compared_at_equal_budgets(make_stu
         assert kept.loc[variant, "kid"] == record["snapshot_kid"]
     assert (kept["flag_low"] <= kept["flag_rate"]).all()
     assert (kept["flag_rate"] <= kept["flag_high"]).all()
-    assert table.loc[~table["chosen"], "flag_rate"].isna().all()
+    assert table.loc[~table["chosen"], ["flag_rate", "further"]].isna().all(axis=None)
+    variants = kept.drop("standard")
+    assert kept.loc["standard", ["further", "further_low", "further_high"]].isna().all()
+    assert variants["further"].to_numpy() == pytest.approx(
+        (variants["kid"] - kept.loc["standard", "kid"]).to_numpy(), abs=2e-6
+    )
+    assert (variants["further_low"] < variants["further"]).all()
+    # Paired: what both owe to the held-out films cancels, so that the interval is less wide than that of either.
+    assert (variants["further_high"] - variants["further_low"] < variants["kid_high"] - variants["kid_low"]).all()
     assert "hospital" not in study.results.table("comparisons").read_text(encoding="utf-8")
 
     before = study.results.comparisons_record.stat().st_mtime_ns

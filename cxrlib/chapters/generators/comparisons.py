@@ -13,14 +13,19 @@ from cxrlib.films.images import ImageSet
 from cxrlib.finished import makes
 from cxrlib.generators.copy_search import CopySearch
 from cxrlib.generators.drawing import draw_films
+from cxrlib.generators.kernel_distance import KernelDistance
 from cxrlib.generators.memorisation import COPY_SETTINGS, find_copies
 from cxrlib.generators.networks import load_generator
 from cxrlib.generators.quality import film_extractor
-from cxrlib.generators.training import generator_films
+from cxrlib.generators.snapshots import Judge, films_of_seed
+from cxrlib.generators.training import generator_films, judge_films, seed_of
 from cxrlib.reproducibility import deterministic, seed_for
 from cxrlib.study import Study
 
-COLUMNS = ("variant", "images", "kid", "kid_low", "kid_high", "chosen", "flag_rate", "flag_low", "flag_high")
+COLUMNS = (
+    "variant", "images", "kid", "kid_low", "kid_high", "chosen", "flag_rate", "flag_low", "flag_high",
+    "further", "further_low", "further_high",
+)  # fmt: skip
 STANDARD = "standard"
 # Enough to tell 2 % of copies from 6 %, few enough for one core.
 MOST_FILMS = 400
@@ -33,7 +38,9 @@ def compare_generators(study: Study, *, force: bool = False) -> dict[str, Any]:
     One row per variant (`standard`, `random-start`, `no-augmentation`) and snapshot: kernel distance to the same
     held-out films, with its interval, and which snapshot was chosen. In the rows of chosen snapshots `flag_rate`, with
     Wilson's interval, is the share of their films that come too near to a training film; films of equal seeds, no more
-    than the study draws. Returns the record; raises `InputError` if the study has no comparisons.
+    than the study draws. `further` says how much further a variant is from the held-out films than the standard is: the
+    difference of their distances, by films of the same seeds and beside the same held-out films. Returns the record;
+    raises `InputError` if the study has no comparisons.
     """
     if not study.gan.comparisons:
         raise InputError(f"study {study.name} compares no generators: gan.comparisons is empty")
@@ -59,15 +66,29 @@ def _compared(study: Study) -> dict[str, str]:
 
 def _comparisons(study: Study, films: int) -> pd.DataFrame:
     label, known = _label(study), generator_films(study, _label(study), "all")
-    search = CopySearch(known.training.images, film_extractor(study))
-    parts = []
+    features = film_extractor(study)
+    search, judge = CopySearch(known.training.images, features), judge_films(known, features)
+    parts, standard = [], None
     for name, variant in _compared(study).items():
         rows = pd.read_csv(study.results.generator(label, "all", variant) / "snapshots.csv")
+        distance = _distance(study, variant, judge)
+        if name == STANDARD:
+            standard = distance
+        elif standard is not None and distance is not None:
+            further = distance - standard
+            rows.loc[rows["chosen"], COLUMNS[-3:]] = [round(v, 6) for v in (further.estimate, *further.bounds())]
         flags = wilson_interval(_flagged(study, variant, films, known.training, known.held_out, search), films)
         for column, value in (("flag_rate", flags.estimate), ("flag_low", flags.low), ("flag_high", flags.high)):
             rows.loc[rows["chosen"], column] = round(value, 5)
         parts.append(rows.assign(variant=name))
-    return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
+    return pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS))
+
+
+def _distance(study: Study, variant: str, judge: Judge) -> KernelDistance | None:
+    """Of the films that the variant's chosen snapshot was measured by, to the held-out films."""
+    generator, _ = load_generator(study.results.generator(_label(study), "all", variant))
+    with deterministic(study.threads_per_job):
+        return judge.distance(judge.features(films_of_seed(generator, seed_of(study, _label(study), "all"))))
 
 
 def _flagged(study: Study, variant: str, films: int, training: ImageSet, held_out: ImageSet, search: CopySearch) -> int:
@@ -98,6 +119,6 @@ def _what_decides(study: Study, films: int) -> tuple[dict[str, Any], dict[str, A
         inputs[f"{name}_sha256"] = read_json(path)["generator_sha256"]
     settings = {
         "seed": study.seed, "label": label, "comparisons": list(study.gan.comparisons), "films": films,
-        "truncation": study.synthesis.truncation, "copies": COPY_SETTINGS,
+        "truncation": study.synthesis.truncation, "copies": COPY_SETTINGS, "differences": "paired by seed and patient",
     }  # fmt: skip
     return settings, inputs

@@ -8,6 +8,7 @@ from PIL import Image as PillowImage
 
 from cxrlib.chapters import sheets, style
 from cxrlib.chapters.exhibits import film_row, row_of_synthetic, synthetic_row
+from cxrlib.chapters.generators.comparisons import COLUMNS
 from cxrlib.chapters.sheets import FilmRow
 from cxrlib.chapters.stand_ins import NOT_SHOWN, STAND_IN, stand_ins
 from cxrlib.chapters.words import origin, publishable, synthetic_origin
@@ -23,7 +24,6 @@ from cxrlib.study import Study
 TRUNCATIONS = (0.25, 0.5, 0.75, 1.0)
 FILMS_PER_ROW = 8
 WALK_FILMS, WALK_STEPS = 4, 8
-COMPARISON_COLUMNS = ("variant", "images", "kid", "kid_low", "kid_high", "chosen", "flag_rate", "flag_low", "flag_high")
 
 
 def augmented_film_rows(study: Study, label: str = LABELS[0]) -> list[FilmRow]:
@@ -101,7 +101,7 @@ def snapshots(study: Study, fold: str = "all") -> dict[str, pd.DataFrame]:
 def comparisons(study: Study) -> pd.DataFrame:
     """The snapshots of the generators trained another way, beside the usual one; no row where the study has none."""
     if not study.gan.comparisons:
-        return pd.DataFrame(columns=list(COMPARISON_COLUMNS))
+        return pd.DataFrame(columns=list(COLUMNS))
     return pd.read_csv(study.results.table("comparisons"))
 
 

@@ -1,8 +1,8 @@
-"""How far synthetic and public films are from the hospital's, by six measures, beside the hospital's own halves."""
+"""How far synthetic and public films are from the hospital's, by seven measures, beside the hospital's own halves."""
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,17 +20,19 @@ from cxrlib.generators.lungs import SEGMENTER_SETTINGS
 from cxrlib.generators.quality import (
     NEIGHBOURS,
     describe_features,
+    distance_of_sides,
     features_network,
     film_features,
     frechet_distance,
     judge_of,
+    left_from_right,
     neighbour_measures,
 )
 from cxrlib.generators.training import generator_films
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 
-MEASURES = ("kid", "frechet", "precision", "recall", "density", "coverage")
+MEASURES = ("kid", "frechet", "precision", "recall", "density", "coverage", "sides")
 COMPARISONS = ("synthetic-hospital", "public-hospital", "hospital-halves")
 DRAWS = 60
 # Films on either side of a draw: enough for every measure, few enough for one core.
@@ -40,6 +42,16 @@ FEWEST_FILMS = 4
 POOL = 4
 # A generator is measured on films that it was not trained on where there are this many, twenty in each half.
 FEWEST_UNSEEN_FILMS = 40
+
+
+class Seen(NamedTuple):
+    """What the measures see of films: features (N, D), and how left differs from right (N, 16, 16)."""
+
+    features: np.ndarray
+    sides: np.ndarray
+
+    def rows(self, chosen: np.ndarray) -> "Seen":
+        return Seen(self.features[chosen], self.sides[chosen])
 
 
 @makes("quality")
@@ -75,25 +87,25 @@ def _label_quality(study: Study, label: str) -> Iterator[dict[str, Any]]:
     own_rows, public_rows = (_rows_of(films.manifest, label) for films in (hospital, public))
     random = np.random.default_rng(seed_for(study.seed, "quality", label))
     own_rows = _whole_patients(hospital.manifest["patient_id"].to_numpy(str), own_rows, 2 * MOST_FILMS, random)
-    own = _features(study, hospital, own_rows)
+    own = _seen(study, hospital, own_rows)
     manifest = hospital.manifest.iloc[own_rows]
-    most = min(MOST_FILMS, len(own) // 2)
+    most = min(MOST_FILMS, len(own.features) // 2)
     public_rows = _some(public_rows, POOL * most, random)
-    public_features = _features(study, public, public_rows)
+    public_seen = _seen(study, public, public_rows)
     for fold in _synthetic_folds(study):
         chosen, kind = _compared_films(study, label, fold, manifest)
         synthetic = load_synthetic(study, label, fold, size)
         pool = _some(np.arange(len(synthetic)), POOL * min(MOST_FILMS, chosen.sum() // 2), random)
         sets = {
-            "hospital": own[chosen],
-            "public": public_features,
-            "synthetic": _features(study, synthetic, pool),
+            "hospital": own.rows(chosen),
+            "public": public_seen,
+            "synthetic": _seen(study, synthetic, pool),
         }
         patients = manifest["patient_id"].to_numpy(str)[chosen]
         number, drawn = _draws(sets, patients, random, f"{label} films of {fold}")
         groups = {"public": public.manifest["patient_id"].to_numpy(str)[public_rows], "synthetic": None}
         distances = {
-            f"{name}-hospital": kernel_distance(sets[name], sets["hospital"], who, patients)
+            f"{name}-hospital": kernel_distance(sets[name].features, sets["hospital"].features, who, patients)
             for name, who in groups.items()
         }
         facts = {"images_each": number, "hospital_films": kind, "features": describe_features(study)}
@@ -118,37 +130,37 @@ def _compared_films(study: Study, label: str, fold: str, manifest: pd.DataFrame)
 
 
 def _draws(
-    sets: dict[str, np.ndarray], patients: np.ndarray, random: np.random.Generator, what: str
+    sets: dict[str, Seen], patients: np.ndarray, random: np.random.Generator, what: str
 ) -> tuple[int, dict[str, dict[str, np.ndarray]]]:
     """Films on either side, and every measure (DRAWS,) of each comparison, over draws of equal numbers of films."""
     splits = [_halves(patients, random) for _ in range(DRAWS)]
     smallest = min(min(map(len, split)) for split in splits)
-    number = min(smallest, MOST_FILMS, len(sets["public"]), len(sets["synthetic"]))
+    number = min(smallest, MOST_FILMS, *(len(sets[name].features) for name in ("public", "synthetic")))
     if number < FEWEST_FILMS:
         raise InputError(f"quality: only {number} {what} to compare; a distance needs at least {FEWEST_FILMS} of each")
     found: dict[str, dict[str, np.ndarray]] = {name: {key: np.empty(DRAWS) for key in MEASURES} for name in COMPARISONS}
     for draw, (first, second) in enumerate(splits):
-        half = sets["hospital"][first[:number]]
+        half = sets["hospital"].rows(first[:number])
         others = {
-            "synthetic-hospital": sets["synthetic"][random.permutation(len(sets["synthetic"]))[:number]],
-            "public-hospital": sets["public"][random.permutation(len(sets["public"]))[:number]],
-            "hospital-halves": sets["hospital"][second[:number]],
-        }
+            f"{name}-hospital": sets[name].rows(random.permutation(len(sets[name].features))[:number])
+            for name in ("synthetic", "public")
+        } | {"hospital-halves": sets["hospital"].rows(second[:number])}
         for comparison, other in others.items():
             for measure, value in _measured(half, other).items():
                 found[comparison][measure][draw] = value
     return number, found
 
 
-def _measured(real: np.ndarray, other: np.ndarray) -> dict[str, float]:
-    """The six measures between equal numbers of films; of too few films those of neighbours are not known."""
+def _measured(real: Seen, other: Seen) -> dict[str, float]:
+    """All measures between equal numbers of films; of too few films those of neighbours are not known."""
     found = {
-        "kid": kernel_distance(other, real).estimate,
-        "frechet": frechet_distance(other, real),
+        "kid": kernel_distance(other.features, real.features).estimate,
+        "frechet": frechet_distance(other.features, real.features),
+        "sides": distance_of_sides(real.sides, other.sides),
     }
-    if len(real) <= NEIGHBOURS:
+    if len(real.features) <= NEIGHBOURS:
         return found | dict.fromkeys(("precision", "recall", "density", "coverage"), np.nan)
-    return found | neighbour_measures(real, other)
+    return found | neighbour_measures(real.features, other.features)
 
 
 def _synthetic_folds(study: Study) -> list[str]:
@@ -163,8 +175,9 @@ def _some(rows: np.ndarray, most: int, random: np.random.Generator) -> np.ndarra
     return np.sort(random.permutation(rows)[:most])
 
 
-def _features(study: Study, films: ImageSet, rows: np.ndarray) -> np.ndarray:
-    return film_features(study, np.asarray(films.images[rows]))
+def _seen(study: Study, films: ImageSet, rows: np.ndarray) -> Seen:
+    shown = np.asarray(films.images[rows])
+    return Seen(film_features(study, shown), left_from_right(shown))
 
 
 def _whole_patients(patients: np.ndarray, rows: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
@@ -192,6 +205,7 @@ def _what_decides_quality(study: Study) -> tuple[dict[str, Any], dict[str, Any]]
         "resolution": study.gan.resolution,
         "network": features_network(study),
         "draws": DRAWS,
+        "measures": list(MEASURES),
         "neighbours": NEIGHBOURS,
         "kernel_distance": "jackknife over patients",
         "leaks": [*LEAKS, MIRRORED],

@@ -211,17 +211,20 @@ def comparison_facts(comparisons: pd.DataFrame, label: str) -> dict[str, str]:
 
 
 def _compared(comparisons: pd.DataFrame, label: str, variant: str, usual: str, other: str) -> str:
-    """Which of two ways wins by the kernel distance of the snapshots that were kept, and what it does to copies."""
+    """Which of two ways wins by the kernel distance of the snapshots that were kept, paired; what it does to copies."""
     kept = comparisons[comparisons["chosen"].astype(bool)].set_index("variant")
     if not {"standard", variant} <= set(kept.index) or kept.loc[["standard", variant], "kid"].isna().any():
         return f"This study has nothing to set {other} against"
     mine, theirs = kept.loc["standard"], kept.loc[variant]
     ahead, behind = (mine, theirs) if mine["kid"] < theirs["kid"] else (theirs, mine)
     winner, loser = (usual, other) if ahead is mine else (_capital(other), _small(usual))
-    clearly = "wins clearly" if ahead["kid_high"] < behind["kid_low"] else "is ahead, but with intervals that overlap"
+    further = theirs[["further", "further_low", "further_high"]].to_numpy(float)
+    between, low, high = further if behind is theirs else -further[[0, 2, 1]]
+    clearly = "wins clearly" if low > 0 else "is ahead, but by no more than chance gives"
     return (
         f"{winner} {clearly}: for the {label} films, a kernel distance to held-out films of {_interval(ahead)} against "
-        f"{_interval(behind)} for {loser}. {_flagged(mine, theirs, _small(usual), other)}"
+        f"{_interval(behind)} for {loser}; with the same random numbers, beside the same held-out films, the "
+        f"difference is {_told(between, low, high)}. {_flagged(mine, theirs, _small(usual), other)}"
     )
 
 
@@ -239,7 +242,11 @@ def _rate(row: pd.Series) -> str:
 
 
 def _interval(row: pd.Series) -> str:
-    return f"{row['kid']:.3f} ({row['kid_low']:.3f} to {row['kid_high']:.3f})".replace("-", "\u2212")
+    return _told(row["kid"], row["kid_low"], row["kid_high"])
+
+
+def _told(estimate: float, low: float, high: float) -> str:
+    return f"{estimate:.3f} ({low:.3f} to {high:.3f})".replace("-", "\u2212")
 
 
 def _capital(text: str) -> str:

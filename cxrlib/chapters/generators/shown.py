@@ -16,6 +16,7 @@ MEASURES = {
     "recall": "recall",
     "density": "density",
     "coverage": "coverage",
+    "sides": "left against right (grey levels)",
 }
 
 
