@@ -77,7 +77,7 @@ class Results:
 
     @property
     def audit_record(self) -> Path:
-        """What the audit of all three roles found, and which films are left out (private: holds ids)."""
+        """What the audit of all roles found, and which films are left out (private: holds ids)."""
         return self.root / "data" / "audit.json"
 
     @property

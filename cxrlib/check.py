@@ -8,11 +8,11 @@ from rich.table import Table
 
 from cxrlib.artifacts import read_json
 from cxrlib.errors import InputError
-from cxrlib.films.audit import check_before, prepare_study
+from cxrlib.films.audit import check_before, left_out, prepare_study
 from cxrlib.films.covidx import compare_with_lists, labels_path
 from cxrlib.films.images import load_manifest
 from cxrlib.films.preparation import read_listing
-from cxrlib.films.settings import ROLES, CovidxSource, PhantomSource
+from cxrlib.films.settings import EXTERNAL, CovidxSource, FolderSource, PhantomSource
 from cxrlib.films.shortcuts import fit_source_rule
 from cxrlib.study import Study
 from cxrlib.workflow.report import only_one_report
@@ -27,12 +27,12 @@ def check_study(
     preparation or audit refuse.
     """
     yield f"{study.name}: {study.title}\n\nSources"
-    yield from (f"  {line}" for role in ROLES for line in _source_lines(study, role))
+    yield from (f"  {line}" for role in study.roles for line in _source_lines(study, role))
     yield from _official_lists(study)
     check_before(study)
     with only_one_report(study):
         audit = prepare_study(study, force=force, progress=progress)
-    records = {role: read_json(study.results.data_record(role)) for role in ROLES}
+    records = {role: read_json(study.results.data_record(role)) for role in study.roles}
     yield ""
     yield films_table(records, audit)
     unreadable = reasons_table(records)
@@ -44,7 +44,11 @@ def check_study(
 
 
 def _source_lines(study: Study, role: str) -> Iterator[str]:
-    source = study.data.source(role)
+    for source in study.data.sources(role):
+        yield from _lines_of(source, role)
+
+
+def _lines_of(source: PhantomSource | FolderSource | CovidxSource, role: str) -> Iterator[str]:
     shown = "may be shown" if source.publishable else "not to be published"
     if isinstance(source, PhantomSource):
         yield f"{role}: films of a simulated chest phantom, {source.scanner} scanner ({shown})"
@@ -63,8 +67,7 @@ def _source_lines(study: Study, role: str) -> Iterator[str]:
 def _official_lists(study: Study) -> Iterator[str]:
     """Each COVIDx tree that the study uses, beside its official lists: also the split that no role has."""
     trees = {}
-    for role in ROLES:
-        source = study.data.source(role)
+    for source in (source for role in study.roles for source in study.data.sources(role)):
         if isinstance(source, CovidxSource):
             trees.setdefault(source.folder, {})[source.split] = source
     for folder, used in trees.items():
@@ -131,16 +134,17 @@ def _copies(study: Study, audit: dict[str, Any]) -> Iterator[RenderableType]:
     table.add_column("pairs", justify="right")
     table.add_column("left out")
     for found in audit["pairs"]:
-        within = found["role_a"] == found["role_b"]
-        other = "hospital, another fold" if within else found["role_a"]
-        table.add_row(found["role_b"], other, found["kind"], f"{found['pairs']:,}", "nothing" if within else other)
+        roles = found["role_a"], found["role_b"]
+        within = {"hospital": "hospital, another fold"}.get(roles[0], f"{roles[0]}, another source")
+        other = within if roles[0] == roles[1] else roles[0]
+        table.add_row(roles[1], other, found["kind"], f"{found['pairs']:,}", left_out(*roles) or "nothing")
     yield table
     yield f"Side by side (private): {study.results.duplicates}"
 
 
 def _source_rule_lines(study: Study) -> Iterator[str]:
     """How far the source alone gives the labels away; nothing where the public films have a single source."""
-    manifests = {role: load_manifest(study, role) for role in ROLES}
+    manifests = {role: load_manifest(study, role) for role in study.roles}
     labels = {role: (manifest["label"] == "positive").to_numpy(int) for role, manifest in manifests.items()}
     rule = fit_source_rule(manifests["training"]["source"], labels["training"])
     if len(rule.counts) < 3:
@@ -164,8 +168,9 @@ def verdict(study: Study, audit: dict[str, Any]) -> str:
     dropped = sum(len(ids) for ids in audit["excluded"].values())
     said = [f"Verdict: {study.name} may run."]
     if dropped:
-        said.append(f"{dropped:,} public {'copy is' if dropped == 1 else 'copies are'} left out of every stage.")
-    between = sum(found["pairs"] for found in audit["pairs"] if found["role_a"] == found["role_b"])
+        kind = "" if audit["excluded"].get(EXTERNAL) else "public "
+        said.append(f"{dropped:,} {kind}{'copy is' if dropped == 1 else 'copies are'} left out of every stage.")
+    between = sum(found["pairs"] for found in audit["pairs"] if found["role_a"] == found["role_b"] == "hospital")
     if between:
         said.append(
             f"Look first at {between:,} {'pair' if between == 1 else 'pairs'} of copies that the hospital has in "

@@ -27,7 +27,7 @@ from cxrlib.artifacts import (
     sha256_of,
 )
 from cxrlib.errors import InputError
-from cxrlib.films.settings import ROLES
+from cxrlib.films.settings import EVERY_ROLE
 from cxrlib.stages import STAGES
 from cxrlib.study import Study
 from cxrlib.units import Unit, units, wanted_units
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 HARMLESS_KEYS = (
     "title", "summary", "gan.preset", "gan.comparisons", "gan.comparison_label", "classifier.arms", "classifier.doses",
     "classifier.equal_steps", "classifier.seeds", "review", "synthesis.exclude_rejected",
-    *(f"data.{role}.publishable" for role in ROLES),
+    *(f"data.{role}.publishable" for role in EVERY_ROLE),
 )  # fmt: skip
 
 
@@ -97,7 +97,9 @@ def made_with(study: Study, unit: Unit, varied: Mapping[str, Any] | None = None)
     settings = study.resolved()
     for key in () if unit.stage.derived else HARMLESS_KEYS:
         *parents, last = key.split(".")
-        functools.reduce(lambda part, name: part.get(name, {}), parents, settings).pop(last, None)
+        found = functools.reduce(lambda part, name: part.get(name, {}), parents, settings)
+        for part in found if isinstance(found, list) else [found]:
+            part.pop(last, None)
     code = [[path.name, sha256_of(path)] for path in sorted(unit.stage.sources(study, *unit.key))]
     return {
         "settings": _digest(settings),

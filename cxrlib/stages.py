@@ -13,7 +13,7 @@ from typing import Any
 from cxrlib.artifacts import CHAPTERS, read_json
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.errors import InputError
-from cxrlib.films.settings import LABELS, ROLES
+from cxrlib.films.settings import LABELS
 from cxrlib.study import REPOSITORY, Study
 
 TYPICAL_PUBLIC_FILMS = 5000
@@ -164,7 +164,7 @@ _STAGES = (
         "Read, check and resize the films of one role.",
         "prepare", "data", "films", "cxrlib.films.preparation:prepare_role", derived=False,
         outside="cxrlib.films.preparation:films_seen",
-        keys=("role",), all_keys=lambda study: [(role,) for role in ROLES], before=lambda study, role: (),
+        keys=("role",), all_keys=lambda study: [(role,) for role in study.roles], before=lambda study, role: (),
         record=lambda study, role: study.results.data_record(role), effort=lambda study, role: 5,
         outputs=("manifest.csv", "*.npy"), group="films",
     ),

@@ -16,7 +16,7 @@ from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.settings import ClassifierSettings
 from cxrlib.errors import InputError
 from cxrlib.evaluation.settings import EndpointSettings
-from cxrlib.films.settings import ROLES, DataSettings, Role
+from cxrlib.films.settings import EVERY_ROLE, ONE, READERS, DataSettings, Role
 from cxrlib.generators.settings import FEWEST_FILMS, FEWEST_HELD_OUT_FILMS, GanSettings, SynthesisSettings
 from cxrlib.reading.settings import ReviewSettings
 from cxrlib.settings import Settings
@@ -91,16 +91,26 @@ class Study(Settings):
     @property
     def simulated(self) -> bool:
         """True if any role's films are simulated; every figure then says so."""
-        return any(self.data.source(role).reader == "phantom" for role in ROLES)
+        return any(self.data.simulated(role) for role in self.roles)
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The roles that the study has: the three that every study has, and `external` where it names one."""
+        return self.data.roles
+
+    @property
+    def holdouts(self) -> tuple[Role, ...]:
+        """The roles that every model judges once, when it is finished."""
+        return self.roles[2:]
 
     def publishable(self, role: Role) -> bool:
         """Whether pixels, ids, file names and rows of a role may leave the study's private folders."""
-        return self.data.source(role).publishable
+        return self.data.publishable(role)
 
     @property
     def private_roles(self) -> tuple[str, ...]:
         """The roles of which nothing but counts and statistics may be published."""
-        return tuple(role for role in ROLES if not self.publishable(role))
+        return tuple(role for role in self.roles if not self.publishable(role))
 
     @property
     def fold_names(self) -> tuple[str, ...]:
@@ -301,20 +311,21 @@ def _explain_one(problem: dict[str, Any]) -> str:
 
 
 def _location(loc: tuple) -> list[str]:
-    """Keys as the study file has them; pydantic puts the reader after the role: data, hospital, folder, columns."""
+    """Keys as the study file has them; pydantic puts how many sources there are, and the reader, after the role: data,
+    hospital, one, folder, columns; or data, hospital, several, 0, folder, columns."""
     parts = [str(part) for part in loc]
-    return parts[:2] + parts[3:] if len(parts) > 2 and parts[0] == "data" and parts[1] in ROLES else parts
+    if len(parts) < 3 or parts[0] != "data" or parts[1] not in EVERY_ROLE:
+        return parts
+    if parts[2] == ONE:
+        return parts[:2] + parts[4:]
+    return parts[:2] + [str(int(number) + 1) for number in parts[3:4]] + parts[5:]
 
 
 def _known_keys(parents: list[str], location: tuple) -> list[str]:
     """Keys that the model at this place has."""
     model: Any = Study
     for name in parents:
-        annotation = model.model_fields[name].annotation
-        if not isinstance(annotation, type):
-            reader = location[list(location).index(name) + 1]
-            annotation = next(
-                kind for kind in annotation.__args__ if reader in kind.model_fields["reader"].annotation.__args__
-            )
-        model = annotation
+        if not name.isdigit():
+            annotation = model.model_fields[name].annotation
+            model = annotation if isinstance(annotation, type) else READERS[next(p for p in location if p in READERS)]
     return list(model.model_fields)

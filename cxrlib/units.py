@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxrlib.errors import InputError
-from cxrlib.films.settings import ROLES
 from cxrlib.stages import STAGES, Key, Stage, films_of
 from cxrlib.study import Study
 
@@ -94,7 +93,7 @@ class Unit:
             return 0.0
 
     def resources(self, study: Study) -> Resources:
-        films = sum(films_of(study, role) for role in ROLES)
+        films = sum(films_of(study, role) for role in study.roles)
         arrays_mb = films * sum(size**2 for size in study.image_sizes) / 1e6
         side = max(study.image_sizes) / 256
         seconds = self.effort(study) / (GPU_SPEED if self.stage.gpu else 1)

@@ -16,6 +16,7 @@ from typing import Any
 
 from cxrlib.artifacts import CHAPTERS, HEADLESS, WRITTEN, write_record, write_text
 from cxrlib.errors import InputError
+from cxrlib.films.settings import EVERY_ROLE
 from cxrlib.finished import makes
 from cxrlib.study import REPOSITORY, Study
 
@@ -214,12 +215,15 @@ def _explained(error: Exception, name: str, failed: Path) -> Exception:
 
 
 def _publishable(path: Path, name: str, study: Study, logs: Path) -> Any:
-    """The executed notebook without the machine's paths, papermill's notes, widgets, and what was sent to stderr."""
+    """The executed notebook without the machine's paths, papermill's notes, widgets, what was sent to stderr, and cells
+    tagged with a role that the study lacks."""
     notebook = _read_notebook(path)
     if "widgets" in notebook.metadata:
         raise InputError("the notebook holds widget state, and with it the images shown; it is not published")
     _keep_one_parameters_cell(notebook)
     notebook.metadata.pop("papermill", None)
+    absent = set(EVERY_ROLE) - set(study.roles)
+    notebook.cells = [cell for cell in notebook.cells if absent.isdisjoint(_tags(cell))]
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     complaints = []
     for cell in notebook.cells:

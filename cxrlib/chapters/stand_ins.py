@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from cxrlib.films.phantom import Film, phantom_film, phantom_manifest
-from cxrlib.films.settings import LABELS, PhantomSource
+from cxrlib.films.settings import EXTERNAL, LABELS, PhantomSource
 from cxrlib.study import Study
 
 NOT_SHOWN = "may not be shown, simulated films in their place"
@@ -30,7 +30,7 @@ def outlined_stand_ins(study: Study, size: int) -> dict[str, Any]:
 
 
 def _films(study: Study, role: str, label: str, count: int, size: int) -> list[Film]:
-    scanner = "hospital" if role == "hospital" else "public"
+    scanner = "hospital" if role in ("hospital", EXTERNAL) else "public"
     source = PhantomSource(reader="phantom", scanner=scanner, negative_patients=count, positive_patients=count)
     # Not the role's own name: a simulated role's patients are drawn by it, and these would be the very same films.
     rows = phantom_manifest(source, f"stand-in-{role}", study.seed)

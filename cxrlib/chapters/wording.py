@@ -105,6 +105,11 @@ class Evidence:
             raise KeyError(f"not among the questions: {where}")
         return None if row is None else _difference(row, row["verdict"])
 
+    def difference(self, **where: Any) -> Difference | None:
+        """Of two arms, without a verdict; `where` is a row of contrasts."""
+        row = self.row("contrasts", **where)
+        return None if row is None else _difference(row, "no verdict")
+
     def shift(self, arm: str, metric: str) -> Difference | None:
         """From validation to hospital, without a verdict: it is no question of the study's."""
         row = self.row("shift", arm=arm, metric=metric)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from cxrlib.artifacts import atomic_path
 from cxrlib.chapters import style
-from cxrlib.films.settings import LABELS, ROLES
+from cxrlib.films.settings import LABELS
 from cxrlib.study import Study
 
 
@@ -23,7 +23,7 @@ def publishable(study: Study, role: str) -> bool:
 
 def origin(study: Study, *roles: str) -> str:
     """Say "simulated films", "real films" or both, for the roles given (by default all)."""
-    kinds = ["simulated" if study.data.source(role).reader == "phantom" else "real" for role in roles or ROLES]
+    kinds = ["simulated" if study.data.simulated(role) else "real" for role in roles or study.roles]
     return f"{' and '.join(dict.fromkeys(kinds))} films"
 
 
@@ -36,8 +36,8 @@ def origin_sentence(study: Study) -> str:
     """For the reader, in one plain sentence: are there patients behind the films?"""
     if not study.simulated:
         return "The films of this study are real radiographs of patients."
-    simulated = [role for role in ROLES if study.data.source(role).reader == "phantom"]
-    if len(simulated) == len(ROLES):
+    simulated = [role for role in study.roles if study.data.simulated(role)]
+    if len(simulated) == len(study.roles):
         return "Every film of this study is simulated: no patient stands behind any of them."
     return f"The {' and '.join(simulated)} films are simulated; the others are real radiographs of patients."
 

@@ -155,6 +155,12 @@ def learned_rows(study: Study, fold: str, *labels: str) -> np.ndarray:
     return np.concatenate(rows)
 
 
+def rows_under_test(study: Study, role: str, fold: str) -> np.ndarray:
+    """The rows (N,) of a holdout that a model of this fold judges: of the hospital's films those of the fold."""
+    known = load_manifest(study, role)["fold"].to_numpy(str)
+    return np.flatnonzero((known == fold) | (fold == "all") | (role != "hospital"))
+
+
 def _rows_of(parts: Sequence[_Part], name: tuple[Any, ...]) -> np.ndarray:
     """The rows of one pass, over all parts one after the other."""
     rows, first = [], 0

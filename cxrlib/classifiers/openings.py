@@ -12,19 +12,19 @@ logger = logging.getLogger(__name__)
 
 
 def record_opening(
-    path: Path, model_sha256: str, films: int, *, threshold_validation: float, temperature: float
+    path: Path, model_sha256: str, films: int, role: str, *, threshold_validation: float, temperature: float
 ) -> None:
-    """Add a line to the log and wait until the disk has it; to be called before the hospital's films are read."""
+    """Add a line to the log and wait until the disk has it; to be called before the role's films are read."""
     row = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "model_sha256": model_sha256,
-        "role": "hospital",
+        "role": role,
         "films": films,
         "threshold_validation": threshold_validation,
         "temperature": temperature,
     }
     append_log(path, row, durable=True)
-    logger.info("%s: %d hospital films are opened, after the last epoch, to be predicted once", path.parent, films)
+    logger.info("%s: %d %s films are opened, after the last epoch, to be predicted once", path.parent, films, role)
 
 
 def record_training_use(path: Path, films: int) -> None:

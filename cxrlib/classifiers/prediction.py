@@ -14,10 +14,11 @@ from cxrlib.classifiers.network import PixelStatistics, as_pixels, normalise
 from cxrlib.errors import InputError
 from cxrlib.features import build_network
 from cxrlib.films.images import ImageSet
-from cxrlib.films.settings import LABELS
+from cxrlib.films.settings import EVERY_ROLE, LABELS
 
 PREDICTION_COLUMNS = ("image_id", "patient_id", "role", "label", "p_positive")
 PREDICTION_BATCH = 64
+JUDGED_ROLES = EVERY_ROLE[1:]
 
 
 @torch.inference_mode()
@@ -75,12 +76,12 @@ def read_predictions(path: Path) -> pd.DataFrame:
         row = int(np.flatnonzero(wrong)[0])
         found = table["p_positive"].iloc[row]
         raise InputError(f"{path}: line {row + 2}: p_positive: found {found!r}, expected a number from 0 to 1")
-    unknown = ~table["label"].isin(LABELS) | ~table["role"].isin(["validation", "hospital"])
+    unknown = ~table["label"].isin(LABELS) | ~table["role"].isin(JUDGED_ROLES)
     if unknown.any():
         row = int(np.flatnonzero(unknown)[0])
         found = table.loc[table.index[row], ["role", "label"]].tolist()
         raise InputError(
-            f"{path}: line {row + 2}: found role and label {found}, expected validation or hospital, {LABELS}"
+            f"{path}: line {row + 2}: found role and label {found}, expected one of {JUDGED_ROLES} and one of {LABELS}"
         )
     return table.assign(p_positive=p_positive.astype("float64"))
 

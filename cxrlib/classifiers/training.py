@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
@@ -22,7 +21,13 @@ from cxrlib.artifacts import (
 from cxrlib.checkpoints import save_tensors
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.calibration import decided_by_validation, remarks
-from cxrlib.classifiers.composition import check_arm, compose_training_films, learned_rows, synthetic_counts
+from cxrlib.classifiers.composition import (
+    check_arm,
+    compose_training_films,
+    learned_rows,
+    rows_under_test,
+    synthetic_counts,
+)
 from cxrlib.classifiers.fitting import Progress, TrainingRun, fit
 from cxrlib.classifiers.network import pixel_statistics, working_precision
 from cxrlib.classifiers.openings import count_openings, record_opening, record_training_use
@@ -31,8 +36,8 @@ from cxrlib.classifiers.without_network import WITHOUT_NETWORK, validation_films
 from cxrlib.endpoint import freeze_endpoint
 from cxrlib.errors import InputError
 from cxrlib.features import describe_weights, identify_weights
-from cxrlib.films.images import films_identity, load_image_set, load_manifest
-from cxrlib.films.settings import LABELS, ROLES
+from cxrlib.films.images import films_identity, load_image_set
+from cxrlib.films.settings import LABELS
 from cxrlib.finished import makes
 from cxrlib.reproducibility import deterministic, pick_device
 from cxrlib.study import Study
@@ -47,15 +52,15 @@ FILES = ("model.safetensors", "sources.csv", "threshold.json", "log.csv", "predi
 def train_classifier(
     study: Study, arm: str, seed: int, fold: str, *, force: bool = False, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Train the model of one arm, seed and fold, predict validation and hospital films, and return its record.
+    """Train the model of one arm, seed and fold, predict validation films and holdouts, and return its record.
 
     Writes model.safetensors, log.csv, predictions.csv, openings.csv and, last, config.json. Finished with the same
     settings and inputs, it returns the record at once; interrupted, it goes on after the last finished epoch. Films
     are normalised with the public training films' statistics in every arm. A model of a fold predicts the hospital's
-    films of that fold only. The hospital's films are opened once, after the last epoch and after validation alone
-    decided `threshold_validation` and `temperature`. Hospital films that an arm learns from, of other folds' patients,
-    are logged too. Arms without a network write what they learned, predictions, and the record. `progress(epochs_done,
-    epochs, facts)` is called after each epoch. Raises `InputError`.
+    films of that fold only, and all of an external hospital, if the study has one. Both are opened once, after the last
+    epoch and after validation alone decided `threshold_validation` and `temperature`. Hospital films that an arm learns
+    from, of other folds' patients, are logged too. Arms without a network write what they learned, predictions, and the
+    record. `progress(epochs_done, epochs, facts)` is called after each epoch. Raises `InputError`.
     """
     check_arm(study, arm, seed, fold)
     freeze_endpoint(study)
@@ -131,21 +136,19 @@ def _start(study: Study, arm: str, seed: int) -> dict[str, Tensor] | None:
 def _predict(
     study: Study, arm: str, seed: int, fold: str, network: nn.Module, run: TrainingRun
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Predictions of validation and hospital films, and what validation decided before the hospital's were opened."""
+    """Predictions of validation films and of the holdouts, and what validation decided before these were opened."""
     folder = study.results.classifier(arm, seed, fold)
     p_validation = predict_probabilities(network, run.validation.images, run.statistics)
     decided = decided_by_validation(p_validation, run.validation.labels)
-    known = load_manifest(study, "hospital")["fold"]
-    chosen = np.arange(len(known)) if fold == "all" else np.flatnonzero((known == fold).to_numpy())
     model = sha256_of(folder / "model.safetensors")
-    record_opening(study.results.openings(arm, seed, fold), model, len(chosen), **decided)
-    # Here, and only here, the hospital's films are opened.
-    hospital = load_image_set(study, "hospital", study.classifier.image_size)
-    hospital = hospital if fold == "all" else hospital.select(chosen)
-    tables = [
-        predictions_table(run.validation, "validation", p_validation),
-        predictions_table(hospital, "hospital", predict_probabilities(network, hospital.images, run.statistics)),
-    ]
+    tables = [predictions_table(run.validation, "validation", p_validation)]
+    for role in study.holdouts:
+        chosen = rows_under_test(study, role, fold)
+        record_opening(study.results.openings(arm, seed, fold), model, len(chosen), role, **decided)
+        # Here, and only here, a holdout's films are opened.
+        films = load_image_set(study, role, study.classifier.image_size)
+        films = films if len(chosen) == len(films) else films.select(chosen)
+        tables.append(predictions_table(films, role, predict_probabilities(network, films.images, run.statistics)))
     found = {**decided, "remarks": remarks(p_validation, run.validation.labels)}
     return pd.concat(tables, ignore_index=True), found
 
@@ -158,7 +161,7 @@ def _what_decides(study: Study, arm: str, seed: int, fold: str) -> tuple[dict[st
     """Settings and inputs that determine this model."""
     settings: dict[str, Any] = {"study_seed": study.seed, "arm": arm, "seed": seed, "fold": fold}
     recipe = arm_of(arm)
-    roles = ROLES if recipe.judges_hospital else ("training", "validation")
+    roles = study.roles if recipe.judges_hospital else ("training", "validation")
     inputs: dict[str, Any] = {role: films_identity(study, role, study.classifier.image_size) for role in roles}
     if recipe.uses_hospital:
         settings["held_out_percent"] = study.gan.held_out_percent

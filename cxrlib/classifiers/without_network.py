@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from cxrlib.artifacts import sha256_of, write_csv, write_json
 from cxrlib.classifiers.calibration import check_validation, decided_by_validation, logits, remarks, youden_threshold
-from cxrlib.classifiers.composition import learned_rows
+from cxrlib.classifiers.composition import learned_rows, rows_under_test
 from cxrlib.classifiers.openings import count_openings, record_opening, record_training_use
 from cxrlib.classifiers.prediction import predictions_table, read_predictions
 from cxrlib.films.images import ImageSet, load_image_set, load_manifest
@@ -73,10 +73,12 @@ def move_threshold(study: Study, arm: str, seed: int, fold: str) -> dict[str, An
     validation = table[table["role"] == "validation"]
     answers = validation["p_positive"].to_numpy(), (validation["label"] == "positive").to_numpy(np.int64)
     decided = decided_by_validation(*answers)
-    under_test = manifest.loc[manifest["fold"] == fold, "image_id"]
-    record_opening(log, sha256_of(folder / "threshold.json"), len(under_test), **decided)
-    tested = table[(table["role"] == "hospital") & table["image_id"].isin(under_test)]
-    write_csv(folder / "predictions.csv", pd.concat([validation, tested], ignore_index=True))
+    tables = [validation]
+    for role in study.holdouts:
+        under_test = load_manifest(study, role)["image_id"].iloc[rows_under_test(study, role, fold)]
+        record_opening(log, sha256_of(folder / "threshold.json"), len(under_test), role, **decided)
+        tables.append(table[(table["role"] == role) & table["image_id"].isin(under_test)])
+    write_csv(folder / "predictions.csv", pd.concat(tables, ignore_index=True))
     return {
         "seconds": time.perf_counter() - started,
         "model_sha256": sha256_of(folder / "threshold.json"),

@@ -17,7 +17,6 @@ import pandas as pd
 from cxrlib.errors import InputError
 from cxrlib.evaluation.metrics import THRESHOLD, check_both_labels, check_probabilities
 
-ROLES = ("validation", "hospital")
 OPERATING_POINTS = ("fixed", "validation")
 COLUMNS = (
     "arm", "seed", "fold", "image_id", "patient_id", "role", "label", "p_positive", "p_calibrated",

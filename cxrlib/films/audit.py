@@ -20,8 +20,8 @@ from cxrlib.endpoint import freeze_endpoint
 from cxrlib.errors import InputError
 from cxrlib.films.duplicates import COPY_SETTINGS, find_near_duplicates
 from cxrlib.films.images import ImageSet, in_parallel, load_image_set
-from cxrlib.films.preparation import prepare_role, read_listing, source_problems
-from cxrlib.films.settings import LABELS, ROLES, PhantomSource
+from cxrlib.films.preparation import prepare_role, rows_of_role, source_problems
+from cxrlib.films.settings import EXTERNAL, LABELS, ROLES
 from cxrlib.finished import makes
 
 if TYPE_CHECKING:
@@ -31,16 +31,22 @@ DUPLICATE_COLUMNS = (
     "role_a", "image_id_a", "file_a", "role_b", "image_id_b", "file_b", "kind", "correlation", "dropped",
 )  # fmt: skip
 EXAMPLES = 3
-# The films of which roles each role's films are compared with; the hospital's also with its own of other folds.
-COMPARED = {"validation": ("training",), "hospital": ("training", "validation", "hospital")}
+# The films of which roles each role's films are compared with. With its own, the hospital's of different patients in
+# different folds; and those of different sources, where a role has several.
+COMPARED = {
+    "training": (),
+    "validation": ("training",),
+    "hospital": ("training", "validation", "hospital"),
+    EXTERNAL: ROLES,
+}
 
 Progress = Callable[..., None]
 
 
 def prepare_study(study: "Study", *, force: bool = False, progress: Callable[[str], Progress] | None = None) -> dict:
-    """Prepare the three roles and audit them; returns the audit's record. `progress(what)` gives a role's callback."""
+    """Prepare the roles and audit them; returns the audit's record. `progress(what)` gives a role's callback."""
     freeze_endpoint(study)
-    for role in ROLES:
+    for role in study.roles:
         prepare_role(study, role, force=force, progress=progress(f"films of {role}") if progress else None)
     return audit_study(study, force=force, progress=progress("audit") if progress else None)
 
@@ -52,11 +58,10 @@ def check_before(study: "Study") -> None:
     """
     problems = source_problems(study)
     manifests = {}
-    for role in ROLES:
-        source = study.data.source(role)
-        if not isinstance(source, PhantomSource):
+    for role in study.roles:
+        if not study.data.simulated(role):
             with contextlib.suppress(InputError):  # of those tell the problems of the sources
-                manifests[role] = read_listing(source).manifest
+                manifests[role] = rows_of_role(study, role)
     if not any("the same images as" in problem for problem in problems):
         problems += patient_problems(study, shared_patients(manifests), "")
     if problems:
@@ -69,30 +74,42 @@ def audit_study(study: "Study", *, force: bool = False, progress: Progress | Non
 
     Writes `data/duplicates.csv` (private; `DUPLICATE_COLUMNS`, one row per pair) and, last, the record
     `data/audit.json`: `excluded` {role: [image_id]}, `excluded_sha256` {role: hash}, `used` {role: {images_used,
-    by_label, patients}} without the excluded films, and `pairs`, counts by roles and kind. Of two copies the more
-    public one is excluded (training before validation), never the hospital's. `progress(done, total)` counts films.
+    by_label, patients}} without the excluded films, and `pairs`, counts by roles and kind. `left_out` says which of two
+    copies is excluded. `progress(done, total)` counts films.
 
     Raises `InputError` if a patient has films in two roles or folds, if the films were not prepared, or if too little
     would be left.
     """
     started = time.perf_counter()
     record = study.results.audit_record
-    films = {role: load_image_set(study, role, max(study.image_sizes), audited=False) for role in ROLES}
+    films = {role: load_image_set(study, role, max(study.image_sizes), audited=False) for role in study.roles}
     settings, inputs = _what_decides(study)
     if is_finished(record, settings, inputs, force):
         return read_json(record)
     record.unlink(missing_ok=True)
-    _refuse_shared_patients(study, {role: films[role].manifest for role in ROLES})
+    _refuse_shared_patients(study, {role: films[role].manifest for role in study.roles})
     pairs = find_copies(study, films, progress)
     write_csv(study.results.duplicates, pairs)
-    excluded = {role: sorted(set(pairs.loc[pairs["dropped"] == role, "image_id_a"])) for role in ROLES}
-    used = {role: _used(study, role, films[role].manifest, excluded[role]) for role in ROLES}
+    excluded = {role: _excluded(pairs[pairs["dropped"] == role], role) for role in study.roles}
+    used = {role: _used(study, role, films[role].manifest, excluded[role]) for role in study.roles}
     write_record(
         record, settings, inputs, time.perf_counter() - started, outputs=[study.results.duplicates], excluded=excluded,
         used=used,
         excluded_sha256={role: _sha256_of_ids(ids) for role, ids in excluded.items()}, pairs=_pair_counts(pairs),
     )  # fmt: skip
     return read_json(record)
+
+
+def left_out(role_a: str, role_b: str) -> str:
+    """The role that loses one of two copies, or "": the more public one (training before validation), never the
+    hospital, whose set stays whole. A second hospital loses its own, so that nothing that is fitted depends on it."""
+    if role_b == EXTERNAL:
+        return role_b
+    return "" if role_a == role_b == "hospital" else role_a
+
+
+def _excluded(pairs: pd.DataFrame, role: str) -> list[str]:
+    return sorted(set(pairs["image_id_a"].where(pairs["role_a"] == role, pairs["image_id_b"])))
 
 
 def shared_patients(manifests: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -110,7 +127,7 @@ def patient_problems(study: "Study", shared: pd.DataFrame, where: str) -> list[s
     """One sentence per pair of roles that share patients; ids as examples only where both roles may be published."""
     problems = []
     for (role_a, role_b), rows in shared.groupby(["role_a", "role_b"], sort=False):
-        public = all(study.data.source(role).publishable for role in (role_a, role_b))
+        public = all(study.publishable(role) for role in (role_a, role_b))
         ids = ", ".join(rows["patient_id"].head(EXAMPLES))
         examples = f", e.g. {ids}" if public else ""
         problems.append(
@@ -124,18 +141,20 @@ def patient_problems(study: "Study", shared: pd.DataFrame, where: str) -> list[s
 def find_copies(study: "Study", films: dict[str, ImageSet], progress: Progress | None = None) -> pd.DataFrame:
     """Pairs of films that are copies of each other: `DUPLICATE_COLUMNS`, the more public role first.
 
-    Between roles, and between folds of the hospital's different patients, where a copy would let a generator see a film
-    that it is tested on: those are reported and nothing is dropped, since only a person can tell whose film it is.
+    Between roles, between sources of one role, and between folds of the hospital's different patients, where a copy
+    would let a generator see a film that it is tested on: of the hospital's, copies are reported and nothing is
+    dropped, since only a person can tell whose film it is.
     Simulated films among themselves are compared by their pixels alone: each has an anatomy drawn for itself, but that
     has fewer features than a patient's, so that at small sizes phantoms would be taken for copies.
     """
-    simulated = {role for role in ROLES if study.data.source(role).reader == "phantom"}
-    searched = [role for role, others in COMPARED.items() if not simulated.issuperset((role, *others))]
+    simulated = {role for role in study.roles if study.data.simulated(role)}
+    compared = {role: _compared_with(study, role) for role in study.roles}
+    searched = [role for role, others in compared.items() if others and not simulated.issuperset((role, *others))]
     done = sum(map(len, films.values()))
     total = done + sum(len(films[role]) for role in searched)
     hashes, rows = _file_hashes(study, films, _part_of(progress, 0, total)), []
-    for role_b, roles_a in COMPARED.items():
-        may = _Comparable(films, hashes, simulated, roles_a, role_b)
+    for role_b, roles_a in compared.items():
+        may = _Comparable(films, hashes, simulated, roles_a, role_b, len(study.data.sources(role_b)) > 1)
         for role_a, b, a in may.same_files():
             rows.append(_pair(films, role_a, a, role_b, b, "same-file", 1.0))
         if role_b not in searched:
@@ -149,6 +168,11 @@ def find_copies(study: "Study", films: dict[str, ImageSet], progress: Progress |
     return pd.DataFrame(rows, columns=list(DUPLICATE_COLUMNS))
 
 
+def _compared_with(study: "Study", role: str) -> tuple[str, ...]:
+    several = len(study.data.sources(role)) > 1 and role not in COMPARED[role]
+    return (*COMPARED[role], role) if several else COMPARED[role]
+
+
 class _Comparable:
     """Which films of the roles `roles_a` a film of `role_b` is compared with."""
 
@@ -159,9 +183,11 @@ class _Comparable:
         simulated: set[str],
         roles_a: tuple[str, ...],
         role_b: str,
+        several: bool,
     ) -> None:
         self._hashes, self._simulated, self._roles_a, self._role_b = hashes, simulated, roles_a, role_b
         self._who = {role: films[role].manifest[["patient_id", "fold"]].to_numpy(str) for role in (*roles_a, role_b)}
+        self._part = films[role_b].manifest["image_id"].str.partition("/")[0].to_numpy(str) if several else None
 
     def same_files(self) -> Iterator[tuple[str, int, int]]:
         """Role, row in `role_b`, row in the role: equal hashes."""
@@ -179,12 +205,14 @@ class _Comparable:
         return self._hashes[self._roles_a[number]] == self._hashes[self._role_b][row]
 
     def _compared(self, number: int, row: int) -> np.ndarray:
-        """All films of other roles; within the hospital later ones of other patients in other folds."""
+        """All films of other roles; of its own later ones of another source, or of other patients in other folds."""
         role = self._roles_a[number]
         who = self._who[role]
         if role != self._role_b:
             return np.ones(len(who), bool)
-        return (who != self._who[role][row]).all(axis=1) & (np.arange(len(who)) > row)
+        apart = (who != who[row]).all(axis=1)
+        apart |= False if self._part is None else self._part != self._part[row]
+        return apart & (np.arange(len(who)) > row)
 
 
 def _part_of(progress: Progress | None, before: int, total: int) -> Progress | None:
@@ -199,14 +227,14 @@ def _pair(
     return {
         "role_a": role_a, "image_id_a": first["image_id"], "file_a": first["file"],
         "role_b": role_b, "image_id_b": second["image_id"], "file_b": second["file"],
-        "kind": kind, "correlation": round(correlation, 4), "dropped": role_a if role_a != role_b else "",
+        "kind": kind, "correlation": round(correlation, 4), "dropped": left_out(role_a, role_b),
     }  # fmt: skip
 
 
 def _file_hashes(study: "Study", films: dict[str, ImageSet], progress: Progress | None) -> dict[str, np.ndarray]:
     """SHA-256 of each film's file, by role; of its pixels where it is simulated."""
     total, done, hashes = sum(map(len, films.values())), 0, {}
-    for role in ROLES:
+    for role in study.roles:
         found = []
         for digest in in_parallel(_hasher(study, role, films[role]), range(len(films[role]))):
             found.append(digest)
@@ -218,13 +246,12 @@ def _file_hashes(study: "Study", films: dict[str, ImageSet], progress: Progress 
 
 
 def _hasher(study: "Study", role: str, films: ImageSet) -> Callable[[int], str]:
-    source = study.data.source(role)
-    if isinstance(source, PhantomSource):
+    if study.data.simulated(role):
         return lambda row: hashlib.sha256(films.images[row].tobytes()).hexdigest()
-    files = films.manifest["file"].tolist()
+    rows = films.manifest[["image_id", "file"]].to_numpy(str)
 
     def digest(row: int) -> str:
-        path = source.folder / files[row]
+        path = study.data.source_of(role, rows[row, 0]).folder / rows[row, 1]
         try:
             with open(path, "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
@@ -237,7 +264,7 @@ def _hasher(study: "Study", role: str, films: ImageSet) -> Callable[[int], str]:
 def _what_decides(study: "Study") -> tuple[dict[str, Any], dict[str, Any]]:
     size = max(study.image_sizes)
     inputs = {}
-    for role in ROLES:
+    for role in study.roles:
         prepared = read_json(study.results.data_record(role))
         inputs[role] = {
             "manifest_sha256": prepared["manifest_sha256"],

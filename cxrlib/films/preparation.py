@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +25,11 @@ from cxrlib.errors import InputError
 from cxrlib.films.covidx import read_covidx
 from cxrlib.films.film_reading import FilmJob, read_films
 from cxrlib.films.folder import read_folder
-from cxrlib.films.images import growing_array, masks_path, placed_array
+from cxrlib.films.images import PlacedArray, growing_array, masks_path, placed_array
 from cxrlib.films.listing import Listing, kind_of
 from cxrlib.films.manifest import assign_folds, fold_problem, validate_manifest
 from cxrlib.films.phantom import PHANTOM_VERSION, phantom_film, phantom_manifest
-from cxrlib.films.settings import LABELS, ROLES, CovidxSource, FolderSource, PhantomSource
+from cxrlib.films.settings import LABELS, CovidxSource, FolderSource, PhantomSource
 from cxrlib.finished import makes
 
 if TYPE_CHECKING:
@@ -55,18 +56,17 @@ def prepare_role(study: "Study", role: str, *, force: bool = False, progress: Pr
     results that were made with other settings.
     """
     started = time.perf_counter()
-    source, record = study.data.source(role), study.results.data_record(role)
-    listing = None if isinstance(source, PhantomSource) else read_listing(source)
-    settings, inputs, seen = _settings(study, role), _inputs(listing), _seen(listing)
+    record, listings = study.results.data_record(role), read_role(study, role)
+    settings, inputs, seen = _settings(study, role), _inputs(listings), _seen(listings)
     if is_finished(record, settings, inputs, force) and read_json(record).get("films_seen", seen) == seen:
         amend_record(record, films_seen=seen)
         return read_json(record)
     start_afresh(study.results.data(role))
-    if listing is None:
-        manifest, unreadable = _prepare_phantom(study, role, source, progress), []
+    if study.data.simulated(role):
+        manifest, unreadable = _prepare_phantom(study, role, progress), []
     else:
-        manifest, unreadable = _prepare_files(study, role, listing, progress)
-    found = _found(len(manifest), unreadable, listing)
+        manifest, unreadable = _prepare_files(study, role, listings, progress)
+    found = _found(len(manifest), unreadable, listings)
     facts = _finish_manifest(study, role, manifest, unreadable)
     seconds = time.perf_counter() - started
     outputs = [study.results.manifest(role), *study.results.data(role).glob("*.npy")]
@@ -80,6 +80,45 @@ def read_listing(source: FolderSource | CovidxSource) -> Listing:
     return read_covidx(source) if isinstance(source, CovidxSource) else read_folder(source)
 
 
+def read_role(study: "Study", role: str) -> list[Listing]:
+    """A listing for each of a role's sources; none where the films are simulated.
+
+    Raises `InputError`, also where two sources name the same patient: whether that is one person is not for a program
+    to guess, and folds and audit rest on it.
+    """
+    if study.data.simulated(role):
+        return []
+    listings = [read_listing(source) for source in study.data.sources(role)]
+    for first, second in combinations(listings, 2):
+        shared = sorted(set(first.manifest["patient_id"]) & set(second.manifest["patient_id"]))
+        if shared:
+            example = f", e.g. {shared[0]}" if study.publishable(role) else ""
+            raise InputError(
+                f"{second.labels_file}: {len(shared)} of its patient ids are also in {first.labels_file}{example}; the "
+                "ids of one role name one person each: give the ids of one table a prefix if these are different "
+                "people, or put both tables and their images into one folder if they are the same"
+            )
+    return listings
+
+
+def rows_of_role(study: "Study", role: str) -> pd.DataFrame:
+    """A role's films before any was read, as in a manifest; raises as `read_role`."""
+    if not study.data.simulated(role):
+        return _numbered([listing.manifest for listing in read_role(study, role)])
+    names = [role, *(f"{role}-{number}" for number in range(2, len(study.data.sources(role)) + 1))]
+    sources = zip(names, study.data.sources(role), strict=True)
+    return _numbered([phantom_manifest(source, name, study.seed) for name, source in sources])
+
+
+def _numbered(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all sources; of several, a film's id begins with the number of its source (`source_of`), since equal
+    file names in two folders mean nothing."""
+    if len(tables) == 1:
+        return tables[0]
+    parts = [table.assign(image_id=f"{number}/" + table["image_id"]) for number, table in enumerate(tables, start=1)]
+    return pd.concat(parts, ignore_index=True)
+
+
 def check_sources(study: "Study") -> None:
     """Raise one `InputError` that lists everything wrong with a study's sources; no pixel is read, nothing written."""
     problems = source_problems(study)
@@ -90,26 +129,25 @@ def check_sources(study: "Study") -> None:
 def source_problems(study: "Study") -> list[str]:
     """Everything wrong with a study's sources, as far as it shows without reading a pixel."""
     problems = []
-    for role in ROLES:
+    for role in study.roles:
         problems += [f"data.{role}: {problem}" for problem in _role_problems(study, role)]
-    for first, second in (("training", "validation"), ("training", "hospital"), ("validation", "hospital")):
-        if _same_images(study.data.source(first), study.data.source(second)):
-            problems.append(f"data.{second}: the same images as data.{first}; a model is tested on images of its own")
+    named = [(role, source) for role in study.roles for source in study.data.sources(role)]
+    for (first, one), (second, other) in combinations(named, 2):
+        if _same_images(one, other):
+            why = "each source once" if first == second else "a model is tested on images of its own"
+            problems.append(f"data.{second}: the same images as data.{first}; {why}")
     return problems
 
 
 def _role_problems(study: "Study", role: str) -> list[str]:
-    source = study.data.source(role)
-    if isinstance(source, PhantomSource):
-        problem = _generator_problem(study, phantom_manifest(source, role, study.seed)) if role == "hospital" else ""
-        return [problem] if problem else []
     try:
-        listing = read_listing(source)
+        listings, rows = read_role(study, role), rows_of_role(study, role)
     except InputError as error:
         return [str(error)]
-    problem = _label_problem(listing.manifest, len(listing.unreadable), str(listing.labels_file))
+    where = " and ".join(str(listing.labels_file) for listing in listings)
+    problem = _label_problem(rows, sum(len(listing.unreadable) for listing in listings), where) if listings else ""
     if not problem and role == "hospital":
-        problem = fold_problem(listing.manifest, study.data.folds) or _generator_problem(study, listing.manifest)
+        problem = fold_problem(rows, study.data.folds) or _generator_problem(study, rows)
     return [problem] if problem else []
 
 
@@ -145,22 +183,27 @@ def _same_images(first: Any, second: Any) -> bool:
 
 def _settings(study: "Study", role: str) -> dict[str, Any]:
     """What determines the prepared films, apart from the files: a folder may be moved, so only its name counts."""
-    source = study.data.source(role)
-    settings = source.model_dump(mode="json", exclude={"publishable", "folder", "allow_missing"})
+    described = []
+    for source in study.data.sources(role):
+        described.append(source.model_dump(mode="json", exclude={"publishable", "folder", "allow_missing"}))
+        if not isinstance(source, PhantomSource):
+            described[-1]["folder_name"] = Path(source.folder).resolve().name
+    settings = described[0] if len(described) == 1 else {"sources": described}
     settings["image_sizes"] = list(study.image_sizes)
-    if isinstance(source, PhantomSource):
+    if study.data.simulated(role):
         settings |= {"phantom_version": PHANTOM_VERSION, "seed": study.seed}
-    else:
-        settings["folder_name"] = Path(source.folder).resolve().name
     if role == "hospital":
         settings |= {"folds": study.data.folds, "seed": study.seed}
     return settings
 
 
-def _inputs(listing: Listing | None) -> dict[str, str]:
-    """Hashes of the label file and of the images' names and sizes in bytes."""
-    if listing is None:
-        return {}
+def _inputs(listings: list[Listing]) -> dict[str, Any]:
+    """Of each source, hashes of the label file and of the images' names and sizes in bytes."""
+    hashes = [_hashes_of(listing) for listing in listings]
+    return {"sources": hashes} if len(hashes) > 1 else hashes[0] if hashes else {}
+
+
+def _hashes_of(listing: Listing) -> dict[str, str]:
     digest = hashlib.sha256()
     try:
         for file in (*listing.manifest["file"], *filter(None, listing.manifest["lung_mask"])):
@@ -171,23 +214,23 @@ def _inputs(listing: Listing | None) -> dict[str, str]:
 
 
 def films_seen(study: "Study", role: str) -> str:
-    """Hash of the names, sizes and times of a role's label file and films; empty where they are simulated."""
-    source = study.data.source(role)
-    return "" if isinstance(source, PhantomSource) else _seen(read_listing(source))
+    """Hash of the names, sizes and times of a role's label files and films; empty where they are simulated."""
+    return _seen(read_role(study, role))
 
 
-def _seen(listing: Listing | None) -> str:
-    if listing is None:
+def _seen(listings: list[Listing]) -> str:
+    if not listings:
         return ""
     digest = hashlib.sha256()
-    for file in (listing.labels_file, *listing.manifest["file"], *filter(None, listing.manifest["lung_mask"])):
-        found = (listing.root / file).stat()
-        digest.update(f"{Path(file).name}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+    for listing in listings:
+        for file in (listing.labels_file, *listing.manifest["file"], *filter(None, listing.manifest["lung_mask"])):
+            found = (listing.root / file).stat()
+            digest.update(f"{Path(file).name}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def _prepare_phantom(study: "Study", role: str, source: PhantomSource, progress: Progress | None) -> pd.DataFrame:
-    manifest = phantom_manifest(source, role, study.seed)
+def _prepare_phantom(study: "Study", role: str, progress: Progress | None) -> pd.DataFrame:
+    manifest = rows_of_role(study, role)
     rows = manifest.to_dict("records")
     with ExitStack() as files:
         writers = {
@@ -196,6 +239,7 @@ def _prepare_phantom(study: "Study", role: str, source: PhantomSource, progress:
             for size in study.image_sizes
         }
         for done, row in enumerate(rows, start=1):
+            source = study.data.source_of(role, row["image_id"])
             films = {size: phantom_film(source, study.seed, row, size) for size in study.image_sizes}
             for (kind, size), writer in writers.items():
                 writer.append(films[size].image if kind == "images" else getattr(films[size], kind))
@@ -205,9 +249,9 @@ def _prepare_phantom(study: "Study", role: str, source: PhantomSource, progress:
 
 
 def _prepare_files(
-    study: "Study", role: str, listing: Listing, progress: Progress | None
+    study: "Study", role: str, listings: list[Listing], progress: Progress | None
 ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    rows = listing.manifest
+    rows = _numbered([listing.manifest for listing in listings])
     kinds = ("images", "lungs") if (rows["lung_mask"] != "").any() else ("images",)
     with ExitStack() as files:
         arrays = {
@@ -215,18 +259,34 @@ def _prepare_files(
             for kind in kinds
             for size in study.image_sizes
         }
-        places = tuple((*key, str(array.path), array.offset) for key, array in arrays.items())
-        work = list(zip(rows["file"], rows["lung_mask"], strict=True))
-        reasons = read_films(FilmJob(str(listing.root), places), work, progress=progress)
+        reasons: list[tuple[str, str]] = []
+        for listing in listings:
+            reasons += _read_source(listing, arrays, len(reasons), len(rows), progress)
         kept = [index for index, (reason, _) in enumerate(reasons) if not reason]
-        left_out = [{"file": work[i][0], "reason": reason} for i, (reason, _) in enumerate(reasons) if reason]
-        unreadable = [*listing.unreadable, *left_out]
+        left_out = [
+            {"file": file, "reason": reason} for file, (reason, _) in zip(rows["file"], reasons, strict=True) if reason
+        ]
+        unreadable = [*(problem for listing in listings for problem in listing.unreadable), *left_out]
         manifest = _without_lost_masks(rows, [mask_reason for _, mask_reason in reasons]).iloc[kept]
         # Raised here, the arrays are not kept either.
         _refuse_unusable(study, role, manifest, len(unreadable))
         for array in arrays.values():
             array.keep(kept)
     return manifest.reset_index(drop=True), unreadable
+
+
+def _read_source(
+    listing: Listing,
+    arrays: dict[tuple[str, int], PlacedArray],
+    before: int,
+    total: int,
+    progress: Progress | None,
+) -> list[tuple[str, str]]:
+    """Put a source's films into their places, after so many of other sources; why films and masks were left out."""
+    places = tuple((*key, str(array.path), array.offset + before * key[1] ** 2) for key, array in arrays.items())
+    work = list(zip(listing.manifest["file"], listing.manifest["lung_mask"], strict=True))
+    after = progress and (lambda done, _: progress(before + done, total))
+    return read_films(FilmJob(str(listing.root), places), work, progress=after)
 
 
 def _without_lost_masks(rows: pd.DataFrame, reasons: list[str]) -> pd.DataFrame:
@@ -245,14 +305,15 @@ def _refuse_unusable(study: "Study", role: str, manifest: pd.DataFrame, unreadab
         raise InputError(problem)
 
 
-def _found(used: int, unreadable: list[dict[str, str]], listing: Listing | None) -> dict[str, Any]:
+def _found(used: int, unreadable: list[dict[str, str]], listings: list[Listing]) -> dict[str, Any]:
     """The part of the record that accounts for every file that the labels name, and for those they don't."""
     reasons = Counter(kind_of(problem["reason"]) for problem in unreadable)
+    by_label: Counter[str] = sum((Counter(listing.expected_by_label) for listing in listings), Counter())
     return {
-        "files_expected": listing.expected if listing else used,
-        **({"expected_by_label": dict(listing.expected_by_label)} if listing else {}),
+        "files_expected": sum(listing.expected for listing in listings) if listings else used,
+        **({"expected_by_label": dict(by_label)} if listings else {}),
         "missing": reasons["missing"],
-        "unexpected": len(listing.unexpected) if listing else 0,
+        "unexpected": sum(len(listing.unexpected) for listing in listings),
         "images_found": used + len(unreadable),
         "reasons": dict(reasons.most_common()),
     }
@@ -270,7 +331,7 @@ def _finish_manifest(
     if role == "hospital":
         manifest = assign_folds(manifest, study.data.folds, study.seed)
     write_csv(path, validate_manifest(manifest, str(path)))
-    simulated = isinstance(study.data.source(role), PhantomSource)
+    simulated = study.data.simulated(role)
     by_label = manifest["label"].value_counts()
     return {
         "images_used": len(manifest),

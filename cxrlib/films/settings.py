@@ -1,9 +1,9 @@
 """Where the images of each role come from."""
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_serializer, model_validator
 
 from cxrlib.settings import Settings
 
@@ -16,8 +16,10 @@ def _a_name_that_can_be(folder: Path) -> Path:
 
 LABELS = ("negative", "positive")
 ROLES = ("training", "validation", "hospital")
+EXTERNAL = "external"
+EVERY_ROLE = (*ROLES, EXTERNAL)
 Label = Literal["negative", "positive"]
-Role = Literal["training", "validation", "hospital"]
+Role = Literal["training", "validation", "hospital", "external"]
 # More simulated patients than anyone has hours for are a slip of the keyboard.
 Patients = Annotated[int, Field(gt=0, le=100_000)]
 Folder = Annotated[Path, AfterValidator(_a_name_that_can_be)]
@@ -100,23 +102,67 @@ class CovidxSource(Settings):
 
 
 Source = Annotated[PhantomSource | FolderSource | CovidxSource, Field(discriminator="reader")]
+READERS = {"phantom": PhantomSource, "folder": FolderSource, "covidx": CovidxSource}
+ONE, SEVERAL = "one", "several"
+Sources = Annotated[
+    Annotated[Source, Tag(ONE)] | Annotated[tuple[Source, ...], Tag(SEVERAL)],
+    Discriminator(lambda value: SEVERAL if isinstance(value, list | tuple) else ONE),
+]
 
 
 class DataSettings(Settings):
-    """The three roles of a study and the number of patient-disjoint folds of the hospital's films."""
+    """The roles of a study and the number of patient-disjoint folds of the hospital's films.
 
-    training: Source
-    validation: Source
-    hospital: Source
+    Each role is read from one source, or from several. `external` is a second hospital, to which nothing is fitted; a
+    study may do without it.
+    """
+
+    training: Sources
+    validation: Sources
+    hospital: Sources
+    external: Sources | None = None
     folds: int = Field(default=5, ge=2, le=20)
 
-    def source(self, role: Role) -> PhantomSource | FolderSource | CovidxSource:
-        return getattr(self, role)
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        return ROLES if self.external is None else (*ROLES, EXTERNAL)
+
+    def sources(self, role: str) -> tuple[PhantomSource | FolderSource | CovidxSource, ...]:
+        """Where a role's films come from; where these are several, `source_of` says which one a film is from."""
+        given = getattr(self, role)
+        return given if isinstance(given, tuple) else (given,)
+
+    def source_of(self, role: str, image_id: str) -> PhantomSource | FolderSource | CovidxSource:
+        """The source of a film: of several, ids begin with its number and a slash."""
+        sources = self.sources(role)
+        return sources[0] if len(sources) == 1 else sources[int(image_id.partition("/")[0]) - 1]
+
+    def simulated(self, role: str) -> bool:
+        return isinstance(self.sources(role)[0], PhantomSource)
+
+    def publishable(self, role: str) -> bool:
+        """Whether all sources of a role may be shown."""
+        return all(source.publishable for source in self.sources(role))
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, serialise: Any) -> dict[str, Any]:
+        return {name: value for name, value in serialise(self).items() if name != EXTERNAL or value is not None}
+
+    @model_validator(mode="after")
+    def _simulated_or_real(self) -> "DataSettings":
+        for role in self.roles:
+            kinds = {isinstance(source, PhantomSource) for source in self.sources(role)}
+            if not kinds:
+                raise ValueError(f"{role}: found an empty list, expected a source")
+            if len(kinds) > 1:
+                raise ValueError(f"{role}: found simulated and real films; the films of one role are of one kind")
+        return self
 
     @model_validator(mode="after")
     def _folds_need_patients(self) -> "DataSettings":
-        if isinstance(self.hospital, PhantomSource):
-            fewest = min(self.hospital.negative_patients, self.hospital.positive_patients)
+        if self.simulated("hospital"):
+            sources = self.sources("hospital")
+            fewest = min(sum(getattr(source, f"{label}_patients") for source in sources) for label in LABELS)
             if self.folds > fewest:
                 raise ValueError(
                     f"folds: {self.folds} folds need at least {self.folds} hospital patients of each label, "

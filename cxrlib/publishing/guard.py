@@ -21,7 +21,7 @@ from PIL import Image
 from cxrlib.artifacts import read_json
 from cxrlib.errors import InputError
 from cxrlib.films.manifest import read_manifest_csv
-from cxrlib.films.settings import ROLES, PhantomSource
+from cxrlib.films.settings import FolderSource, PhantomSource
 from cxrlib.publishing.guard_contents import pieces_of
 from cxrlib.publishing.guard_names import Names, names_of
 from cxrlib.publishing.guard_pages import folder_names, foreign_loads, notebook_problems
@@ -150,10 +150,10 @@ def _role_secrets(study: Study, role: str) -> Secrets:
             f"checked against them; run `cxr check {study.name}`"
         )
     chosen = min(sizes, key=lambda size: abs(size - CHECK_PIXELS))
-    public = [name for name in ROLES if study.publishable(name) and study.results.data_record(name).exists()]
+    public = [name for name in study.roles if study.publishable(name) and study.results.data_record(name).exists()]
     shared = {found for name in public for found in _role_names(study, name)}
-    columns = getattr(study.data.source(role), "columns", None)
-    own = [columns.patient_id, columns.file] if columns else []
+    tables = [source.columns for source in study.data.sources(role) if isinstance(source, FolderSource)]
+    own = [name for columns in tables for name in (columns.patient_id, columns.file)]
     names = Names(_role_names(study, role), shared=shared, vocabulary=_own_words(), columns=own)
     return Secrets(role, names, _film_index(study.results.images(role, chosen)))
 
@@ -190,7 +190,7 @@ def _own_words() -> str:
 
 def _folders_of(study: Study) -> tuple[Path, ...]:
     """Folders of this machine that no page may name: the study's, the library's, and those of its data."""
-    sources = [study.data.source(role) for role in ROLES]
+    sources = [source for role in study.roles for source in study.data.sources(role)]
     data = [source.folder.absolute() for source in sources if not isinstance(source, PhantomSource)]
     return (study.root, REPOSITORY, *data)
 

@@ -14,13 +14,13 @@ from PIL import Image, ImageDraw
 
 from cxrlib.artifacts import atomic_path, sha256_of, write_json
 from cxrlib.errors import InputError
-from cxrlib.films.settings import ROLES
+from cxrlib.films.settings import EVERY_ROLE
 from cxrlib.publishing.limits import limits_lines
 from cxrlib.reproducibility import provenance
 from cxrlib.study import REPOSITORY, Study
 
 PICTURES = (".png", ".jpg", ".jpeg", ".svg")
-SHOWN_ROLES = (*ROLES, "synthetic", "simulated", "real")
+SHOWN_EVERY_ROLE = (*EVERY_ROLE, "synthetic", "simulated", "real")
 THUMBNAIL, COLUMNS, LINE, LETTERS = 220, 6, 14, 34
 LONGEST_NAME = 200
 
@@ -37,7 +37,7 @@ class Picture:
     def roles(self) -> str:
         """The kinds of films that the description names, or `no films`."""
         words = set(re.findall(r"\w+", self.said.lower()))
-        return ", ".join(role for role in SHOWN_ROLES if role in words) or "no films named"
+        return ", ".join(role for role in SHOWN_EVERY_ROLE if role in words) or "no films named"
 
 
 class _Links(HTMLParser):

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from film_folders import films_of, make_folder
 from PIL import Image, ImageOps
 
 from cxrlib.errors import InputError
@@ -17,23 +18,6 @@ from cxrlib.films.phantom import phantom_film, phantom_manifest
 from cxrlib.films.preparation import prepare_role
 from cxrlib.films.settings import PhantomSource
 from cxrlib.study import load_study
-
-
-def make_folder(folder, films, seed):
-    """A folder of films {file: (patient, label)} of random pixels, each with a lung mask; its source in a study."""
-    random = np.random.default_rng(seed)
-    folder.mkdir(parents=True)
-    lines = ["file,patient_id,label,lung_mask"]
-    for file, (patient, label) in films.items():
-        Image.fromarray(random.integers(0, 255, (48, 40), dtype=np.uint8)).save(folder / file)
-        Image.fromarray(random.random((48, 40)) < 0.5).save(folder / f"mask-{file}")
-        lines.append(f"{file},{patient},{label},mask-{file}")
-    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
-    return {"reader": "folder", "folder": str(folder)}
-
-
-def films_of(prefix, count):
-    return {f"{prefix}{n}.png": (f"{prefix}-p{n}", "positive" if n % 2 else "negative") for n in range(count)}
 
 
 @pytest.fixture
@@ -53,8 +37,8 @@ def study(data, write_tiny_study):
 
 def copy(study, file, role, other_file, other_role):
     """Put one role's file in the place of another role's."""
-    source = study.data.source(role).folder / file
-    shutil.copyfile(source, study.data.source(other_role).folder / other_file)
+    source = study.data.sources(role)[0].folder / file
+    shutil.copyfile(source, study.data.sources(other_role)[0].folder / other_file)
 
 
 def test_without_copies_nothing_is_left_out(study):

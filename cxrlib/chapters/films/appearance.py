@@ -14,7 +14,7 @@ from cxrlib.films.appearance import (
     share_of_like_neighbours,
 )
 from cxrlib.films.images import load_image_set
-from cxrlib.films.settings import LABELS, ROLES
+from cxrlib.films.settings import LABELS
 from cxrlib.generators.quality import describe_features, film_features
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
@@ -33,11 +33,11 @@ def films_by_measure(study: Study) -> pd.DataFrame:
     one label are compared, since roles differ in their shares of positives, which is no matter of looks.
     """
     manifests, measured = {}, {}
-    for role in ROLES:
+    for role in study.roles:
         films = load_image_set(study, role, study.classifier.image_size)
         manifests[role], measured[role] = films.manifest, measure_films(films.images)
     rows = []
-    for role in ROLES:
+    for role in study.roles:
         labels = manifests[role]["label"].to_numpy()
         for measure in MEASURES:
             values = measured[role][measure].to_numpy()
@@ -84,7 +84,7 @@ def film_map(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
         "same_role_by_chance": 1 / manifest["role"].nunique(),
         "same_label": {
             name: share_of_like_neighbours(components[role == name], label[role == name], patients[role == name])
-            for name in ROLES
+            for name in study.roles
         },
     }
     table = pd.DataFrame({"x": points[:, 0].round(3), "y": points[:, 1].round(3), "role": role, "label": label})
@@ -93,12 +93,12 @@ def film_map(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 def _drawn(study: Study) -> tuple[np.ndarray, pd.DataFrame]:
     """Equally many films of each role and label, so that by chance a neighbour is as often of any."""
-    films = {role: load_image_set(study, role, study.classifier.image_size) for role in ROLES}
+    films = {role: load_image_set(study, role, study.classifier.image_size) for role in study.roles}
     per_label = min(
-        FILMS_ON_MAP, *(int((films[role].manifest["label"] == label).sum()) for role in ROLES for label in LABELS)
+        FILMS_ON_MAP, *(int((films[role].manifest["label"] == label).sum()) for role in study.roles for label in LABELS)
     )
     images, manifests = [], []
-    for role in ROLES:
+    for role in study.roles:
         random = np.random.default_rng(seed_for(study.seed, "map", role))
         labels = films[role].manifest["label"].to_numpy()
         rows = [random.choice(np.flatnonzero(labels == label), per_label, replace=False) for label in LABELS]

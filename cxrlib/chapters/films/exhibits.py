@@ -25,7 +25,7 @@ LARGE_PX = 448
 
 def example_rows(study: Study, count: int = 8) -> list[FilmRow]:
     """A row of films for each role and label; of private roles, simulated films that say so in their title."""
-    return [film_row(study, role, label, count) for role in ROLES for label in LABELS]
+    return [film_row(study, role, label, count) for role in study.roles for label in LABELS]
 
 
 def outlined_films(study: Study) -> dict[str, Any]:
@@ -79,7 +79,8 @@ def _large(
     study: Study, role: str, films: ImageSet, row: int, masks: Mapping[str, np.ndarray | None]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """A film with its lungs and opacities, read or simulated anew at `LARGE_PX`; as prepared if its file is gone."""
-    source, facts = study.data.source(role), films.manifest.iloc[row].to_dict()
+    facts = films.manifest.iloc[row].to_dict()
+    source = study.data.source_of(role, facts["image_id"])
     if isinstance(source, PhantomSource):
         film = phantom_film(source, study.seed, facts, LARGE_PX)
         return film.image, film.lungs, film.opacities
@@ -94,13 +95,13 @@ def _large(
 def copied_films(study: Study, count: int = 6) -> list[FilmRow]:
     """Copies that the audit found, side by side, where both roles may be shown; empty if there are none."""
     pairs = pd.read_csv(study.results.duplicates, dtype=str, keep_default_na=False)
-    public = [role for role in ROLES if publishable(study, role)]
+    public = [role for role in study.roles if publishable(study, role)]
     shown = pairs[pairs["role_a"].isin(public) & pairs["role_b"].isin(public)]
     shown = shown.sort_values("correlation", ascending=False, kind="stable").head(count)
     if shown.empty:
         return []
     size = study.classifier.image_size
-    films = {role: load_image_set(study, role, size, audited=False) for role in ROLES if publishable(study, role)}
+    films = {role: load_image_set(study, role, size, audited=False) for role in public}
     rows = []
     for side in ("a", "b"):
         pixels = [_film_of(films[row[f"role_{side}"]], row[f"image_id_{side}"]) for row in shown.to_dict("records")]
@@ -120,7 +121,7 @@ def _film_of(films: Any, image_id: str) -> np.ndarray:
 def grey_levels(study: Study, films_per_role: int = 200) -> dict[str, np.ndarray]:
     """Pixels of a fixed draw of films per role, uint8 (n, S, S)."""
     found = {}
-    for role in ROLES:
+    for role in study.roles:
         films = load_image_set(study, role, study.classifier.image_size)
         rows = draw_rows(np.arange(len(films)), films_per_role, study.seed, "grey levels", role)
         found[role] = np.array(films.images[rows])

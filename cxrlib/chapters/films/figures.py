@@ -22,6 +22,7 @@ from cxrlib.chapters.style import (
     panels,
     style,
 )
+from cxrlib.films.settings import EVERY_ROLE
 
 # Contours of fewer films would show where each one lies.
 FEWEST_FOR_CONTOURS = 20
@@ -260,7 +261,7 @@ def _views(ax: Axes, views: pd.DataFrame) -> None:
 def film_map(points: pd.DataFrame, private_roles: Collection[str], origin: str) -> Figure:
     """Films as points (x, y, role, label), by role and by label. Of private roles only where their films crowd."""
     figure, axes = panels(1, 2, WIDTH_INCHES / 2 + 0.75, sharex=True, sharey=True)
-    roles = list(dict.fromkeys(sorted(points["role"], key=["training", "validation", "hospital"].index)))
+    roles = list(dict.fromkeys(sorted(points["role"], key=EVERY_ROLE.index)))
     by_role = {role: (colour, colour, marker) for role, (colour, _, marker) in zip(roles, LINE_LOOKS, strict=False)}
     private = points["role"].isin(list(private_roles))
     low, high = points[["x", "y"]].min(), points[["x", "y"]].max()

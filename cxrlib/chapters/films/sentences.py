@@ -9,7 +9,7 @@ from cxrlib.artifacts import read_json
 from cxrlib.chapters.words import percent
 from cxrlib.evaluation.suppression import is_small
 from cxrlib.films.appearance import MEASURES
-from cxrlib.films.settings import ROLES
+from cxrlib.films.settings import EVERY_ROLE
 from cxrlib.study import Study
 
 MORE_AND_LESS = {
@@ -23,7 +23,7 @@ MORE_AND_LESS = {
 def data_records(study: Study) -> dict[str, dict[str, Any]]:
     """The data record of each role, with the counts of the films that the audit left in."""
     used = read_json(study.results.audit_record)["used"]
-    return {role: read_json(study.results.data_record(role)) | used[role] for role in ROLES}
+    return {role: read_json(study.results.data_record(role)) | used[role] for role in study.roles}
 
 
 def film_sentences(study: Study, tables: Mapping[str, pd.DataFrame], record: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,12 +31,12 @@ def film_sentences(study: Study, tables: Mapping[str, pd.DataFrame], record: Map
     shortcut, shift = tables["shortcut"], tables["shift_films"]
     said: dict[str, Any] = {"missing": missing_sentence(tables["table1"]), "both": both_labels_sentence(study, tables)}
     said["covidx"] = covidx_sentence(tables.get("covidx_labels"))
-    for role in ROLES:
+    for role in study.roles:
         said[f"source_{role}"] = source_sentence(shortcut, role)
         said[f"borders_{role}"] = borders_sentence(shortcut, role)
     said["shortcut_verdict"] = shortcut_verdict(shortcut)
     said["border_region"] = region_sentence(record["border"])
-    for role in ("validation", "hospital"):
+    for role in study.roles[1:]:
         said[f"shift_{role}"] = shift_sentence(shift, role)
     return said | neighbour_facts(record["neighbours"])
 
@@ -44,7 +44,7 @@ def film_sentences(study: Study, tables: Mapping[str, pd.DataFrame], record: Map
 def missing_sentence(table1: pd.DataFrame) -> str:
     """What the tables do without, role by role."""
     parts = []
-    for row in table1[table1["role"].isin(ROLES)].itertuples():
+    for row in table1[table1["role"].isin(EVERY_ROLE)].itertuples():
         lost = {"missing": row.missing_files, "unreadable": row.unreadable_files}
         lost["dropped as copies"] = row.duplicates_dropped
         told = [f"{count:,} {'is' if count == 1 else 'are'} {what}" for what, count in lost.items() if count]
@@ -59,7 +59,7 @@ def both_labels_sentence(study: Study, tables: Mapping[str, pd.DataFrame]) -> st
     """Why patients by label may sum to more than there are."""
     parts = []
     for row in tables["table1"].itertuples():
-        if row.role in ROLES and row.patients_both:
+        if row.role in EVERY_ROLE and row.patients_both:
             few = not study.publishable(row.role) and is_small(row.patients_both)
             parts.append(f"{'fewer than five' if few else f'{row.patients_both:,}'} in {row.role}")
     if not parts:

@@ -8,7 +8,6 @@ import pandas as pd
 from cxrlib.evaluation.resampled import answer_intervals
 from cxrlib.evaluation.separation import separation
 from cxrlib.films.images import ImageSet, load_image_set, load_masks
-from cxrlib.films.settings import ROLES
 from cxrlib.films.shortcuts import (
     GRID,
     border_cells,
@@ -35,14 +34,14 @@ def shortcuts(study: Study) -> pd.DataFrame:
     seen), and accuracy, recall_positive, recall_negative (a film is called positive from p = 0.5 up) and roc_auc,
     each with `_low` and `_high` by bootstrap over patients.
     """
-    films = {role: load_image_set(study, role, study.classifier.image_size) for role in ROLES}
+    films = {role: load_image_set(study, role, study.classifier.image_size) for role in study.roles}
     region = border_region(_lungs(study))
     given = {
-        "source": {role: films[role].manifest["source"].to_numpy(object) for role in ROLES},
-        "borders": {role: border_cells(films[role].images, region) for role in ROLES},
+        "source": {role: films[role].manifest["source"].to_numpy(object) for role in study.roles},
+        "borders": {role: border_cells(films[role].images, region) for role in study.roles},
     }
     rows = []
-    for role in ROLES:
+    for role in study.roles:
         commoner = np.full(len(films[role]), float(films["training"].labels.mean() >= 0.5))
         rows.append(_judged(study, role, "majority", "training", films[role], commoner, None))
         for shortcut, learn in LEARN.items():
@@ -84,7 +83,7 @@ def border_weights(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _lungs(study: Study) -> dict[str, np.ndarray | None]:
-    return {role: load_masks(study, role, study.classifier.image_size, "lungs") for role in ROLES}
+    return {role: load_masks(study, role, study.classifier.image_size, "lungs") for role in study.roles}
 
 
 def _learned_within(study: Study, role: str, shortcut: str, films: ImageSet, given: np.ndarray) -> list[dict[str, Any]]:

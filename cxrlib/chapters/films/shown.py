@@ -11,7 +11,7 @@ from cxrlib.chapters.words import with_interval
 from cxrlib.evaluation.paper import paper_table1
 from cxrlib.evaluation.suppression import suppress_small_cells
 from cxrlib.films.listing import kind_of
-from cxrlib.films.settings import LABELS, ROLES
+from cxrlib.films.settings import EVERY_ROLE, LABELS
 from cxrlib.study import Study
 
 SHORTCUT_NAMES = {"majority": "commoner label", "source": "source", "borders": "borders"}
@@ -29,7 +29,7 @@ def load_films(study: Study) -> dict[str, pd.DataFrame]:
 
 def films(table1: pd.DataFrame) -> pd.DataFrame:
     """Table 1 of the films as read: films and patients by label, and what is not there; a column per role."""
-    shown = table1[table1["role"].isin(ROLES)].set_index("role")
+    shown = table1[table1["role"].isin(EVERY_ROLE)].set_index("role")
     rows = {"data set": shown["dataset"], "films are": shown["simulated"].map({True: "simulated", False: "real"})}
     names = {f"{label}_images": f"{label} films" for label in reversed(LABELS)}
     names |= {f"{label}_patients": f"patients with {label} films" for label in reversed(LABELS)}

@@ -17,7 +17,7 @@ from cxrlib.evaluation.uncertainty import RESAMPLES
 from cxrlib.films.covidx import labels_path, read_labels
 from cxrlib.films.images import films_identity, load_manifest
 from cxrlib.films.listing import kind_of
-from cxrlib.films.settings import LABELS, ROLES, CovidxSource, PhantomSource, Role
+from cxrlib.films.settings import EXTERNAL, LABELS, CovidxSource, FolderSource, PhantomSource, Role
 from cxrlib.films.shortcuts import fit_source_rule
 from cxrlib.finished import makes
 from cxrlib.study import Study
@@ -40,7 +40,7 @@ def make_film_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     """
     started = time.perf_counter()
     size = study.classifier.image_size
-    inputs = {role: films_identity(study, role, size) for role in ROLES}
+    inputs = {role: films_identity(study, role, size) for role in study.roles}
     settings = _what_decides(study)
     record = study.results.films_record
     private = list(study.private_roles)
@@ -90,7 +90,7 @@ def table1(study: Study) -> pd.DataFrame:
     label, so that the sum over labels exceeds it by them.
     """
     rows = []
-    for role in ROLES:
+    for role in study.roles:
         manifest = load_manifest(study, role)
         record = read_json(study.results.data_record(role))
         row: dict[str, Any] = {"dataset": _dataset_name(study, role), "role": role}
@@ -103,7 +103,7 @@ def table1(study: Study) -> pd.DataFrame:
         row["missing_files"] = missing
         row["unreadable_files"] = len(record["unreadable"]) - missing
         row["duplicates_dropped"] = record["images_used"] - len(manifest)
-        row["simulated"] = study.data.source(role).reader == "phantom"
+        row["simulated"] = study.data.simulated(role)
         rows.append(row)
         if role == "training" and _adds_films(study):
             made = study.synthesis.images_per_label
@@ -119,7 +119,7 @@ def flow(study: Study) -> pd.DataFrame:
     and used adds up. Labels are empty where the record does not say whose film was left out.
     """
     rows = []
-    for role in ROLES:
+    for role in study.roles:
         record = read_json(study.results.data_record(role))
         manifest = load_manifest(study, role)
         used = {label: int((manifest["label"] == label).sum()) for label in reversed(LABELS)}
@@ -156,7 +156,7 @@ def demographics(study: Study) -> pd.DataFrame:
     """
     parts = [
         _characteristics(study, role, variable, levels)
-        for role in ROLES
+        for role in study.roles
         for variable, levels in _levels(load_manifest(study, role)).items()
     ]
     return pd.concat(parts, ignore_index=True)
@@ -207,7 +207,8 @@ def covidx_labels(study: Study) -> pd.DataFrame:
     Empty unless a role is read from such a tree. `accuracy_by_source` is that of the rule learned from the sources of
     the train split.
     """
-    folders = {source.folder for role in ROLES if isinstance(source := study.data.source(role), CovidxSource)}
+    sources = [source for role in study.roles for source in study.data.sources(role)]
+    folders = {source.folder for source in sources if isinstance(source, CovidxSource)}
     for folder in sorted(folders):
         paths = {split: labels_path(folder, split) for split in ("train", "test")}
         if all(path.is_file() for path in paths.values()):
@@ -233,11 +234,14 @@ def _label_facts(table: pd.DataFrame, rule: Any) -> dict[str, Any]:
 
 
 def _dataset_name(study: Study, role: Role) -> str:
-    source = study.data.source(role)
+    names = {"hospital": "the hospital's own films", EXTERNAL: "another hospital's films"}
+    return " + ".join(dict.fromkeys(_source_name(source, names.get(role, f"own {role} films"), study.publishable(role))
+                                    for source in study.data.sources(role)))  # fmt: skip
+
+
+def _source_name(source: PhantomSource | FolderSource | CovidxSource, unnamed: str, publishable: bool) -> str:
     if isinstance(source, PhantomSource):
         return f"chest phantom, {source.scanner} scanner"
     if isinstance(source, CovidxSource):
         return f"COVIDx V8B ({source.split} split)"
-    if not study.publishable(role):
-        return f"own {role} films" if role != "hospital" else "the hospital's own films"
-    return source.folder.name
+    return source.folder.name if publishable else unnamed

@@ -19,7 +19,7 @@ from cxrlib.films.images import (
     load_image_set,
     load_synthetic,
 )
-from cxrlib.films.settings import LABELS, ROLES
+from cxrlib.films.settings import LABELS
 from cxrlib.finished import makes
 from cxrlib.publishing.guard import near_copies
 from cxrlib.reproducibility import deterministic, seed_for
@@ -163,7 +163,7 @@ def _real_positive(study: Study) -> tuple[np.ndarray, str, str, str]:
 
 
 def _origin(study: Study, role: str) -> str:
-    return "simulated" if study.data.source(role).reader == "phantom" else "real"
+    return "simulated" if study.data.simulated(role) else "real"
 
 
 def _what_decides_explanations(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -171,7 +171,7 @@ def _what_decides_explanations(study: Study) -> tuple[dict[str, Any], dict[str, 
         "study_seed": study.seed,
         "arms": explained_arms(study),
         "seeds": study.classifier.seeds,
-        "publishable": [role for role in ROLES if study.publishable(role)],
+        "publishable": [role for role in study.roles if study.publishable(role)],
         "films": {"failures": FAILURES_SHOWN, "outlined": OUTLINED_FILMS},
     }
     inputs: dict[str, Any] = {}

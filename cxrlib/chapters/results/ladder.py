@@ -32,12 +32,12 @@ def in_order(arms: list[str]) -> list[str]:
     return sorted(arms, key=place)
 
 
-def ladder(table2: pd.DataFrame, origin: str) -> Figure:
+def ladder(table2: pd.DataFrame, origin: str, role: str = "hospital") -> Figure:
     """A line per arm with its intervals over patients and training runs, in %: how it ranks, and how it answers.
 
-    `table2` is table2.csv. The dotted line is chance, the thin one the baseline.
+    `table2` is table2.csv, `role` whose films they judge. The dotted line is chance, the thin one the baseline.
     """
-    rows = chosen_rows(table2, "hospital").set_index("arm")
+    rows = chosen_rows(table2, role).set_index("arm")
     arms = in_order([str(arm) for arm in rows.index])
     rungs = [arm_of(arm).rung for arm in arms]
     present = list(dict.fromkeys(rungs))

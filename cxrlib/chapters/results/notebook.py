@@ -12,11 +12,13 @@ from cxrlib.chapters.results.tables import statements_path
 from cxrlib.chapters.style import chosen_rows
 from cxrlib.chapters.wording import joined
 from cxrlib.chapters.words import origin
+from cxrlib.films.settings import EXTERNAL
 from cxrlib.study import Study
 
 PAPER_ARMS = ["baseline", "synthetic", "synthetic-crossfit"]
 PAPER_METRICS = ["accuracy", "recall_positive", "recall_negative", "precision_positive"]
 MAIN_METRICS = ["accuracy", "recall_positive", "recall_negative", "f1_positive"]
+EXTERNAL_METRICS = ["roc_auc", "balanced_accuracy", "recall_positive", "recall_negative"]
 DOSE_METRICS = ["recall_positive", "recall_negative", "roc_auc"]
 
 
@@ -89,6 +91,19 @@ def _confusion(study: Study) -> Drawn:
     return figures.confusion_matrices(counts, _hospital(study))
 
 
+def _external(study: Study) -> Drawn | None:
+    """The ladder of a second hospital; None for a study without one."""
+    if EXTERNAL not in study.roles:
+        return None
+    return ladder.ladder(_table(study, "table2"), origin(study, EXTERNAL), EXTERNAL)
+
+
+def _external_table(study: Study) -> pd.DataFrame:
+    if EXTERNAL not in study.roles:
+        return pd.DataFrame()
+    return shown.differences(_table(study, "differences"), EXTERNAL, EXTERNAL_METRICS)
+
+
 def _table_two(study: Study, role: str) -> pd.DataFrame:
     return shown.table_two(_table(study, "table2"), role, _table(study, "paper_table2"))
 
@@ -104,6 +119,7 @@ def _subgroup_table(study: Study) -> pd.DataFrame:
 
 FIGURES = {
     "ladder": lambda study: ladder.ladder(_table(study, "table2"), _hospital(study)),
+    "external": _external,
     "plane": lambda study: ladder.plane(_table(study, "table2"), _hospital(study)),
     "paper_beside": _paper_beside,
     "seeds": _seeds,
@@ -128,6 +144,7 @@ TABLES = {
     "ranking": lambda study: shown.ranking(_table(study, "table2"), "hospital"),
     "paper_conclusions": lambda study: shown.paper_conclusions(_table(study, "paper_conclusions")),
     "differences": lambda study: shown.differences(_table(study, "differences"), "hospital", MAIN_METRICS),
+    "external": _external_table,
     "verdicts": lambda study: shown.verdicts(_table(study, "verdicts")),
     "significance": lambda study: shown.significance(_table(study, "tests"), "hospital"),
     "equal_precision": lambda study: _equal_precision(study),

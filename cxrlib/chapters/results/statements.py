@@ -13,6 +13,7 @@ import pandas as pd
 from cxrlib.chapters.results.answer import Rests, answer
 from cxrlib.chapters.results.questions import AT_PRECISION, RANKING, SENSITIVITY, SPECIFICITY
 from cxrlib.chapters.wording import MOSTLY_RUNS, Evidence, joined, percentage
+from cxrlib.films.settings import EXTERNAL
 
 SIGNIFICANCE = 0.05
 
@@ -26,8 +27,9 @@ def make_statements(
     `cxrlib.chapters.results.answer`. `training_chance`: whether runs or patients make the uncertainty. `shift`: from
     validation to hospital. `gain`: the paper's claim. `class_weighted`: balance by weights. `price`: what happens to
     the negatives. `equal_precision`: sensitivity where arms are equally precise. `threshold`: what a threshold from
-    validation changes. `families`: how many verdicts there are. `synthetic_only`, `dose`, `tests`, `source_rule`.
-    `paper`: what the paper's own counts allow one to conclude. A sentence about an arm that the study lacks says so.
+    validation changes. `families`: how many verdicts there are. `external`: a second hospital. `synthetic_only`,
+    `dose`, `tests`, `source_rule`. `paper`: what the paper's own counts allow one to conclude. A sentence about an arm
+    that the study lacks says so.
     """
     found = Evidence(tables)
     return answer(found, endpoint, arm, rests) | {
@@ -43,6 +45,7 @@ def make_statements(
         "dose": _dose(found, arm),
         "tests": _tests(found, arm),
         "source_rule": _source_rule(found),
+        "external": _external(found, arm),
         "paper": _paper(found),
     }
 
@@ -220,6 +223,22 @@ def _source_rule(found: Evidence) -> str:
         f"A rule that looks at nothing but where a film comes from is right on {rule} of the validation films; the "
         f"baseline on {baseline}."
     )
+
+
+def _external(found: Evidence, arm: str | None) -> str:
+    """At a second hospital, to which nothing was fitted; without verdicts, as no question was asked beforehand."""
+    base = found.level("baseline", RANKING, EXTERNAL)
+    if base is None:
+        return "The study names no second hospital."
+    start = f"At a second hospital, to which nothing was fitted, the area under the ROC curve is {base} with baseline"
+    where = {"role": EXTERNAL, "reference": "baseline", "operating_point": "fixed", "metric": RANKING}
+    change = found.difference(arm=arm, **where)
+    if change is None:
+        return f"{start}."
+    start += f" and {found.level(arm, RANKING, EXTERNAL)} with {arm}, a change of {change}"
+    own = found.difference(arm="real-crossfit", **where)
+    more = f"; with the first hospital's films themselves (real-crossfit) it changes by {own}" if own else ""
+    return f"{start}{more}. The study asked nothing about this hospital beforehand, so these intervals are no verdicts."
 
 
 def _paper(found: Evidence) -> str:

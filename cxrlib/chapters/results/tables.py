@@ -21,13 +21,11 @@ from cxrlib.evaluation import comparison, paper
 from cxrlib.evaluation.decision import decision_curves
 from cxrlib.evaluation.reliability import reliability_table
 from cxrlib.evaluation.resampled import resample_all
-from cxrlib.evaluation.scores import ROLES as JUDGED_ROLES
 from cxrlib.evaluation.scores import collect_scores
 from cxrlib.evaluation.significance import significance
 from cxrlib.evaluation.subgroups import subgroup_table
 from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES
 from cxrlib.films.images import films_identity, load_manifest
-from cxrlib.films.settings import ROLES
 from cxrlib.finished import makes
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
@@ -64,7 +62,7 @@ def result_tables(study: Study, predictions: pd.DataFrame) -> dict[str, pd.DataF
     at_equal_precision, dose, dose_seeds; curves, calibration, decision; subgroups; and of the paper paper_table1,
     paper_table2, paper_conclusions.
     """
-    scores = {role: collect_scores(predictions, role) for role in JUDGED_ROLES}
+    scores = {role: collect_scores(predictions, role) for role in study.roles[1:]}
     resampled = {
         role: resample_all(found, seed=seed_for(study.seed, "bootstrap", role)) for role, found in scores.items()
     }
@@ -127,7 +125,7 @@ def gather_predictions(study: Study) -> pd.DataFrame:
         more = {"p_calibrated": p_calibrated, "threshold_validation": facts["threshold_validation"]}
         parts.append(pd.concat([keys, table.assign(**more)], axis=1))
     predictions = pd.concat(parts, ignore_index=True)
-    for role in JUDGED_ROLES:
+    for role in study.roles[1:]:
         known = set(load_manifest(study, role)["image_id"].astype(str))
         of_role = predictions[predictions["role"] == role]
         for arm, seed in dict.fromkeys((arm, seed) for arm, seed, _ in _models(study)):
@@ -193,4 +191,4 @@ def _what_decides_tables(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
         name: {"predictions": sha256_of(study.results.predictions(*model)), **_chosen_on_validation(study, *model)}
         for name, model in models.items()
     }
-    return settings, inputs | {role: films_identity(study, role, study.classifier.image_size) for role in ROLES}
+    return settings, inputs | {role: films_identity(study, role, study.classifier.image_size) for role in study.roles}
