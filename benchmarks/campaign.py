@@ -5,17 +5,20 @@
 
 It needs torch and numpy only (cxrlib from this checkout, nothing installed). Each part writes its answer when it is
 finished and is not done again, so that the command may be given again until all is done: checks of every path against
-the CPU in float32; seconds per 1,000 images by batch and by switch, beside stylegan2-ada-pytorch with `--peer
-CHECKOUT` (which needs the project's packages); synthesis with storage; the classifier's step; and training of both
-labels for what is left of the minutes, with sheets of films. `campaign.md` in the folder tells all of it. No file is
-larger than 16 MB; what training goes on from lies in FOLDER-state.
+the CPU in float32; seconds per 1,000 images by batch and by switch (TF32, cuDNN's search, CUDA graphs, how torch
+compiles), beside stylegan2-ada-pytorch with `--peer CHECKOUT` (which needs the project's packages); synthesis with
+storage; the classifier's step; and training of both labels for what is left of the minutes, with sheets of films.
+What fails says why, and the rest is done. `campaign.md` in the folder tells all of it. No file is larger than 16 MB;
+what training goes on from lies in FOLDER-state.
 """
 
 import argparse
 import csv
+import functools
 import json
 import platform
 import struct
+import subprocess
 import sys
 import time
 import zlib
@@ -34,12 +37,13 @@ from cxrlib.efficientnet_lite import EfficientNetLite0
 from cxrlib.generators.drawing import make_films
 from cxrlib.generators.losses import path_lengths, r1_penalty
 from cxrlib.generators.networks import make_discriminator, make_generator
-from cxrlib.generators.stepping import Networks, Stepper, new_networks
+from cxrlib.generators.stepping import Networks, Stepper, new_networks, tensor_float_products
 
 MOST_FILM_BYTES, MOST_FILE_BYTES = 40_000_000, 16_000_000
 LABELS = ("negative", "positive")
 RECIPE = {
-    "latent_dim": 512, "mapping_layers": 8, "channel_max": 512, "eigenfilms": False, "modulation": "demodulated",
+    "kind": "style", "latent_dim": 512, "mapping_layers": 8, "channel_max": 512, "eigenfilms": False,
+    "modulation": "demodulated",
     "batch_size": 8, "learning_rate": 0.002, "discriminator_learning_rate": 0.002, "r1_weight": 10.0,
     "r1_interval_steps": 16, "path_length_weight": 2.0, "path_length_interval_steps": 4,
     "style_mixing_probability": 0.9, "ema_half_life_images": 10_000, "ema_warmup": 0.1, "adaptive_target": None,
@@ -89,7 +93,7 @@ class Campaign:
                 continue
             if time.monotonic() > self.end:
                 break
-            write_json(file, part())
+            write_json(file, attempted(part))
         else:
             self.train()
         (self.out / "campaign.md").write_text(self.page(), encoding="utf-8")
@@ -151,12 +155,30 @@ class Campaign:
             ways["not compiled"] = {"compiled": False}
             ways["without TF32"] = {"tf32": False}
             ways["cudnn.benchmark"] = {"benchmark": True}
-        return [{"way": name} | self._timed(**changes) for name, changes in ways.items() if time.monotonic() < self.end]
+            ways["CUDA graphs"] = {"mode": "reduce-overhead"}
+            ways["compiled, max-autotune without graphs"] = {"mode": "max-autotune-no-cudagraphs"}
+        return self.timed(ways)
 
-    def _timed(self, tf32: bool = True, benchmark: bool = False, **changes: Any) -> dict[str, float]:
+    def timed(self, ways: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+        """A row for each way that there is time for; one that fails says why."""
+        rows = []
+        for name, changes in ways.items():
+            if time.monotonic() < self.end:
+                rows.append({"way": name} | attempted(functools.partial(self._timed, **changes)))
+                torch.compiler.reset()
+                torch.set_float32_matmul_precision("highest")
+                torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = True, False
+        return rows
+
+    def _timed(
+        self, tf32: bool = True, benchmark: bool = False, mode: str | None = None, **changes: Any
+    ) -> dict[str, float]:
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
         torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = tf32, benchmark
-        stepper = self.stepper(**changes)
+        stepper = self.stepper(**changes | ({"compiled": False} if mode else {}))
+        if mode:
+            calls = stepper.synthesise, stepper.judge
+            stepper.synthesise, stepper.judge = (torch.compile(call, dynamic=False, mode=mode) for call in calls)
         batch = stepper.settings.batch_size
         for step in range(18 if self.cuda else 1):
             stepper.step(step, 0)
@@ -164,6 +186,7 @@ class Campaign:
         for step in range(16, 16 + steps):
             self._wait()
             began = time.perf_counter()
+            torch.compiler.cudagraph_mark_step_begin()
             stepper.step(step, 0)
             self._wait()
             seconds.append(time.perf_counter() - began)
@@ -254,7 +277,8 @@ class Campaign:
         while turn == 0 or (time.monotonic() < self.end and (self.cuda or turn < self.steps)):
             for label, stepper in steppers.items():
                 for _ in range(16 if self.cuda else 1):
-                    stepper.step(steps[label], 0)
+                    with tensor_float_products(self.device):
+                        stepper.step(steps[label], 0)
                     steps[label] += 1
                 stepper.sums = {}
             turn += 1
@@ -282,8 +306,9 @@ class Campaign:
                 continue
             found = json.loads(file.read_text(encoding="utf-8"))
             rows = found if isinstance(found, list) else [found]
-            lines += ["| " + " | ".join(rows[0]) + " |", "| " + " | ".join("---" for _ in rows[0]) + " |"]
-            lines += ["| " + " | ".join(_cell(value) for value in row.values()) + " |" for row in rows] + [""]
+            columns = list(dict.fromkeys(name for row in rows for name in row))
+            lines += ["| " + " | ".join(columns) + " |", "| " + " | ".join("---" for _ in columns) + " |"]
+            lines += ["| " + " | ".join(_cell(row.get(name, "")) for name in columns) + " |" for row in rows] + [""]
         return "\n".join(lines)
 
     def _wait(self) -> None:
@@ -316,6 +341,14 @@ def _on(device: torch.device, path: Callable, dtype: torch.dtype, networks: tupl
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     return path(there, dtype).detach().float().cpu()
+
+
+def attempted(part: Callable[[], Any]) -> Any:
+    """What a part finds, or why it failed, so that the others are done all the same."""
+    try:
+        return part()
+    except (RuntimeError, AssertionError, ImportError, OSError, subprocess.SubprocessError) as error:
+        return {"not_measured": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
 
 
 def _cell(value: Any) -> str:

@@ -1,6 +1,7 @@
 """The campaign for a GPU: its whole path on a CPU at 32 pixels, with torch and numpy alone."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,17 @@ def films(tmp_path_factory) -> Path:
     pd.DataFrame({"image_id": range(20), "label": ["negative", "positive"] * 10}).to_csv(hospital / "manifest.csv")
     campaign("--pack", folder / "results", "--size", 32, "--films", folder / "films.npy")
     return folder / "films.npy"
+
+
+@pytest.mark.long
+def test_a_way_that_this_machine_lacks_says_so_and_the_others_are_timed(films, tmp_path):
+    made = runpy.run_path(str(SCRIPT))["Campaign"](np.load(films), tmp_path / "out", 5, steps=1)
+    failed, timed = made.timed({"other": {"mode": "no such mode"}, "batch 4": {"batch_size": 4}})
+    assert failed["way"] == "other"
+    assert "no such mode" in failed["not_measured"]
+    assert timed["s_per_1000"] > 0
+    (tmp_path / "out" / "speed.json").write_text(json.dumps([failed, timed]), encoding="utf-8")
+    assert "| way | not_measured | s_per_1000 |" in made.page()
 
 
 @pytest.mark.long

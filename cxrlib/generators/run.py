@@ -29,7 +29,7 @@ from cxrlib.generators.snapshots import (
     signs_of_collapse,
     write_sheet,
 )
-from cxrlib.generators.stepping import Networks, Stepper, new_networks
+from cxrlib.generators.stepping import Networks, Stepper, new_networks, tensor_float_products
 from cxrlib.generators.tensorboard_log import TensorBoardLog
 
 logger = logging.getLogger(__name__)
@@ -171,7 +171,8 @@ class Run:
         began, seconds_before = time.monotonic(), self.state.seconds
         before = (self.state.images, self.state.seconds)
         while self.state.images < self.total_images:
-            self.stepper.step(self.state.images // self.settings.batch_size, self.state.rollbacks)
+            with tensor_float_products(self.device):
+                self.stepper.step(self.state.images // self.settings.batch_size, self.state.rollbacks)
             self.state.images += self.settings.batch_size
             steps_done = self.state.images // self.settings.batch_size
             if steps_done % self.row_steps and steps_done < self.steps:

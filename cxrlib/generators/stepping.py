@@ -4,6 +4,8 @@ The loop around the steps, with its log, checkpoints and choices, is in `run.py`
 """
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -248,6 +250,18 @@ def average_decay(images: int, batch_size: int, half_life_images: float, warmup:
     """
     half_life = min(half_life_images, images * warmup)
     return 0.5 ** (batch_size / half_life)
+
+
+@contextmanager
+def tensor_float_products(device: torch.device) -> Iterator[None]:
+    """Let a GPU round the factors of float32 products to ten bits, as its convolutions do anyway; a CPU never does."""
+    before = torch.get_float32_matmul_precision()
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def on_device(values: Tensor, device: torch.device) -> Tensor:
