@@ -12,7 +12,7 @@ from cxrlib.films.audit import check_before, left_out, prepare_study
 from cxrlib.films.covidx import compare_with_lists, labels_path
 from cxrlib.films.images import load_manifest
 from cxrlib.films.preparation import read_listing
-from cxrlib.films.settings import EXTERNAL, CovidxSource, FolderSource, PhantomSource
+from cxrlib.films.settings import EXTERNAL, CovidxSource, Source
 from cxrlib.films.shortcuts import fit_source_rule
 from cxrlib.study import Study
 from cxrlib.workflow.report import only_one_report
@@ -48,14 +48,10 @@ def _source_lines(study: Study, role: str) -> Iterator[str]:
         yield from _lines_of(source, role)
 
 
-def _lines_of(source: PhantomSource | FolderSource | CovidxSource, role: str) -> Iterator[str]:
+def _lines_of(source: Source, role: str) -> Iterator[str]:
     shown = "may be shown" if source.publishable else "not to be published"
-    if isinstance(source, PhantomSource):
-        yield f"{role}: films of a simulated chest phantom, {source.scanner} scanner ({shown})"
-    elif isinstance(source, CovidxSource):
-        yield f"{role}: COVIDx V8B, {source.split} split, in {source.folder} ({shown})"
-    else:
-        yield f"{role}: folder {source.folder} with {source.labels_file} ({shown})"
+    yield f"{role}: {source.description} ({shown})"
+    if not source.simulated:
         try:
             listing = read_listing(source)
         except InputError as error:

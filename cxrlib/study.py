@@ -16,7 +16,7 @@ from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.settings import ClassifierSettings
 from cxrlib.errors import InputError
 from cxrlib.evaluation.settings import EndpointSettings
-from cxrlib.films.settings import EVERY_ROLE, ONE, READERS, DataSettings, Role
+from cxrlib.films.settings import READERS, DataSettings, Role
 from cxrlib.generators.settings import FEWEST_FILMS, FEWEST_HELD_OUT_FILMS, GanSettings, SynthesisSettings
 from cxrlib.reading.settings import ReviewSettings
 from cxrlib.settings import Settings
@@ -189,7 +189,7 @@ def load_study(study: str | Path, root: Path | None = None) -> Study:
     try:
         loaded = Study.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
-        raise InputError(_explain(error, path)) from None
+        raise InputError(_explain(error, path, values)) from None
     if loaded.name != path.stem:
         raise InputError(f"{path}: name: found `{loaded.name}`, expected `{path.stem}`, the name of the file")
     loaded._root, loaded._file = root, path
@@ -286,21 +286,19 @@ def _key(name: Any, path: Path, key: str) -> str:
     raise InputError(f"{path}: {key or 'top level'}: found the key {name!r}{reason}; put keys in quotation marks")
 
 
-def _explain(error: ValidationError, path: Path) -> str:
+def _explain(error: ValidationError, path: Path, values: dict) -> str:
     """All problems of a study file, one line each."""
-    return "\n".join(f"{path}: {_explain_one(problem)}" for problem in error.errors(include_url=False))
+    return "\n".join(f"{path}: {_explain_one(problem, values)}" for problem in error.errors(include_url=False))
 
 
-def _explain_one(problem: dict[str, Any]) -> str:
-    location = _location(problem["loc"])
-    key = ".".join(location)
+def _explain_one(problem: dict[str, Any], values: dict) -> str:
+    location = problem["loc"]
+    key = ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
     if problem["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1], problem["loc"])
+        known = _known_keys(location[:-1], values)
         near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
         return f"{key}: unknown key; {hint}"
-    if problem["type"] == "union_tag_not_found":
-        return f"{key}.reader: missing; expected phantom, folder or covidx"
     if problem["type"] == "json_invalid":
         return f"not a study: {problem['ctx']['error']}"
     if problem["type"] == "missing":
@@ -310,22 +308,12 @@ def _explain_one(problem: dict[str, Any]) -> str:
     return f"{key}: found {reprlib.repr(problem['input'])}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 
-def _location(loc: tuple) -> list[str]:
-    """Keys as the study file has them; pydantic puts how many sources there are, and the reader, after the role: data,
-    hospital, one, folder, columns; or data, hospital, several, 0, folder, columns."""
-    parts = [str(part) for part in loc]
-    if len(parts) < 3 or parts[0] != "data" or parts[1] not in EVERY_ROLE:
-        return parts
-    if parts[2] == ONE:
-        return parts[:2] + parts[4:]
-    return parts[:2] + [str(int(number) + 1) for number in parts[3:4]] + parts[5:]
-
-
-def _known_keys(parents: list[str], location: tuple) -> list[str]:
-    """Keys that the model at this place has."""
+def _known_keys(parents: tuple, values: Any) -> list[str]:
+    """Keys that the model at this place has; those of a source are its reader's."""
     model: Any = Study
     for name in parents:
-        if not name.isdigit():
-            annotation = model.model_fields[name].annotation
-            model = annotation if isinstance(annotation, type) else READERS[next(p for p in location if p in READERS)]
+        values = values[name]
+        model = model.model_fields[name].annotation if isinstance(name, str) else model
+        if not isinstance(model, type) and isinstance(values, dict):
+            model = READERS[values["reader"]]
     return list(model.model_fields)

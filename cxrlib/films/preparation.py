@@ -1,6 +1,7 @@
 """Preparing a role: from its source to a manifest, arrays of films, and a record of what was found."""
 
 import hashlib
+import importlib
 import logging
 import time
 from collections import Counter
@@ -22,14 +23,12 @@ from cxrlib.artifacts import (
     write_record,
 )
 from cxrlib.errors import InputError
-from cxrlib.films.covidx import read_covidx
 from cxrlib.films.film_reading import FilmJob, read_films
-from cxrlib.films.folder import read_folder
 from cxrlib.films.images import PlacedArray, growing_array, masks_path, placed_array
 from cxrlib.films.listing import Listing, kind_of
 from cxrlib.films.manifest import assign_folds, fold_problem, validate_manifest
 from cxrlib.films.phantom import PHANTOM_VERSION, phantom_film, phantom_manifest
-from cxrlib.films.settings import LABELS, CovidxSource, FolderSource, PhantomSource
+from cxrlib.films.settings import LABELS, Source
 from cxrlib.finished import makes
 
 if TYPE_CHECKING:
@@ -75,9 +74,10 @@ def prepare_role(study: "Study", role: str, *, force: bool = False, progress: Pr
     return read_json(record)
 
 
-def read_listing(source: FolderSource | CovidxSource) -> Listing:
-    """What a folder or a COVIDx tree holds, by its label file; raises `InputError`."""
-    return read_covidx(source) if isinstance(source, CovidxSource) else read_folder(source)
+def read_listing(source: Source) -> Listing:
+    """What a source of files holds, by its label file; raises `InputError`."""
+    module, function = source.listing.split(":")
+    return getattr(importlib.import_module(module), function)(source)
 
 
 def read_role(study: "Study", role: str) -> list[Listing]:
@@ -175,10 +175,10 @@ def _label_problem(manifest: pd.DataFrame, unreadable: int, where: str) -> str:
 
 
 def _same_images(first: Any, second: Any) -> bool:
-    if isinstance(first, PhantomSource) or type(first) is not type(second):
+    if first.simulated or type(first) is not type(second):
         return False
-    part = "split" if isinstance(first, CovidxSource) else "labels_file"
-    return first.folder.resolve() == second.folder.resolve() and getattr(first, part) == getattr(second, part)
+    same = first.folder.resolve() == second.folder.resolve()
+    return same and (not first.part or getattr(first, first.part) == getattr(second, first.part))
 
 
 def _settings(study: "Study", role: str) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def _settings(study: "Study", role: str) -> dict[str, Any]:
     described = []
     for source in study.data.sources(role):
         described.append(source.model_dump(mode="json", exclude={"publishable", "folder", "allow_missing"}))
-        if not isinstance(source, PhantomSource):
+        if not source.simulated:
             described[-1]["folder_name"] = Path(source.folder).resolve().name
     settings = described[0] if len(described) == 1 else {"sources": described}
     settings["image_sizes"] = list(study.image_sizes)

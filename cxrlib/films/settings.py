@@ -1,9 +1,19 @@
-"""Where the images of each role come from."""
+"""Where the images of each role come from: a class of settings for each reader, and `READERS`, which names them."""
 
+import json
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    TypeAdapter,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from cxrlib.settings import Settings
 
@@ -26,7 +36,45 @@ Folder = Annotated[Path, AfterValidator(_a_name_that_can_be)]
 ColumnName = Annotated[str, Field(min_length=1)]
 
 
-class PhantomSource(Settings):
+class Source(Settings):
+    """What a reader of films has to be told. A reader is a class of these settings, named in `READERS`."""
+
+    reader: str
+    publishable: bool = False
+
+    # `module:function` of what lists the films, as a `Listing`, without decoding one; empty where there are no files.
+    listing: ClassVar[str] = ""
+
+    @property
+    def simulated(self) -> bool:
+        return not self.listing
+
+    @property
+    def description(self) -> str:
+        """What `cxr check` calls it."""
+        raise NotImplementedError
+
+    def dataset(self, unnamed: str) -> str:
+        """What tables call it; `unnamed`, unless empty, where the names of its files may not be known."""
+        raise NotImplementedError
+
+
+class FilesSource(Source):
+    """Films in files under one folder. `part` names the setting that tells two data sets of one folder apart."""
+
+    folder: Folder
+
+    part: ClassVar[str] = ""
+
+    @property
+    def description(self) -> str:
+        return f"{self.reader} {self.folder}" + (f" with {getattr(self, self.part)}" if self.part else "")
+
+    def dataset(self, unnamed: str) -> str:
+        return unnamed or self.folder.name
+
+
+class PhantomSource(Source):
     """Simulated films of an analytic chest phantom: nothing is downloaded, every fact is known."""
 
     reader: Literal["phantom"]
@@ -34,6 +82,13 @@ class PhantomSource(Settings):
     negative_patients: Patients
     positive_patients: Patients
     publishable: bool = True
+
+    @property
+    def description(self) -> str:
+        return f"films of a simulated chest phantom, {self.scanner} scanner"
+
+    def dataset(self, unnamed: str) -> str:
+        return f"chest phantom, {self.scanner} scanner"
 
 
 class LabelColumns(Settings):
@@ -59,7 +114,7 @@ class LabelColumns(Settings):
         return self
 
 
-class FolderSource(Settings):
+class FolderSource(FilesSource):
     """A folder with images and a table of labels, CSV or Excel (.xlsx).
 
     `columns` maps the manifest's names to the table's (`patient_id: PatID`), `labels` the table's words to the two
@@ -67,11 +122,12 @@ class FolderSource(Settings):
     """
 
     reader: Literal["folder"]
-    folder: Folder
     labels_file: str = "labels.csv"
     columns: LabelColumns = LabelColumns()
     labels: dict[str, Label] = Field(default_factory=dict)
-    publishable: bool = False
+
+    listing: ClassVar[str] = "cxrlib.films.folder:read_folder"
+    part: ClassVar[str] = "labels_file"
 
     @field_validator("labels_file")
     @classmethod
@@ -91,23 +147,46 @@ class FolderSource(Settings):
         return labels
 
 
-class CovidxSource(Settings):
+class CovidxSource(FilesSource):
     """A COVIDx V8B tree: the official label files beside the folders `train` and `test`."""
 
     reader: Literal["covidx"]
-    folder: Folder
     split: Literal["train", "test"]
     allow_missing: bool = False
-    publishable: bool = False
+
+    listing: ClassVar[str] = "cxrlib.films.covidx:read_covidx"
+    part: ClassVar[str] = "split"
+
+    @property
+    def description(self) -> str:
+        return f"COVIDx V8B, {self.split} split, in {self.folder}"
+
+    def dataset(self, unnamed: str) -> str:
+        return f"COVIDx V8B ({self.split} split)"
 
 
-Source = Annotated[PhantomSource | FolderSource | CovidxSource, Field(discriminator="reader")]
-READERS = {"phantom": PhantomSource, "folder": FolderSource, "covidx": CovidxSource}
-ONE, SEVERAL = "one", "several"
-Sources = Annotated[
-    Annotated[Source, Tag(ONE)] | Annotated[tuple[Source, ...], Tag(SEVERAL)],
-    Discriminator(lambda value: SEVERAL if isinstance(value, list | tuple) else ONE),
-]
+# A new reader is an entry here: its settings, which name the function that lists its films.
+READERS: dict[str, type[Source]] = {"phantom": PhantomSource, "folder": FolderSource, "covidx": CovidxSource}
+
+
+def _source(value: Any) -> Source:
+    if isinstance(value, Source):
+        return value
+    reader = value.get("reader") if isinstance(value, dict) else None
+    if not isinstance(reader, str) or reader not in READERS:
+        found = "none" if reader is None else f"`{reader}`"
+        raise ValueError(f"reader: found {found}, expected one of: {', '.join(READERS)}")
+    return READERS[reader].model_validate_json(json.dumps(value))
+
+
+_SEVERAL = TypeAdapter(tuple[Annotated[Source, PlainValidator(_source)], ...])
+
+
+def _sources(value: Any) -> Source | tuple[Source, ...]:
+    return _SEVERAL.validate_python(tuple(value)) if isinstance(value, list | tuple) else _source(value)
+
+
+Sources = Annotated[Source | tuple[Source, ...] | None, SerializeAsAny(), PlainValidator(_sources)]
 
 
 class DataSettings(Settings):
@@ -120,25 +199,25 @@ class DataSettings(Settings):
     training: Sources
     validation: Sources
     hospital: Sources
-    external: Sources | None = None
+    external: Sources = None
     folds: int = Field(default=5, ge=2, le=20)
 
     @property
     def roles(self) -> tuple[Role, ...]:
         return ROLES if self.external is None else (*ROLES, EXTERNAL)
 
-    def sources(self, role: str) -> tuple[PhantomSource | FolderSource | CovidxSource, ...]:
+    def sources(self, role: str) -> tuple[Source, ...]:
         """Where a role's films come from; where these are several, `source_of` says which one a film is from."""
         given = getattr(self, role)
         return given if isinstance(given, tuple) else (given,)
 
-    def source_of(self, role: str, image_id: str) -> PhantomSource | FolderSource | CovidxSource:
+    def source_of(self, role: str, image_id: str) -> Source:
         """The source of a film: of several, ids begin with its number and a slash."""
         sources = self.sources(role)
         return sources[0] if len(sources) == 1 else sources[int(image_id.partition("/")[0]) - 1]
 
     def simulated(self, role: str) -> bool:
-        return isinstance(self.sources(role)[0], PhantomSource)
+        return self.sources(role)[0].simulated
 
     def publishable(self, role: str) -> bool:
         """Whether all sources of a role may be shown."""
@@ -151,7 +230,7 @@ class DataSettings(Settings):
     @model_validator(mode="after")
     def _simulated_or_real(self) -> "DataSettings":
         for role in self.roles:
-            kinds = {isinstance(source, PhantomSource) for source in self.sources(role)}
+            kinds = {source.simulated for source in self.sources(role)}
             if not kinds:
                 raise ValueError(f"{role}: found an empty list, expected a source")
             if len(kinds) > 1:

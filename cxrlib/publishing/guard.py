@@ -21,7 +21,7 @@ from PIL import Image
 from cxrlib.artifacts import read_json
 from cxrlib.errors import InputError
 from cxrlib.films.manifest import read_manifest_csv
-from cxrlib.films.settings import FolderSource, PhantomSource
+from cxrlib.films.settings import FolderSource
 from cxrlib.publishing.guard_contents import pieces_of
 from cxrlib.publishing.guard_names import Names, names_of
 from cxrlib.publishing.guard_pages import folder_names, foreign_loads, notebook_problems
@@ -191,7 +191,7 @@ def _own_words() -> str:
 def _folders_of(study: Study) -> tuple[Path, ...]:
     """Folders of this machine that no page may name: the study's, the library's, and those of its data."""
     sources = [source for role in study.roles for source in study.data.sources(role)]
-    data = [source.folder.absolute() for source in sources if not isinstance(source, PhantomSource)]
+    data = [source.folder.absolute() for source in sources if not source.simulated]
     return (study.root, REPOSITORY, *data)
 
 

@@ -17,7 +17,7 @@ from cxrlib.evaluation.uncertainty import RESAMPLES
 from cxrlib.films.covidx import labels_path, read_labels
 from cxrlib.films.images import films_identity, load_manifest
 from cxrlib.films.listing import kind_of
-from cxrlib.films.settings import EXTERNAL, LABELS, CovidxSource, FolderSource, PhantomSource, Role
+from cxrlib.films.settings import EXTERNAL, LABELS, CovidxSource, Role
 from cxrlib.films.shortcuts import fit_source_rule
 from cxrlib.finished import makes
 from cxrlib.study import Study
@@ -235,13 +235,5 @@ def _label_facts(table: pd.DataFrame, rule: Any) -> dict[str, Any]:
 
 def _dataset_name(study: Study, role: Role) -> str:
     names = {"hospital": "the hospital's own films", EXTERNAL: "another hospital's films"}
-    return " + ".join(dict.fromkeys(_source_name(source, names.get(role, f"own {role} films"), study.publishable(role))
-                                    for source in study.data.sources(role)))  # fmt: skip
-
-
-def _source_name(source: PhantomSource | FolderSource | CovidxSource, unnamed: str, publishable: bool) -> str:
-    if isinstance(source, PhantomSource):
-        return f"chest phantom, {source.scanner} scanner"
-    if isinstance(source, CovidxSource):
-        return f"COVIDx V8B ({source.split} split)"
-    return source.folder.name if publishable else unnamed
+    unnamed = "" if study.publishable(role) else names.get(role, f"own {role} films")
+    return " + ".join(dict.fromkeys(source.dataset(unnamed) for source in study.data.sources(role)))
