@@ -68,6 +68,10 @@ def assemble(study: Study, folder: Path) -> None:
     (folder / "chapters").mkdir()
     for name in CHAPTERS:
         shutil.copy(study.results.chapter(name), folder / "chapters")
+    contents = yaml.safe_load((folder / "_toc.yml").read_text(encoding="utf-8"))
+    chapters = {"caption": "The study", "chapters": [{"file": f"chapters/{name}"} for name in CHAPTERS]}
+    contents["parts"] = [chapters, *contents.get("parts", [])]
+    write_text(folder / "_toc.yml", yaml.safe_dump(contents, sort_keys=False))
     config = yaml.safe_load(_own_or_repository(study, "_config.yml").read_text(encoding="utf-8"))
     config["title"] = study.title
     config["parse"]["myst_substitutions"] = _sentences(study, folder)
@@ -90,6 +94,7 @@ def _sentences(study: Study, folder: Path) -> dict[str, str]:
         "study_file": f"`studies/{study.name}.yaml`",
         "films_note": _films_note(study),
         "answer": answer,
+        "chapters": "\n\n".join(_question(folder / "chapters" / f"{name}.ipynb") for name in CHAPTERS),
         "cover": _cover(study, folder),
         "guard_limits": limits_text() if study.private_roles else NOTHING_PRIVATE,
         **provenance_sentences(study),
@@ -103,6 +108,12 @@ def _films_note(study: Study) -> str:
         kind, heading = "note", "The films in this book"
     summary = study.summary or f"What was studied is described in `studies/{study.name}.yaml`."
     return f":::{{admonition}} {heading}\n:class: {kind} films-note\n{summary}\n:::"
+
+
+def _question(chapter: Path) -> str:
+    """A chapter's link, and the question below its title."""
+    first = "".join(read_json(chapter)["cells"][0]["source"])
+    return f"[](chapters/{chapter.name})\n: {' '.join(first.split(chr(10) * 2)[1].split())}"
 
 
 def _cover(study: Study, folder: Path) -> str:
