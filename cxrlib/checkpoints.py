@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from cxrlib.artifacts import atomic_path
+from cxrlib.artifacts import atomic_path, differences_between
 from cxrlib.errors import InputError
 
 
@@ -37,6 +37,20 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"{path}: not a readable checkpoint ({error}); remove it to start afresh") from None
     return _unpack(skeleton, tensors)
+
+
+REMEDY = "Use --force to start afresh, or go on with what it was made with; it is left as it is."
+
+
+def load_own_state(path: Path, fingerprint: Any, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """`load_state` of a run whose results `fingerprint` (values of JSON) decides; raises `InputError`, saying what
+    differs, if the state's own `fingerprint` is another: hours of work are neither gone on with nor discarded."""
+    stored = load_state(path, device)
+    differences = list(differences_between(stored.get("fingerprint"), fingerprint))
+    if differences:
+        listed = "\n  ".join(differences)
+        raise InputError(f"{path}: a checkpoint of other settings or films:\n  {listed}\n{REMEDY}")
+    return stored
 
 
 def _pack(value: Any, tensors: dict[str, torch.Tensor]) -> Any:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from cxrlib.artifacts import append_log, trim_log
-from cxrlib.checkpoints import load_state, save_state
+from cxrlib.checkpoints import load_own_state, save_state
 from cxrlib.classifiers.composition import TrainingFilms
 from cxrlib.classifiers.network import Phase, PixelStatistics, augment_strongly, build_classifier, start_phase
 from cxrlib.classifiers.prediction import predict_probabilities
@@ -50,7 +50,7 @@ class TrainingRun:
     start: dict[str, Tensor] | None = None
     validation: ImageSet | None = None
     folder: Path | None = None
-    fingerprint: str = ""
+    fingerprint: Any = None
     progress: Progress | None = None
     epochs_done: int = 0
     seconds: float = 0.0
@@ -69,7 +69,7 @@ class TrainingRun:
 
 
 def fit(run: TrainingRun) -> nn.Module:
-    """Train a network on the run's films, going on from its checkpoint if there is one of the same fingerprint."""
+    """Train a network on the run's films, going on from its checkpoint if there is one."""
     settings, device = run.settings, pick_device()
     started = time.perf_counter()
     network = build_classifier(settings, seed_for(*run.name, "initialise"), device)
@@ -193,10 +193,7 @@ def _resume(run: TrainingRun, device: torch.device) -> dict[str, Any] | None:
     """The saved state, if it belongs to this run; sets what the run has done so far."""
     if run.checkpoint is None:
         return None
-    saved = load_state(run.checkpoint, device) if run.checkpoint.exists() else None
-    if saved and saved["fingerprint"] != run.fingerprint:
-        logger.info("%s: a checkpoint of other settings or inputs; starting afresh", run.folder)
-        saved = None
+    saved = load_own_state(run.checkpoint, run.fingerprint, device) if run.checkpoint.exists() else None
     if saved:
         run.epochs_done, run.seconds = saved["epochs_done"], saved["seconds"]
         logger.info("%s: going on after epoch %d of %d", run.folder, run.epochs_done, run.total_epochs)

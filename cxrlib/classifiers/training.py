@@ -1,5 +1,6 @@
 """Training of one classifier of a study: arm, seed and fold in, model and predictions out."""
 
+import json
 import logging
 import shutil
 import time
@@ -10,7 +11,6 @@ import pandas as pd
 from torch import Tensor, nn
 
 from cxrlib.artifacts import (
-    fingerprint,
     is_finished,
     read_json,
     sha256_of,
@@ -71,7 +71,8 @@ def train_classifier(
     if force:
         start_afresh(record.parent)
     if arm_of(arm).network:
-        facts = _train_network(study, arm, seed, fold, fingerprint(settings, inputs), progress)
+        decided_by = json.loads(json.dumps({"settings": settings, "inputs": inputs}, default=str))
+        facts = _train_network(study, arm, seed, fold, decided_by, progress)
     else:
         facts = WITHOUT_NETWORK[arm_of(arm).learns](study, arm, seed, fold)
     outputs = [path for name in FILES if (path := record.parent / name).exists()]
@@ -81,7 +82,7 @@ def train_classifier(
 
 
 def _train_network(
-    study: Study, arm: str, seed: int, fold: str, decided_by: str, progress: Progress | None
+    study: Study, arm: str, seed: int, fold: str, decided_by: Any, progress: Progress | None
 ) -> dict[str, Any]:
     """Train, let validation decide, then open the hospital's films; returns the facts of the record."""
     size, folder = study.classifier.image_size, study.results.classifier(arm, seed, fold)

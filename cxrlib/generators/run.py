@@ -14,8 +14,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cxrlib.artifacts import append_log, differences_between, trim_log, write_csv
-from cxrlib.checkpoints import load_state, save_state, save_tensors
+from cxrlib.artifacts import append_log, trim_log, write_csv
+from cxrlib.checkpoints import REMEDY, load_own_state, save_state, save_tensors
 from cxrlib.errors import InputError
 from cxrlib.generators.kernel_distance import KernelDistance
 from cxrlib.generators.processes import join_processes
@@ -272,16 +272,11 @@ class Run:
         logger.info("%s: goes on from %d images", self.folder, self.state.images)
 
     def _load_checkpoint(self) -> None:
-        stored = load_state(self.checkpoint, self.device)
-        remedy = "Use --force to start afresh, or go on with what it was made with; it is left as it is."
-        differences = list(differences_between(stored.get("fingerprint"), self.fingerprint))
-        if differences:
-            listed = "\n  ".join(differences)
-            raise InputError(f"{self.checkpoint}: a checkpoint of other settings or films:\n  {listed}\n{remedy}")
+        stored = load_own_state(self.checkpoint, self.fingerprint, self.device)
         try:
             self.state.fill(stored)
         except InputError as error:
-            raise InputError(f"{self.checkpoint}: {error}. {remedy}") from None
+            raise InputError(f"{self.checkpoint}: {error}. {REMEDY}") from None
 
     def _save_checkpoint(self) -> None:
         save_state(self.checkpoint, {"fingerprint": self.fingerprint} | self.state.as_dict())

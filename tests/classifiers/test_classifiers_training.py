@@ -251,14 +251,15 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(prepared_study, tmp_pat
         assert (folder / name).read_bytes() == interrupted[name], name
 
 
-def test_a_checkpoint_of_other_settings_is_not_gone_on_with(prepared_study, tmp_path, caplog):
-    run = _run(prepared_study, folder=tmp_path, fingerprint="one")
-    fit(run)
-    other = _run(prepared_study, folder=tmp_path, fingerprint="another")
-    with caplog.at_level("INFO"):
-        fit(other)
-    assert "starting afresh" in caplog.text
-    assert pd.read_csv(tmp_path / "log.csv")["epoch"].tolist() == [1, 2, 3]
+def test_a_checkpoint_of_other_settings_is_refused_and_stays_as_it_is(prepared_study, tmp_path):
+    fit(_run(prepared_study, folder=tmp_path, fingerprint={"settings": {"epochs": 2}}))
+    path = tmp_path / "checkpoint" / "state.safetensors"
+    before = path.read_bytes()
+    with pytest.raises(
+        InputError, match=r"checkpoint of other settings.*\n.*settings\.epochs: there 2, now 3\n.*--force"
+    ):
+        fit(_run(prepared_study, folder=tmp_path, fingerprint={"settings": {"epochs": 3}}))
+    assert path.read_bytes() == before
 
 
 def test_finished_with_other_settings_says_which(prepared_study):
