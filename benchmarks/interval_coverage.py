@@ -10,6 +10,9 @@ closed form. Every method sees the same trials:
 - `Satterthwaite`: Student's t on the sum of both variances;
 - `this study's`: `cxrlib.evaluation.runs`, which all tables and sentences take their intervals from.
 
+Where a study trains several generators, run k learns from the films of generator k modulo their number, and each
+generator moves threshold and strength of its runs by as much as a run's own chance does; the other arm has none.
+
     python benchmarks/interval_coverage.py
     python benchmarks/interval_coverage.py --trials 100 --seeds 3 --films 300
 
@@ -45,8 +48,17 @@ PATIENT, FILM, OPINION, SHARED = 1.0, 0.5, 0.4, 0.3
 STRENGTH = 0.8
 # Standard deviations between runs: of the threshold, of the strength.
 SCENARIOS = {"calm": (0.15, 0.05), "lottery": (1.0, 0.3)}
-METHODS = ("patients alone", "patients and runs drawn", "Satterthwaite", "this study's")
+OURS = "this study's"
+METHODS = ("patients alone", "patients and runs drawn", "Satterthwaite", OURS)
+# Generators, and runs that share them.
+SHARED_GENERATORS = ((2, 2), (2, 4), (3, 3), (3, 6))
+WANTED = (0.93, 0.97)
 IDENTICAL_ARMS = 7
+GENERATORS = (
+    "Runs of one generator are averaged and count as one, since the generator is drawn by lot as well; `seeds` are all "
+    "runs of the arm. With two generators, as with two runs, intervals are wide and hold the truth more often than they "
+    "say."
+)
 SINGLE_RUN = (
     "A single run shows nothing of the chance of training: its interval is over patients alone, and a study of single "
     "runs gives no verdict."
@@ -57,9 +69,9 @@ FALSE_VERDICTS = (
 )
 
 
-def truth(scenario: str) -> dict[str, float]:
-    """Means over all patients and runs that could have been: every part of an answer is normal."""
-    moved, stronger = SCENARIOS[scenario]
+def truth(scenario: str, generators: int = 0) -> dict[str, float]:
+    """Means over all patients, runs and generators that could have been: every part of an answer is normal."""
+    moved, stronger = np.array(SCENARIOS[scenario]) * (np.sqrt(2) if generators else 1)
     film = PATIENT**2 + FILM**2 + OPINION**2
     right = stats.norm.cdf(STRENGTH / np.sqrt(film + moved**2 + stronger**2))
     area = stats.norm.cdf(2 * STRENGTH / np.sqrt(2 * film + 4 * stronger**2))
@@ -73,8 +85,14 @@ def patients_of(films: int, random: np.random.Generator) -> tuple[np.ndarray, np
     return who, (random.random(who[-1] + 1) < SIZES[films])[who].astype(np.int64)
 
 
-def answers(who: np.ndarray, labels: np.ndarray, arms: int, seeds: int, scenario: str, random: np.random.Generator):
-    """Answers of equally good arms, (arms, seeds, films); positive above 0. Runs of the same seed are alike in part."""
+def answers(
+    who: np.ndarray, labels: np.ndarray, arms: int, seeds: int, scenario: str, random: np.random.Generator,
+    generators: int = 0,
+) -> np.ndarray:  # fmt: skip
+    """Answers of equally good arms, (arms, seeds, films); positive above 0. Runs of the same seed are alike in part.
+
+    With `generators`, runs of all arms but the first share these.
+    """
     signs = 2 * labels - 1
     film = random.normal(0, PATIENT, who[-1] + 1)[who] + random.normal(0, FILM, len(who))
     alike, apart = np.sqrt(SHARED), np.sqrt(1 - SHARED)
@@ -82,11 +100,17 @@ def answers(who: np.ndarray, labels: np.ndarray, arms: int, seeds: int, scenario
         spread * (alike * random.normal(size=(1, seeds)) + apart * random.normal(size=(arms, seeds)))
         for spread in SCENARIOS[scenario]
     )
+    if generators:
+        uses = np.arange(seeds) % generators
+        more = [random.normal(0, spread, (arms - 1, generators))[:, uses] for spread in SCENARIOS[scenario]]
+        moved[1:], stronger[1:] = moved[1:] + more[0], stronger[1:] + more[1]
     opinion = random.normal(0, OPINION, (arms, seeds, len(who)))
     return signs * (STRENGTH + stronger[..., None]) + film + moved[..., None] + opinion
 
 
-def resampled(who: np.ndarray, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> list[Resampled]:
+def resampled(
+    who: np.ndarray, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray, generators: int = 0
+) -> list[Resampled]:
     """Each arm's `METRICS` on the same resamples of the patients; `weights` (1 + resamples + groups, patients)."""
     arms, seeds, _ = scores.shape
     flat = scores.reshape(arms * seeds, -1)
@@ -107,11 +131,12 @@ def resampled(who: np.ndarray, labels: np.ndarray, scores: np.ndarray, weights: 
     films_of = np.bincount(who)
     values[..., 2] = in_order / ((first @ films_of[positive]) * (second @ films_of[~positive]))[:, None]
     number = np.array([positive.sum(), *[min(positive.sum(), (~positive).sum())] * 2])
-    runs = tuple(range(seeds))
+    names = tuple(range(seeds))
     found = []
-    for part in np.split(values, arms, axis=1):
+    for arm, part in enumerate(np.split(values, arms, axis=1)):
         left_out = part[RESAMPLES + 1 :].mean(axis=1) - part[0].mean(axis=0)
-        found.append(Resampled(runs, runs, part[0], part[1 : RESAMPLES + 1], left_out, number))
+        runs = tuple(name % generators for name in names) if generators and arm else names
+        found.append(Resampled(names, runs, part[0], part[1 : RESAMPLES + 1], left_out, number))
     return found
 
 
@@ -162,6 +187,35 @@ def coverage(films: int, scenario: str, seeds: int, trials: int) -> list[dict[st
     ]  # fmt: skip
 
 
+def coverage_of_generators(films: int, scenario: str, generators: int, seeds: int, trials: int) -> list[dict]:
+    """As `coverage`, of an arm whose runs share generators, and of its difference to one without; by this study's
+    method, and if runs that share a generator passed for independent ones."""
+    random = np.random.default_rng([films, list(SCENARIOS).index(scenario), seeds, generators])
+    expected = np.array(list(truth(scenario, generators).values()))
+    methods = {OURS: generators, "runs taken for independent": 0}
+    held = {(method, of): np.zeros(len(METRICS)) for method in methods for of in ("level", "difference")}
+    # The arm with generators answers a little worse, as their chance blurs it: by so much does the difference differ.
+    apart_by = expected - np.array(list(truth(scenario).values()))
+    for _ in range(trials):
+        who, labels = patients_of(films, random)
+        scores = answers(who, labels, 2, seeds, scenario, random, generators)
+        weights = weights_of(who, random)
+        for method, shared in methods.items():
+            base, arm = resampled(who, labels, scores, weights, shared)
+            apart = arm.minus(base, same_patients=True)
+            for of, found, value, limits in (
+                ("level", arm, expected, (0, 1)),
+                ("difference", apart, apart_by, (-1, 1)),
+            ):
+                low, high = bounds(found, OURS, limits, random).T
+                held[method, of] += (low <= value) & (value <= high)
+    keys = {"films": films, "scenario": scenario, "generators": generators, "seeds": seeds}
+    return [
+        {**keys, "method": method, "of": of, "metric": metric, "covered": float(number / trials)}
+        for (method, of), numbers in held.items() for metric, number in zip(METRICS, numbers, strict=True)
+    ]  # fmt: skip
+
+
 def false_verdicts(films: int, scenario: str, seeds: int, trials: int) -> dict[str, object]:
     """Shares of studies with a false verdict: of the primary endpoint (area and balanced accuracy of one arm), of all
     other arms and metrics, and of these if nothing were adjusted or runs were left out of account."""
@@ -188,23 +242,46 @@ def false_verdicts(films: int, scenario: str, seeds: int, trials: int) -> dict[s
     return {"films": films, "scenario": scenario, "seeds": seeds, **{key: n / trials for key, n in wrong.items()}}
 
 
+def _covered(table: pd.DataFrame, keys: list[str]) -> list[str]:
+    """A line per method of a design."""
+    columns = list(itertools.product(("level", "difference"), METRICS))
+    lines = [f"| {' | '.join([*keys, *map(', '.join, columns)])} |", "| --- " * (len(keys) + len(columns)) + "|"]
+    for names, part in table.groupby(keys, sort=False):
+        cells = part.set_index(["of", "metric"])["covered"]
+        lines.append(f"| {' | '.join([*map(str, names), *(f'{100 * cells[column]:.1f}' for column in columns)])} |")
+    return lines
+
+
+def _outside(table: pd.DataFrame, of_which: str) -> list[str]:
+    """How many of this study's intervals hold the truth too seldom or too often."""
+    held = table.loc[table["method"] == OURS, "covered"]
+    low, high = WANTED
+    extremes = f"{100 * held.min():.1f} to {100 * held.max():.1f} %"
+    counts = f"{(held < low).sum()} of {len(held)} hold the truth in less than {100 * low:.0f} %"
+    return ["", f"{of_which} {counts} and {(held > high).sum()} in more than {100 * high:.0f} % ({extremes})."]
+
+
 def report(found: dict) -> str:
     settings, facts = found["settings"], found["provenance"]
-    covered = pd.DataFrame(found["coverage"])
-    covered["covered"] = (100 * covered["covered"]).map("{:.1f}".format)
+    covered, shared = pd.DataFrame(found["coverage"]), pd.DataFrame(found["generators"])
     lines = [
         "# How often intervals hold the truth",
         "",
         f"{settings['trials']:,} simulated studies a line; per cent.",
         "",
+        *_covered(covered, ["films", "scenario", "seeds", "method"]),
+        "",
+        SINGLE_RUN,
+        *_outside(covered[covered["seeds"] > 2], "Of this study's intervals with three runs or more"),
+        "",
+        "## Where several generators are trained",
+        "",
+        GENERATORS,
+        "",
+        *_covered(shared, ["films", "scenario", "generators", "seeds", "method"]),
+        *_outside(shared[shared["generators"] > 2], "Of this study's intervals with three generators"),
     ]
-    columns = [f"{of}, {metric}" for of, metric in itertools.product(("level", "difference"), METRICS)]
-    lines += [f"| films | scenario | runs | method | {' | '.join(columns)} |", "| --- " * (4 + len(columns)) + "|"]
-    for keys, part in covered.groupby(["films", "scenario", "seeds", "method"], sort=False):
-        cells = part.set_index(["of", "metric"])["covered"]
-        values = [cells[of, metric] for of, metric in itertools.product(("level", "difference"), METRICS)]
-        lines.append(f"| {' | '.join(map(str, (*keys, *values)))} |")
-    lines += ["", SINGLE_RUN, "", "## How often a verdict is wrong", "", FALSE_VERDICTS, ""]
+    lines += ["", "## How often a verdict is wrong", "", FALSE_VERDICTS, ""]
     wrong = pd.DataFrame(found["false_verdicts"])
     lines += [f"| {' | '.join(wrong.columns)} |", "| --- " * len(wrong.columns) + "|"]
     for row in wrong.to_dict("records"):
@@ -226,11 +303,14 @@ def main() -> None:
     # statsmodels collects garbage in every correction, which is slow among so many modules.
     gc.freeze()
     start = datetime.now(UTC)
-    found: dict = {"settings": vars(options) | {"resamples": RESAMPLES}, "coverage": [], "false_verdicts": []}
+    found: dict = {"settings": vars(options) | {"resamples": RESAMPLES}}
+    found |= {"coverage": [], "generators": [], "false_verdicts": []}
     for films, scenario, seeds in itertools.product(options.films, SCENARIOS, options.seeds):
         found["coverage"] += coverage(films, scenario, seeds, options.trials)
-        if seeds > 1 and films == min(options.films):
+        if seeds > 1:
             found["false_verdicts"].append(false_verdicts(films, scenario, seeds, options.trials))
+    for films, scenario, (generators, seeds) in itertools.product(options.films, SCENARIOS, SHARED_GENERATORS):
+        found["generators"] += coverage_of_generators(films, scenario, generators, seeds, options.trials)
     end = datetime.now(UTC)
     found |= {"date": end.isoformat(timespec="minutes"), "minutes": (end - start).total_seconds() / 60}
     found["provenance"] = provenance(REPOSITORY)
