@@ -56,8 +56,8 @@ WANTED = (0.93, 0.97)
 IDENTICAL_ARMS = 7
 GENERATORS = (
     "Runs of one generator are averaged and count as one, since the generator is drawn by lot as well; `seeds` are all "
-    "runs of the arm. With two generators, as with two runs, intervals are wide and hold the truth more often than they "
-    "say."
+    "runs of the arm. With two generators, as with two runs, intervals are wide and hold the truth more often than "
+    "they say."
 )
 SINGLE_RUN = (
     "A single run shows nothing of the chance of training: its interval is over patients alone, and a study of single "

@@ -36,7 +36,8 @@ logger = logging.getLogger(__name__)
 
 # What may change without making finished films, generators or classifiers obsolete.
 HARMLESS_KEYS = (
-    "title", "summary", "gan.preset", "gan.comparisons", "gan.comparison_label", "classifier.arms", "classifier.doses",
+    "title", "summary", "gan.preset", "gan.comparisons", "gan.comparison_label", "gan.seeds",
+    "classifier.arms", "classifier.doses",
     "classifier.equal_steps", "classifier.seeds", "review", "synthesis.exclude_rejected",
     *(f"data.{role}.publishable" for role in EVERY_ROLE),
 )  # fmt: skip

@@ -14,6 +14,7 @@ from cxrlib.artifacts import CHAPTERS, read_json
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.errors import InputError
 from cxrlib.films.settings import LABELS
+from cxrlib.generators.settings import fold_of, start_of
 from cxrlib.study import REPOSITORY, Study
 
 TYPICAL_PUBLIC_FILMS = 5000
@@ -65,10 +66,6 @@ def films_of(study: Study, role: str) -> int:
         return TYPICAL_PUBLIC_FILMS
 
 
-def _synthetic_folds(study: Study) -> list[str]:
-    return [fold for fold in study.generator_folds if fold != "public"]
-
-
 def _synthetic_of(study: Study, fold: str) -> list[Name]:
     return [("synthetic", (label, fold)) for label in LABELS]
 
@@ -80,12 +77,12 @@ def _generator_keys(study: Study) -> Iterator[Key]:
 
 def _before_generator(study: Study, label: str, fold: str, variant: str) -> Iterator[str | Name]:
     yield "audit"
-    if study.gan.initialise_from == "public" and fold != "public" and variant != "random-start":
-        yield ("generator", (label, "public", ""))
+    if study.gan.initialise_from == "public" and fold_of(fold) != "public" and variant != "random-start":
+        yield ("generator", (label, start_of(fold), ""))
 
 
 def _generator_images(study: Study, key: Key) -> int:
-    return study.gan.public_images if key[1] == "public" else study.gan.total_images
+    return study.gan.public_images if fold_of(key[1]) == "public" else study.gan.total_images
 
 
 def _generator_effort(study: Study, *key: Any) -> float:
@@ -113,7 +110,7 @@ def _before_classifier(study: Study, arm: str, seed: int, fold: str) -> Iterator
     """All arms are trained and judged on audited films; some learn from synthetic ones, or count them."""
     yield "audit"
     if study.synthetic_folds(arm):
-        yield from _synthetic_of(study, fold)
+        yield from _synthetic_of(study, study.generators_of(arm, seed, fold))
         yield from _rejected(study)
     yield from (("classifier", model) for model in study.models_before(arm, seed))
 
@@ -190,7 +187,7 @@ _STAGES = (
         "Make the synthetic films of one label and fold.",
         "synthesise", "synthetic films", "synthesis", "cxrlib.generators.synthesis:synthesise",
         derived=False, keys=("label", "fold"),
-        all_keys=lambda study: [(label, fold) for fold in _synthetic_folds(study) for label in LABELS],
+        all_keys=lambda study: [(label, fold) for fold in study.generated_folds for label in LABELS],
         before=lambda study, label, fold: ["audit", ("generator", (label, fold, ""))],
         record=lambda study, *key: study.results.synthetic_record(*key), effort=_synthetic_effort,
         outputs=("images.npy", "manifest.csv", "real_distances.csv"), gpu=True, priority=20,

@@ -17,7 +17,14 @@ from cxrlib.classifiers.settings import ClassifierSettings
 from cxrlib.errors import InputError
 from cxrlib.evaluation.settings import EndpointSettings
 from cxrlib.films.settings import READERS, DataSettings, Role
-from cxrlib.generators.settings import FEWEST_FILMS, FEWEST_HELD_OUT_FILMS, GanSettings, SynthesisSettings
+from cxrlib.generators.settings import (
+    FEWEST_FILMS,
+    FEWEST_HELD_OUT_FILMS,
+    GanSettings,
+    SynthesisSettings,
+    fold_of,
+    generator_name,
+)
 from cxrlib.reading.settings import ReviewSettings
 from cxrlib.settings import Settings
 
@@ -50,6 +57,15 @@ class Study(Settings):
             raise ValueError(
                 f"gan.public_images: found {self.gan.public_images} with initialise_from: {self.gan.initialise_from}; "
                 "a start from the public films needs public_images above 0, a random start needs 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _every_generator_has_a_run(self) -> "Study":
+        if self.gan.seeds > self.classifier.seeds:
+            raise ValueError(
+                f"gan.seeds: found {self.gan.seeds} generators of each label and fold, but classifier.seeds: "
+                f"{self.classifier.seeds}; each needs a run that learns from its films"
             )
         return self
 
@@ -119,14 +135,27 @@ class Study(Settings):
 
     @property
     def generator_folds(self) -> tuple[str, ...]:
-        """Folds for which each label has a generator: `all`, `fold0`, … and `public` where training starts there.
+        """Folds for which each label has a generator: `all`, `fold0`, … and `public` where training starts there; of
+        several generators also `fold0-generator2`, …, as far as classifiers learn from them.
 
         The generator of `fold0` is trained on the hospital's patients *outside* fold 0.
         """
         needed = {fold for arm in self.classifier_arms for fold in self.synthetic_folds(arm)}
         crossfit = self.fold_names if needed & set(self.fold_names) else ()
         start = ("public",) if self.gan.initialise_from == "public" else ()
-        return (*start, "all", *crossfit)
+        learned = {fold for arm in self.classifier_arms if arm_of(arm).synthetic for fold in self.classifier_folds(arm)}
+        further = [fold for fold in (*start, "all", *crossfit) if learned and fold in {*start, *learned}]
+        numbers = range(1, self.gan.seeds)
+        return (*start, "all", *crossfit, *(generator_name(fold, number) for number in numbers for fold in further))
+
+    @property
+    def generated_folds(self) -> tuple[str, ...]:
+        """The `generator_folds` of which synthetic films are made: all but those that serve as a start."""
+        return tuple(fold for fold in self.generator_folds if fold_of(fold) != "public")
+
+    def generators_of(self, arm: str, seed: int, fold: str) -> str:
+        """The generators, as in `generator_folds`, whose films a classifier learns from, or only counts."""
+        return generator_name(fold, seed % self.gan.seeds) if arm_of(arm).synthetic else fold
 
     @property
     def generator_variants(self) -> tuple[tuple[str, str, str], ...]:

@@ -26,7 +26,7 @@ def synthetic_flow(study: Study) -> pd.DataFrame:
     rest), used. Sets that are not made yet have no row.
     """
     rows = []
-    for fold, label in product([name for name in study.generator_folds if name != "public"], reversed(LABELS)):
+    for fold, label in product(study.generated_folds, reversed(LABELS)):
         if study.results.synthetic_record(label, fold).exists():
             films = load_synthetic(study, label, fold, study.gan.resolution, flagged=True).manifest
             kept = films[~films["flagged"]]

@@ -128,8 +128,14 @@ class Evidence:
         return None if row is None else tuple(float(row[f"{metric}{end}"]) for end in ("", "_low", "_high"))
 
     def seeds(self, arm: str | None) -> int:
+        """How many independent runs an arm has: those that share a generator are one."""
         row = self.row("table2", role="hospital", arm=arm)
         return 0 if row is None else int(row["runs"])
+
+    def trained(self, arm: str | None) -> int:
+        """How often an arm was trained, whether or not runs share a generator."""
+        row = self.row("table2", role="hospital", arm=arm)
+        return 0 if row is None else int(row["seeds"])
 
     def rows(self, table: str, **where: Any) -> pd.DataFrame:
         found = self.tables[table]

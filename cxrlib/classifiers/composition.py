@@ -89,10 +89,11 @@ def compose_training_films(study: Study, arm: str, seed: int, fold: str) -> Trai
     """
     recipe = arm_of(arm)
     public = (load_manifest(study, "training")["label"] == "positive").to_numpy(np.int64)
-    made = synthetic_counts(study, fold) if recipe.needs_synthetic else (0, 0)
+    generators = study.generators_of(arm, seed, fold)
+    made = synthetic_counts(study, generators) if recipe.needs_synthetic else (0, 0)
     name = (study.seed, "classifier", seed)
     parts = [_public_part(study, recipe, seed, fold, public, made)] if recipe.public else []
-    added = [_synthetic_part(study, recipe, seed, fold, label) for label in LABELS] if recipe.synthetic else []
+    added = [_synthetic_part(study, recipe, seed, generators, label) for label in LABELS] if recipe.synthetic else []
     parts += added
     if recipe.hospital:
         room = [count - len(part.labels) for count, part in zip(made, added, strict=True)] if added else made

@@ -182,12 +182,13 @@ def _what_decides(study: Study, arm: str, seed: int, fold: str) -> tuple[dict[st
         problem, command = "readers have not decided which films to reject", f"reject-films {study.name}"
         verdict = _upstream(study.results.rejected_record(study.review.protocol), problem, command)
         inputs["rejected films"] = verdict["rejected_sha256"]
+    generators = study.generators_of(arm, seed, fold)
     if recipe.counts_synthetic:
         for label in LABELS:
-            _synthetic_record(study, label, fold)
-        settings["synthetic_images"] = dict(zip(LABELS, synthetic_counts(study, fold), strict=True))
+            _synthetic_record(study, label, generators)
+        settings["synthetic_images"] = dict(zip(LABELS, synthetic_counts(study, generators), strict=True))
     for label in LABELS if recipe.synthetic else ():
-        stored = _synthetic_record(study, label, fold)
+        stored = _synthetic_record(study, label, generators)
         inputs[f"synthetic {label}"] = {"images": stored["images_sha256"], "manifest": stored["manifest_sha256"]}
     return settings, inputs
 

@@ -68,7 +68,9 @@ def measure_anatomy(study: "Study") -> dict[str, Any]:
             half = halves(patients, study.seed)
             networks = _networks(study, hospital, masks, masked, half)
             rows = [_real_rows(networks, hospital, masks, masked, half)]
-            rows += [_synthetic_rows(study, networks, label, fold) for label in LABELS for fold in _folds(study)]
+            rows += [
+                _synthetic_rows(study, networks, label, fold) for label in LABELS for fold in study.generated_folds
+            ]
         measures = pd.concat(rows, ignore_index=True)
         write_csv(folder / "measures.csv", measures)
         facts |= {"measured": True, "dice": float(measures["dice"].mean())}
@@ -84,10 +86,6 @@ def load_anatomy(study: "Study") -> pd.DataFrame | None:
         name: [""] for name in ("area", "left_right_ratio", "dice")}) if path.exists() else None  # fmt: skip
 
 
-def _folds(study: "Study") -> list[str]:
-    return [fold for fold in study.generator_folds if fold != "public"]
-
-
 def _masks(study: "Study") -> np.ndarray | None:
     """uint8 (N, S, S), rows as the hospital's films."""
     masks = load_masks(study, "hospital", study.gan.resolution, "lungs")
@@ -99,7 +97,7 @@ def _inputs(study: "Study", has_masks: bool) -> dict[str, Any]:
     if has_masks:
         inputs["masks"] = sha256_of(masks_path(study, "hospital", study.gan.resolution, "lungs"))
     for label in LABELS:
-        for fold in _folds(study):
+        for fold in study.generated_folds:
             record = read_json(study.results.synthetic_record(label, fold))
             inputs[f"synthetic {label} {fold}"] = {name: record[f"{name}_sha256"] for name in ("images", "manifest")}
     return inputs

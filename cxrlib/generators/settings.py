@@ -16,6 +16,8 @@ from cxrlib.settings import Settings
 
 FEWEST_FILMS = 8
 FEWEST_HELD_OUT_FILMS = 8
+# Of several generators of a label and fold, the second and further ones have the fold's name with this and a number.
+FURTHER = "-generator"
 Augmentation = Literal["brightness", "contrast", "translation", "cutout"]
 Comparison = Literal["random-start", "no-augmentation"]
 
@@ -59,14 +61,33 @@ PRESETS: dict[str, dict[str, Any]] = {
 PAPER_PRESET = "256px-hundreds"
 
 
+def generator_name(fold: str, number: int) -> str:
+    """What the generators of a fold are called: `fold0`, and where there are several `fold0-generator2`, …; `number`
+    counts from 0."""
+    return f"{fold}{FURTHER}{number + 1}" if number else fold
+
+
+def fold_of(name: str) -> str:
+    """The fold whose patients such generators never saw; `all` or `public` where they saw everybody."""
+    return name.partition(FURTHER)[0]
+
+
+def start_of(name: str) -> str:
+    """The generators of the public films at which such generators start."""
+    return "public" + name.removeprefix(fold_of(name))
+
+
 class GanSettings(Settings):
-    """One generator per label and fold: a style-based network trained with differentiable augmentation.
+    """One generator per label and fold, or several: a style-based network trained with differentiable augmentation.
 
     Lengths of training are counted in images shown to the discriminator. Sources: Karras et al. 2020 (networks, lazy
     R1, moving average), Zhao et al. 2020 (augmentation, batch 8, learning rate 0.002, R1 weight 10, 300,000 images).
     R1 counts as if the discriminator saw the plain film without its magnified bands.
     With `eigenfilms`, which is in neither paper, a generator begins at principal components of its training films
     (up to `latent_dim` of them, at most 64×64 pixels) instead of at noise: for budgets of minutes.
+
+    Where there are `seeds` generators of a label and fold, run k of a classifier learns from the films of generator k
+    modulo their number, and its intervals count them as a source of chance.
 
     A `preset` names one of `PRESETS`, and what is written beside it wins; without one, the paper's is meant, which the
     defaults repeat. A weight, probability or percentage of 0 turns its part off, and so does an `adaptive_target` of
@@ -101,6 +122,7 @@ class GanSettings(Settings):
     held_out_percent: int = Field(default=20, ge=0, le=50)
     comparisons: tuple[Comparison, ...] = ()
     comparison_label: Literal["negative", "positive"] = "negative"
+    seeds: PositiveInt = 1
 
     @model_validator(mode="before")
     @classmethod

@@ -23,6 +23,7 @@ from cxrlib.finished import makes
 from cxrlib.generators.drawing import draw_films, is_out_of_memory, make_films
 from cxrlib.generators.memorisation import compare_with_training, copy_settings
 from cxrlib.generators.networks import load_generator
+from cxrlib.generators.settings import fold_of
 from cxrlib.generators.stepping import block_dtype
 from cxrlib.generators.training import generator_films
 from cxrlib.reproducibility import deterministic, pick_device, seed_for
@@ -53,7 +54,7 @@ def synthesise(
     near to one. `progress(films, total_films, facts)` is called after each batch. Returns the record; raises
     `InputError` if the generator is not finished.
     """
-    if fold == "public":
+    if fold_of(fold) == "public":
         raise InputError("fold `public`: no synthetic films are made from the generator that serves as a start")
     known = generator_films(study, label, fold)
     generator, config = load_generator(study.results.generator(label, fold))

@@ -17,7 +17,7 @@ from cxrlib.generators.drawing import is_out_of_memory
 from cxrlib.generators.processes import join_processes
 from cxrlib.generators.quality import describe_features, features_network, film_extractor, judge_of
 from cxrlib.generators.run import Progress, Run
-from cxrlib.generators.settings import GanSettings
+from cxrlib.generators.settings import GanSettings, fold_of, start_of
 from cxrlib.generators.snapshots import Features, Judge
 from cxrlib.reproducibility import deterministic
 
@@ -52,9 +52,10 @@ def train_generator(
         place(label, fold, variant) for place in (study.results.generator, study.results.generator_record)
     )
     start = None
-    if fold != "public" and gan.initialise_from == "public":
-        train_generator(study, label, "public", progress=progress)
-        start = study.results.generator(label, "public")
+    is_start = fold_of(fold) == "public"
+    if not is_start and gan.initialise_from == "public":
+        train_generator(study, label, start_of(fold), progress=progress)
+        start = study.results.generator(label, start_of(fold))
     settings, inputs = _identity(study, gan, label, fold, variant, films, start)
     if is_finished(record, settings, inputs, force):
         return read_json(record)
@@ -64,10 +65,10 @@ def train_generator(
     with deterministic(study.threads_per_job), _memory_errors_explained(folder, gan):
         run = Run(
             films.training.images, gan, folder, seed=seed_of(study, label, fold), start=start, progress=progress,
-            total_images=gan.public_images if fold == "public" else gan.total_images,
+            total_images=gan.public_images if is_start else gan.total_images,
             fingerprint={"settings": settings, "inputs": inputs},
             judge=judge_films(films, film_extractor(study)),
-            is_start=fold == "public",
+            is_start=is_start,
         )  # fmt: skip
         run.train()
     if processes.first:
@@ -168,10 +169,10 @@ def _films_in_reach(study: "Study", label: str, fold: str) -> "ImageSet":
         raise InputError(f"label `{label}`: expected one of {', '.join(LABELS)}")
     if fold not in study.generator_folds:
         raise InputError(f"fold `{fold}`: study {study.name} has generators for {', '.join(study.generator_folds)}")
-    films = load_image_set(study, "training" if fold == "public" else "hospital", study.gan.resolution)
+    films = load_image_set(study, "training" if fold_of(fold) == "public" else "hospital", study.gan.resolution)
     keep = films.labels == LABELS.index(label)
     if fold.startswith("fold"):
-        keep &= (films.manifest["fold"] != fold).to_numpy()
+        keep &= (films.manifest["fold"] != fold_of(fold)).to_numpy()
     return films.select(keep)
 
 
@@ -181,8 +182,8 @@ def _identity(
     """What determines the generator: settings and inputs."""
     from cxrlib.films.images import films_identity
 
-    public = fold == "public"
-    left_out = {"preset", "comparisons", "comparison_label", "total_images" if public else "public_images"}
+    public = fold_of(fold) == "public"
+    left_out = {"preset", "comparisons", "comparison_label", "seeds", "total_images" if public else "public_images"}
     settings = {"seed": study.seed, "label": label, "fold": fold}
     settings |= {"gan": gan.model_dump(mode="json", exclude=left_out | ({"initialise_from"} if public else set()))}
     inputs: dict[str, Any] = films_identity(study, "training" if public else "hospital", gan.resolution)

@@ -46,7 +46,7 @@ def tables(changes=None, arms=ARMS, runs=3, area=(0.8, 0.75, 0.85), endpoint=Tru
     if runs < 2:
         contrasts["p_value"] = float("nan")
     levels = [
-        {"role": role, "arm": arm, "operating_point": point, "runs": runs}
+        {"role": role, "arm": arm, "operating_point": point, "runs": runs, "seeds": runs}
         | {
             f"{metric}{end}": value
             for metric in METRICS
@@ -217,6 +217,28 @@ def test_a_missing_arm_is_said_to_be_missing(missing, key):
 def test_without_any_synthetic_arm_the_answer_says_so():
     found = sentences(arms=("oversampled",), declared=dict.fromkeys(ENDPOINT))
     assert "no arm with synthetic films" in found["answer"]
+
+
+def test_prose_says_how_many_generators_there_are():
+    found = tables(runs=2)
+    assert "the generators were trained once" in make_statements(found, ENDPOINT, ARM, RESTS)["rests"]
+    found["table2"]["seeds"] = 4
+    said = make_statements(found, ENDPOINT, ARM, Rests(519, 310, False, 2))["rests"]
+    assert "4 training runs of each arm; its runs share 2 generators" in said
+    assert "generators" not in make_statements(found, ENDPOINT, None, Rests(519, 310, False, 2))["rests"]
+
+
+def test_a_second_hospital_is_told_without_a_verdict():
+    found = tables(against_baseline(roc_auc=GAIN))
+    assert make_statements(found, ENDPOINT, ARM, RESTS)["external"] == "The study names no second hospital."
+    for name in ("contrasts", "table2"):
+        rows = found[name][found[name]["role"] == "hospital"].assign(role="external")
+        found[name] = pd.concat([found[name], rows])
+    said = make_statements(found, ENDPOINT, ARM, RESTS)["external"]
+    assert f"0.80 [0.75, 0.85] with {ARM}, a change of +0.12 [+0.05, +0.20]" in said
+    assert "real-crossfit" in said
+    assert "no verdicts" in said
+    assert "gain" not in said
 
 
 def test_simulated_films_are_called_simulated():

@@ -185,6 +185,9 @@ def test_intervals_hold_the_truth_and_verdicts_are_seldom_wrong(scenario):
         assert min(shares.values()) >= 0.90, (seeds, shares)
         former = [row["covered"] for row in rows if row["method"] == "patients alone"]
         assert min(former) < 0.8
+    rows = pd.DataFrame(interval_coverage.coverage_of_generators(300, scenario, 3, 6, 200))
+    held = rows.groupby("method")["covered"].min()
+    assert held["this study's"] >= max(0.90, held["runs taken for independent"])
     wrong = interval_coverage.false_verdicts(300, scenario, 3, 200)
     assert max(wrong["primary"], wrong["secondary"]) <= 0.08
     assert wrong["all, not adjusted"] > 0.3

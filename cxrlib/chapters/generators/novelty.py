@@ -57,7 +57,7 @@ def leak_table(study: Study) -> pd.DataFrame:
         real = np.asarray(hospital.images[np.flatnonzero(hospital.labels == LABELS.index(label))])
         faults = LEAKS | {MIRRORED: partial(is_mirrored, real=real)}
         in_real = {leak: int(has_leak(real).sum()) for leak, has_leak in faults.items()}
-        for fold in _folds(study):
+        for fold in study.generated_folds:
             films = load_synthetic(study, label, fold, size).images
             for leak, has_leak in faults.items():
                 found = int(has_leak(films).sum())
@@ -103,11 +103,7 @@ def anatomy_table(study: Study) -> pd.DataFrame:
 
 
 def _sets(study: Study) -> list[tuple[str, str]]:
-    return [(label, fold) for label in LABELS for fold in _folds(study)]
-
-
-def _folds(study: Study) -> list[str]:
-    return [fold for fold in study.generator_folds if fold != "public"]
+    return [(label, fold) for label in LABELS for fold in study.generated_folds]
 
 
 def _share(name: str, count: int, films: int) -> dict[str, float]:

@@ -28,6 +28,7 @@ from cxrlib.generators.quality import (
     left_from_right,
     neighbour_measures,
 )
+from cxrlib.generators.settings import fold_of
 from cxrlib.generators.training import generator_films
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
@@ -92,7 +93,7 @@ def _label_quality(study: Study, label: str) -> Iterator[dict[str, Any]]:
     most = min(MOST_FILMS, len(own.features) // 2)
     public_rows = _some(public_rows, POOL * most, random)
     public_seen = _seen(study, public, public_rows)
-    for fold in _synthetic_folds(study):
+    for fold in study.generated_folds:
         chosen, kind = _compared_films(study, label, fold, manifest)
         synthetic = load_synthetic(study, label, fold, size)
         pool = _some(np.arange(len(synthetic)), POOL * min(MOST_FILMS, chosen.sum() // 2), random)
@@ -121,8 +122,8 @@ def _label_quality(study: Study, label: str) -> Iterator[dict[str, Any]]:
 
 def _compared_films(study: Study, label: str, fold: str, manifest: pd.DataFrame) -> tuple[np.ndarray, str]:
     """Which of a label's hospital films (bool) a fold's generator is compared with, and what it knows of them."""
-    if fold != "all":
-        return (manifest["fold"] == fold).to_numpy(), "unused"
+    if fold_of(fold) != "all":
+        return (manifest["fold"] == fold_of(fold)).to_numpy(), "unused"
     unseen = ~manifest["image_id"].isin(generator_films(study, label, fold).training.manifest["image_id"]).to_numpy()
     if unseen.sum() >= FEWEST_UNSEEN_FILMS:
         return unseen, "held-out"
@@ -161,10 +162,6 @@ def _measured(real: Seen, other: Seen) -> dict[str, float]:
     if len(real.features) <= NEIGHBOURS:
         return found | dict.fromkeys(("precision", "recall", "density", "coverage"), np.nan)
     return found | neighbour_measures(real.features, other.features)
-
-
-def _synthetic_folds(study: Study) -> list[str]:
-    return [fold for fold in study.generator_folds if fold != "public"]
 
 
 def _rows_of(manifest: pd.DataFrame, label: str) -> np.ndarray:
@@ -213,7 +210,7 @@ def _what_decides_quality(study: Study) -> tuple[dict[str, Any], dict[str, Any]]
     inputs: dict[str, Any] = {"weights": identify_weights(*judge_of(study))}
     for role in ("training", "hospital"):
         inputs[role] = films_identity(study, role, study.gan.resolution)
-    for fold in _synthetic_folds(study):
+    for fold in study.generated_folds:
         for label in LABELS:
             record = read_json(study.results.synthetic_record(label, fold))
             inputs[f"synthetic {label} {fold}"] = {name: record[f"{name}_sha256"] for name in ("images", "manifest")}

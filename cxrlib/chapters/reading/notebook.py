@@ -89,9 +89,8 @@ def facts(study: Study) -> dict[str, Any]:
     protocol = prepare_protocol(study)
     synthetic = [
         read_json(study.results.synthetic_record(label, fold))["images"]
-        for fold in study.generator_folds
+        for fold in study.generated_folds
         for label in LABELS
-        if fold != "public"
     ]
     return {
         "films": len(protocol.worklist),

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from cxrlib.chapters.results.questions import BALANCED, BASELINE, RANKING, SENSITIVITY, SPECIFICITY
 from cxrlib.chapters.wording import MEASURES, Difference, Evidence, joined
+from cxrlib.classifiers.arms import arm_of
 
 Outcome = Literal["one run", "better", "worse", "moved", "trade", "can't tell"]
 CHANCE = {RANKING: 0.5, BALANCED: 0.5}
@@ -20,6 +21,7 @@ class Rests:
     films: int
     patients: int
     simulated: bool
+    generators: int = 1
 
     @property
     def kind(self) -> str:
@@ -198,7 +200,7 @@ def _change(found: Evidence, arm: str, metric: str, reference: str) -> Differenc
 
 
 def _rests(found: Evidence, arm: str, rests: Rests) -> str:
-    runs = found.seeds(arm)
+    runs = found.trained(arm)
     patients = f"{rests.films:,} {'simulated ' if rests.simulated else ''}films of {rests.patients:,} patients"
     trained = f"{runs} training runs of each arm" if runs > 1 else "one training run of each arm"
     scope = (
@@ -206,4 +208,12 @@ def _rests(found: Evidence, arm: str, rests: Rests) -> str:
         if rests.simulated
         else "It does not cover other hospitals."
     )
-    return f"This rests on {patients} of one hospital and {trained}. {scope}"
+    return f"This rests on {patients} of one hospital and {trained}{_generators(arm, rests.generators)}. {scope}"
+
+
+def _generators(arm: str, number: int) -> str:
+    if not arm_of(arm).synthetic:
+        return ""
+    if number == 1:
+        return "; the generators were trained once, so what others would change is not in any interval"
+    return f"; its runs share {number} generators of each kind, which the intervals count instead of the runs"

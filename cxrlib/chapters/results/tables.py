@@ -46,7 +46,7 @@ def make_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     for name, table in tables.items():
         write_table(study.results.table(name), table)
     hospital = load_manifest(study, "hospital")
-    rests = Rests(len(hospital), hospital["patient_id"].nunique(), study.simulated)
+    rests = Rests(len(hospital), hospital["patient_id"].nunique(), study.simulated, study.gan.seeds)
     arm = headline_arm(_judged_arms(study), study.endpoint)
     write_json(statements_path(study), make_statements(tables, freeze_endpoint(study), arm, rests))
     outputs = [*map(study.results.table, tables), statements_path(study)]
@@ -111,7 +111,8 @@ def statements_path(study: Study) -> Path:
 
 def gather_predictions(study: Study) -> pd.DataFrame:
     """Predictions of every model, one below the other: `arm, seed, fold`, the columns of predictions.csv, and then
-    `p_calibrated` and `threshold_validation`, which come from each model's temperature and threshold.
+    `p_calibrated` and `threshold_validation`, which come from each model's temperature and threshold; where there are
+    several generators also `generator_seed`: whose films a run learned from, or its seed where it learned from none.
 
     The source rule answers for validation films only. Raises `InputError` where predictions are of other films than the
     study's.
@@ -123,6 +124,8 @@ def gather_predictions(study: Study) -> pd.DataFrame:
         facts = _chosen_on_validation(study, arm, seed, fold)
         p_calibrated = calibrated(table["p_positive"].to_numpy(), facts["temperature"])
         more = {"p_calibrated": p_calibrated, "threshold_validation": facts["threshold_validation"]}
+        if study.gan.seeds > 1:
+            more["generator_seed"] = seed % study.gan.seeds if arm_of(arm).synthetic else seed
         parts.append(pd.concat([keys, table.assign(**more)], axis=1))
     predictions = pd.concat(parts, ignore_index=True)
     for role in study.roles[1:]:
