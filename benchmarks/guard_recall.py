@@ -15,6 +15,7 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import matplotlib as mpl
@@ -25,16 +26,18 @@ from scipy.ndimage import gaussian_filter
 
 from cxrlib.artifacts import read_json, write_json, write_text
 from cxrlib.films.decoding import decode
+from cxrlib.films.search.pictures import FilmIndex
 from cxrlib.publishing.guard_contents import views_of
-from cxrlib.publishing.guard_pixels import FilmIndex
 from cxrlib.publishing.limits import MEASURED
+from cxrlib.reproducibility import provenance
 from cxrlib.study import REPOSITORY
 
 RESULT = REPOSITORY / "benchmarks" / "results" / "guard.md"
 LARGE_PIXELS = 256
 TITLE = """# What the guard's search for films misses
 
-Made by `python benchmarks/guard_recall.py`. {private_films} real films are private, kept at 64 or at 128 pixels a side.
+Made by `python benchmarks/guard_recall.py` ({commits}). {private_films} real films are private, kept at 64 or at 128
+pixels a side.
 Each page shows four films of 170 pixels; on half of the pages one of them is a private film, changed as the line says,
 on the others all four are other people's films, changed alike. A false alarm is a page on which a film was seen that
 isn't there."""
@@ -163,12 +166,12 @@ def pages(kind: str, private: np.ndarray, others: np.ndarray, count: int) -> Ite
         yield None, page([change(film, random, plain[0]) for film in others[random.permutation(len(others))[:4]]])
 
 
-def measure(size: int, count: int) -> list[dict]:
+def measure(size: int, count: int) -> Iterator[dict]:
     """For each kind of change: films shown and missed, pages of others' films and false alarms, seconds a page."""
     private = read_films("case_reports", PRIVATE_STEP, size)
     big = read_films("case_reports", PRIVATE_STEP, LARGE_PIXELS)
     others = read_films("public", OTHERS_STEP, LARGE_PIXELS)
-    index, rows = FilmIndex(private), []
+    index = FilmIndex(private)
     for kind in KINDS:
         started = time.perf_counter()
         counted = dict.fromkeys(("shown", "missed", "pages", "false"), 0)
@@ -178,13 +181,11 @@ def measure(size: int, count: int) -> list[dict]:
             counted["missed"] += row is not None and row not in seen
             counted["pages"] += 1
             counted["false"] += bool(seen - {row})
-        rows.append({"kind": kind, **counted, "seconds": round((time.perf_counter() - started) / counted["pages"], 1)})
-        print(size, rows[-1], flush=True)
-    return rows
+        yield {"kind": kind, **counted, "seconds": round((time.perf_counter() - started) / counted["pages"], 1)}
 
 
 def table(measured: dict) -> str:
-    sizes = {size: {row["kind"]: row for row in rows} for size, rows in measured["sizes"].items()}
+    sizes = {size: {row["kind"]: row for row in found["kinds"]} for size, found in measured["sizes"].items()}
     names = ["change", *(f"missed at {size} px" for size in sizes), *(f"false alarms at {size} px" for size in sizes)]
     lines = [f"| {' | '.join(names)} |", f"| --- |{' ---: |' * 2 * len(sizes)}"]
     for kind in KINDS:
@@ -195,6 +196,13 @@ def table(measured: dict) -> str:
     return "\n".join(lines)
 
 
+def report(measured: dict) -> str:
+    commits = "; ".join(
+        f"at {size} pixels {m['date']}, commit {m['commit'][:7]}" for size, m in measured["sizes"].items()
+    )
+    return f"{TITLE.format(commits=commits, **measured)}\n\n{table(measured)}\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=int, default=8)
@@ -202,10 +210,15 @@ def main() -> None:
     arguments = parser.parse_args()
     measured = read_json(MEASURED) if MEASURED.exists() else {"sizes": {}}
     for size in arguments.sizes:
-        measured["sizes"][str(size)] = measure(size, arguments.films)
+        rows: list[dict] = []
+        of_size = {"commit": provenance(REPOSITORY)["commit"], "date": f"{datetime.now(UTC):%Y-%m-%d}", "kinds": rows}
         measured["private_films"] = len(read_films("case_reports", PRIVATE_STEP, size))
-        write_json(MEASURED, measured)
-    write_text(RESULT, f"{TITLE.format(**measured)}\n\n{table(measured)}\n")
+        for row in measure(size, arguments.films):
+            print(size, row, flush=True)
+            rows.append(row)
+            measured["sizes"][str(size)] = of_size
+            write_json(MEASURED, measured)
+            write_text(RESULT, report(measured))
 
 
 if __name__ == "__main__":

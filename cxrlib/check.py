@@ -118,7 +118,7 @@ def reasons_table(records: dict[str, dict[str, Any]]) -> Table:
 
 def _copies(study: Study, audit: dict[str, Any]) -> Iterator[RenderableType]:
     if not audit["pairs"]:
-        yield "No film has a copy in another role, or in another fold of the hospital under another patient's id."
+        yield "No film has a copy in another role, or under another patient's id in its own."
         return
     table = Table(
         "the film",
@@ -131,8 +131,7 @@ def _copies(study: Study, audit: dict[str, Any]) -> Iterator[RenderableType]:
     table.add_column("left out")
     for found in audit["pairs"]:
         roles = found["role_a"], found["role_b"]
-        within = {"hospital": "hospital, another fold"}.get(roles[0], f"{roles[0]}, another source")
-        other = within if roles[0] == roles[1] else roles[0]
+        other = f"{roles[0]}, another patient" if roles[0] == roles[1] else roles[0]
         table.add_row(roles[1], other, found["kind"], f"{found['pairs']:,}", left_out(*roles) or "nothing")
     yield table
     yield f"Side by side (private): {study.results.duplicates}"

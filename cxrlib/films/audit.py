@@ -1,7 +1,8 @@
 """The audit of a study's films: no patient in two roles, no film that more than one role has.
 
 A model that has seen a film, or another film of the patient, is not a fair judge of it. Patients who are in two roles
-end the study. Copies of films are dropped from the public side, so that the hospital's set stays whole.
+end the study. Copies of films are dropped from the public side, so that the hospital's set stays whole. So are films
+that a role has under the ids of two patients; of the hospital's these are reported.
 """
 
 import contextlib
@@ -18,9 +19,9 @@ import pandas as pd
 from cxrlib.artifacts import is_finished, read_json, write_csv, write_record
 from cxrlib.endpoint import freeze_endpoint
 from cxrlib.errors import InputError
-from cxrlib.films.duplicates import COPY_SETTINGS, find_near_duplicates
 from cxrlib.films.images import ImageSet, in_parallel, load_image_set
 from cxrlib.films.preparation import prepare_role, rows_of_role, source_problems
+from cxrlib.films.search.whole import COPY_SETTINGS, find_near_duplicates
 from cxrlib.films.settings import EXTERNAL, LABELS, ROLES
 from cxrlib.finished import makes
 
@@ -31,13 +32,12 @@ DUPLICATE_COLUMNS = (
     "role_a", "image_id_a", "file_a", "role_b", "image_id_b", "file_b", "kind", "correlation", "dropped",
 )  # fmt: skip
 EXAMPLES = 3
-# The films of which roles each role's films are compared with. With its own, the hospital's of different patients in
-# different folds; and those of different sources, where a role has several.
+# The films of which roles each role's films are compared with; of its own, with those of other patients.
 COMPARED = {
-    "training": (),
-    "validation": ("training",),
-    "hospital": ("training", "validation", "hospital"),
-    EXTERNAL: ROLES,
+    "training": ("training",),
+    "validation": ("training", "validation"),
+    "hospital": ROLES,
+    EXTERNAL: (*ROLES, EXTERNAL),
 }
 
 Progress = Callable[..., None]
@@ -141,20 +141,20 @@ def patient_problems(study: "Study", shared: pd.DataFrame, where: str) -> list[s
 def find_copies(study: "Study", films: dict[str, ImageSet], progress: Progress | None = None) -> pd.DataFrame:
     """Pairs of films that are copies of each other: `DUPLICATE_COLUMNS`, the more public role first.
 
-    Between roles, between sources of one role, and between folds of the hospital's different patients, where a copy
-    would let a generator see a film that it is tested on: of the hospital's, copies are reported and nothing is
-    dropped, since only a person can tell whose film it is.
+    Between roles, and between different patients of a role, where a film would count twice, or let a generator see what
+    it is tested on: of the hospital's, copies are reported and nothing is dropped, since only a person can tell whose
+    film it is.
     Simulated films among themselves are compared by their pixels alone: each has an anatomy drawn for itself, but that
     has fewer features than a patient's, so that at small sizes phantoms would be taken for copies.
     """
     simulated = {role for role in study.roles if study.data.simulated(role)}
-    compared = {role: _compared_with(study, role) for role in study.roles}
-    searched = [role for role, others in compared.items() if others and not simulated.issuperset((role, *others))]
+    compared = {role: COMPARED[role] for role in study.roles}
+    searched = [role for role, others in compared.items() if not simulated.issuperset((role, *others))]
     done = sum(map(len, films.values()))
     total = done + sum(len(films[role]) for role in searched)
     hashes, rows = _file_hashes(study, films, _part_of(progress, 0, total)), []
     for role_b, roles_a in compared.items():
-        may = _Comparable(films, hashes, simulated, roles_a, role_b, len(study.data.sources(role_b)) > 1)
+        may = _Comparable(films, hashes, simulated, roles_a, role_b)
         for role_a, b, a in may.same_files():
             rows.append(_pair(films, role_a, a, role_b, b, "same-file", 1.0))
         if role_b not in searched:
@@ -168,11 +168,6 @@ def find_copies(study: "Study", films: dict[str, ImageSet], progress: Progress |
     return pd.DataFrame(rows, columns=list(DUPLICATE_COLUMNS))
 
 
-def _compared_with(study: "Study", role: str) -> tuple[str, ...]:
-    several = len(study.data.sources(role)) > 1 and role not in COMPARED[role]
-    return (*COMPARED[role], role) if several else COMPARED[role]
-
-
 class _Comparable:
     """Which films of the roles `roles_a` a film of `role_b` is compared with."""
 
@@ -183,11 +178,9 @@ class _Comparable:
         simulated: set[str],
         roles_a: tuple[str, ...],
         role_b: str,
-        several: bool,
     ) -> None:
         self._hashes, self._simulated, self._roles_a, self._role_b = hashes, simulated, roles_a, role_b
-        self._who = {role: films[role].manifest[["patient_id", "fold"]].to_numpy(str) for role in (*roles_a, role_b)}
-        self._part = films[role_b].manifest["image_id"].str.partition("/")[0].to_numpy(str) if several else None
+        self._who = {role: films[role].manifest["patient_id"].to_numpy(str) for role in (*roles_a, role_b)}
 
     def same_files(self) -> Iterator[tuple[str, int, int]]:
         """Role, row in `role_b`, row in the role: equal hashes."""
@@ -205,14 +198,12 @@ class _Comparable:
         return self._hashes[self._roles_a[number]] == self._hashes[self._role_b][row]
 
     def _compared(self, number: int, row: int) -> np.ndarray:
-        """All films of other roles; of its own later ones of another source, or of other patients in other folds."""
+        """All films of other roles; of its own later ones of other patients."""
         role = self._roles_a[number]
         who = self._who[role]
         if role != self._role_b:
             return np.ones(len(who), bool)
-        apart = (who != who[row]).all(axis=1)
-        apart |= False if self._part is None else self._part != self._part[row]
-        return apart & (np.arange(len(who)) > row)
+        return (who != who[row]) & (np.arange(len(who)) > row)
 
 
 def _part_of(progress: Progress | None, before: int, total: int) -> Progress | None:

@@ -4,18 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
-from cxrlib.films.duplicates import VARIANTS, align, equalise, film_variants, spectrum, thumbnails
+from cxrlib.films.images import in_parallel
+from cxrlib.films.search.alignment import SOFT_SIDE, aligned_correlation, detail, thumbnails
+from cxrlib.films.search.whole import VARIANTS, Scaling, film_variants, spectrum
 
 # Of the training films, as many as these are aligned with a film: those whose hashes are most alike to its own.
 CANDIDATES = 2
-# Coarser than the detail by which the audit knows copies: what a generator copies is soft and noisy. On 422 real films
-# at 64 pixels, the most alike of other patients correlated by 0.88 (97.5th percentile), copies made again as JPEG of
-# quality 30, cropped by 5 %, mirrored, brightened, blurred or made noisy by 0.90 and more.
-DETAIL_SIDE, HIGH_PASS_PX, FLAT_CONTRAST = 32, 3.0, 1e-2
-ITERATIONS = 6
-PAIRS_AT_A_TIME = 64
 FILMS_AT_A_TIME = 256
 
 Features = Callable[[np.ndarray], np.ndarray]
@@ -49,10 +44,8 @@ class CopySearch:
         both = np.concatenate((training_films, training_films[:, :, ::-1]))
         self._features = features(both).astype(np.float64)
         self._variants = np.stack([film_variants(film) for film in training_films])
-        spectra = spectrum(thumbnails(training_films, DETAIL_SIDE))
-        spread = spectra.std(axis=0)
-        self._mean, self._spread = spectra.mean(axis=0), spread + 0.1 * spread.mean() + 1e-6
-        self._hashes = self._scaled(spectrum(self._variants.reshape(-1, DETAIL_SIDE, DETAIL_SIDE)))
+        self._scaled = Scaling(spectrum(thumbnails(training_films, SOFT_SIDE)))
+        self._hashes = self._scaled(spectrum(self._variants.reshape(-1, SOFT_SIDE, SOFT_SIDE)))
 
     @property
     def training_films(self) -> int:
@@ -80,7 +73,7 @@ class CopySearch:
         return nearest % self.training_films, distance
 
     def _by_pixels(self, films: np.ndarray, allowed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        small = thumbnails(films, DETAIL_SIDE)
+        small = thumbnails(films, SOFT_SIDE)
         likeness = (self._scaled(spectrum(small)) @ self._hashes.T).reshape(len(films), -1, len(VARIANTS))
         best = likeness.max(axis=2)
         if allowed is not None:
@@ -91,33 +84,16 @@ class CopySearch:
         correlation = self._aligned(detail(small), candidates, variants)
         correlation[np.isneginf(best[rows, candidates])] = -np.inf
         chosen = correlation.argmax(axis=1)
-        return candidates[rows[:, 0], chosen], 1 - correlation[rows[:, 0], chosen].astype(np.float64)
+        return candidates[rows[:, 0], chosen], 1 - correlation[rows[:, 0], chosen]
 
     def _aligned(self, details: np.ndarray, candidates: np.ndarray, variants: np.ndarray) -> np.ndarray:
         """Correlations (N, candidates) of the films' details with those of variants of training films, after alignment.
 
         The details of a variant are made from its pixels: stretched details would be blurred.
         """
-        fixed = np.repeat(np.arange(len(candidates)), candidates.shape[1])
-        moved, described = candidates.ravel(), variants.ravel()
-        correlation = np.empty(len(fixed), np.float32)
-        for begin in range(0, len(fixed), PAIRS_AT_A_TIME):
-            part = slice(begin, begin + PAIRS_AT_A_TIME)
-            varied = detail(self._variants[moved[part], described[part]])
-            start = np.tile(np.array([1, 1, 0, 0], np.float32), (len(varied), 1))
-            correlation[part] = align(details[fixed[part]], varied, start, ITERATIONS)
-        return correlation.reshape(candidates.shape)
 
-    def _scaled(self, spectra: np.ndarray) -> np.ndarray:
-        # As in the audit's sieve: a single odd frequency must not outweigh the others.
-        scaled = np.clip((spectra - self._mean) / self._spread, -4, 4)
-        return scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-6)
+        def of_film(row: int) -> list[float]:
+            varied = detail(self._variants[candidates[row], variants[row]])
+            return [aligned_correlation(details[row], moved) for moved in varied]
 
-
-def detail(films: np.ndarray) -> np.ndarray:
-    """uint8 (N, 32, 32) to float32: equalised, which takes brightness out, high-passed, of locally even contrast."""
-    found = np.empty(films.shape, np.float32)
-    for index, film in enumerate(equalise(films)):
-        fine = film - gaussian_filter(film, HIGH_PASS_PX)
-        found[index] = fine / (np.sqrt(gaussian_filter(fine * fine, 2 * HIGH_PASS_PX)) + FLAT_CONTRAST)
-    return found
+        return np.array(list(in_parallel(of_film, range(len(details)))))

@@ -5,7 +5,7 @@ Every synthetic film is compared with every training film, in two spaces.
 *Features.* The Euclidean distance of a network's features to those of the nearest training film, as it is or mirrored.
 
 *Pixels.* One minus the correlation of detail. Each training film is hashed in 90 variants (mirrored or not, cropped or
-widened by up to 10 %, shifted: `cxrlib.films.duplicates`); of those most alike, scale and position are refined until
+widened by up to 10 %, shifted: `cxrlib.films.search.whole`); of those most alike, scale and position are refined until
 their detail agrees best (`cxrlib.generators.copy_search`).
 
 *How near is too near* is told by real films: by the distances of held-out films to the training films of other
@@ -40,7 +40,7 @@ MOST_PLANTED = 60
 # The share is cut off at each of the four sides.
 JPEG_QUALITY, CROPPED_SHARE, GAMMAS, BLURRED_BY = 30, 0.05, (0.7, 1.4), 1.5
 # What decides which films are flagged: part of the settings of every set of synthetic films.
-COPY_SETTINGS = {"version": 1, "nominal_rate": NOMINAL_RATE}
+COPY_SETTINGS = {"version": 2, "nominal_rate": NOMINAL_RATE}
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from PIL import Image
 from cxrlib.artifacts import read_json
 from cxrlib.errors import InputError
 from cxrlib.films.manifest import read_manifest_csv
+from cxrlib.films.search.pictures import FilmIndex
 from cxrlib.films.settings import FolderSource
 from cxrlib.publishing.guard_contents import pieces_of
 from cxrlib.publishing.guard_names import Names, names_of
 from cxrlib.publishing.guard_pages import folder_names, foreign_loads, notebook_problems
-from cxrlib.publishing.guard_pixels import FilmIndex
 from cxrlib.study import REPOSITORY, Study
 
 __all__ = ["check_publishable", "check_results", "near_copies", "private_findings"]

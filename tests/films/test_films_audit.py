@@ -11,11 +11,11 @@ from PIL import Image, ImageOps
 
 from cxrlib.errors import InputError
 from cxrlib.films.audit import DUPLICATE_COLUMNS, audit_study, prepare_study
-from cxrlib.films.duplicates import COPY_CORRELATION
 from cxrlib.films.images import films_identity, load_image_set, load_manifest, load_masks
 from cxrlib.films.manifest import read_manifest_csv
 from cxrlib.films.phantom import phantom_film, phantom_manifest
 from cxrlib.films.preparation import prepare_role
+from cxrlib.films.search.whole import COPY_CORRELATION
 from cxrlib.films.settings import PhantomSource
 from cxrlib.study import load_study
 
@@ -164,14 +164,16 @@ def test_simulated_films_are_compared_by_their_pixels(tiny_study_file, monkeypat
     assert audit["excluded"]["training"] == [copied]
 
 
-def test_near_duplicates_between_roles_are_dropped_and_those_between_folds_are_reported(tmp_path, write_tiny_study):
-    """Films of a phantom, saved as files: the training copy is cropped and recompressed, the hospital's is mirrored."""
+def test_near_duplicates_are_dropped_between_roles_and_reported_between_patients(tmp_path, write_tiny_study):
+    """Films of a phantom, saved as files, each copy under another patient's id: cropped and recompressed or inverted in
+    another role, mirrored or both in its own."""
     source = PhantomSource(reader="phantom", scanner="hospital", negative_patients=16, positive_patients=16)
     rows = phantom_manifest(source, "hospital", 4).drop_duplicates("patient_id").to_dict("records")
     films = [Image.fromarray(phantom_film(source, 4, row, 128).image) for row in rows[:28]]
     parts = {"training": films[:4], "validation": films[4:8], "hospital": films[8:]}
-    parts["training"] = [*parts["training"], parts["hospital"][2].crop((6, 6, 122, 124))]
-    parts["hospital"] = [*parts["hospital"], ImageOps.mirror(parts["hospital"][0])]
+    parts["training"] += [parts["hospital"][2].crop((6, 6, 122, 124)), ImageOps.invert(ImageOps.mirror(films[1]))]
+    parts["validation"] += [ImageOps.invert(parts["hospital"][5])]
+    parts["hospital"] += [ImageOps.mirror(parts["hospital"][0])]
     data = {"folds": 2}
     for role, pictures in parts.items():
         folder = tmp_path / role
@@ -187,14 +189,22 @@ def test_near_duplicates_between_roles_are_dropped_and_those_between_folds_are_r
     audit = prepare_study(study, progress=lambda what: lambda done, total: seen.append((what, done, total)))
     steps = [(done, total) for what, done, total in seen if what == "audit"]
     assert steps == sorted(steps)
-    assert steps[-1][0] == steps[-1][1] == (5 + 4 + 21) + (4 + 21), "each film's file, then each queried film"
-    assert audit["excluded"] == {"training": ["4.jpg"], "validation": [], "hospital": []}
+    assert steps[-1][0] == steps[-1][1] == 2 * (6 + 5 + 21), "each film's file, then each queried film"
+    assert audit["excluded"] == {"training": ["4.jpg", "5.jpg"], "validation": ["4.jpg"], "hospital": []}
     pairs = pd.read_csv(study.results.duplicates, keep_default_na=False)
     assert (pairs["kind"] == "near-duplicate").all()
-    across = pairs[pairs["role_a"] == "training"]
-    assert across[["image_id_a", "image_id_b", "dropped"]].to_numpy().tolist() == [["4.jpg", "2.jpg", "training"]]
-    assert COPY_CORRELATION <= across["correlation"].iloc[0] < 1
-    folds = load_manifest(study, "hospital").set_index("image_id")["fold"]
-    within = pairs[pairs["role_a"] == "hospital"][["image_id_a", "image_id_b", "dropped"]].to_numpy().tolist()
-    leaking = folds["0.jpg"] != folds["20.jpg"]
-    assert within == ([["20.jpg", "0.jpg", ""]] if leaking else []), "within a fold nothing leaks"
+    assert pairs["correlation"].between(COPY_CORRELATION, 1).all()
+    found = pairs[["role_a", "image_id_a", "role_b", "image_id_b", "dropped"]].to_numpy().tolist()
+    assert sorted(found) == [
+        ["hospital", "20.jpg", "hospital", "0.jpg", ""],
+        ["training", "4.jpg", "hospital", "2.jpg", "training"],
+        ["training", "5.jpg", "training", "1.jpg", "training"],
+        ["validation", "4.jpg", "hospital", "5.jpg", "validation"],
+    ]
+
+
+def test_one_file_under_two_patients_of_a_public_role_counts_once(study):
+    copy(study, "t2.png", "training", "t4.png", "training")
+    audit = prepare_study(study)
+    assert audit["excluded"]["training"] == ["t4.png"]
+    assert audit["pairs"] == [{"role_a": "training", "role_b": "training", "kind": "same-file", "pairs": 1}]

@@ -10,8 +10,8 @@ from PIL import Image
 
 from cxrlib.errors import InputError
 from cxrlib.features import extract_features
-from cxrlib.films.duplicates import find_near_duplicates
 from cxrlib.films.phantom import phantom_film, phantom_manifest
+from cxrlib.films.search.whole import find_near_duplicates
 from cxrlib.films.settings import PhantomSource
 from cxrlib.generators.copy_search import CopySearch
 from cxrlib.generators.memorisation import NOMINAL_RATE, PLANTED, find_copies, planted_copies

@@ -22,10 +22,10 @@ from cxrlib.chapters.sheets import FilmRow, film_sheet
 from cxrlib.errors import InputError
 from cxrlib.films.decoding import decode
 from cxrlib.films.phantom import phantom_film, phantom_manifest
+from cxrlib.films.search.pictures import FilmIndex
 from cxrlib.films.settings import PhantomSource
 from cxrlib.publishing.guard import check_publishable, check_results, near_copies, private_findings
 from cxrlib.publishing.guard_names import Names
-from cxrlib.publishing.guard_pixels import FilmIndex
 from cxrlib.study import load_study
 
 SIZE = 64

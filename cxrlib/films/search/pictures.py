@@ -3,11 +3,13 @@
 All chests look alike, so alikeness is no evidence; the fine structure of one film is. Every film is described by the
 surroundings of its most distinct points (SIFT: Lowe, IJCV 2004; square roots as in Arandjelović and Zisserman, CVPR
 2012; contrast evened out before). So is a picture, as it is, mirrored, inverted, and both. Each of its points is
-matched with the most alike ones of all films; where enough matches of one film agree on one place, turn and stretch
-(an affine map by RANSAC: Fischler and Bolles 1981), the film is shown there.
+matched with the most alike ones of all films. Where matches of one film agree on one place, turn and stretch (an affine
+map by RANSAC: Fischler and Bolles 1981), the film is shown there if these are many, as for a part of it, or if all of
+it correlates in fine detail with what is there (`alignment`).
 
-Real films of different people agreed by chance in up to six points, the same film in thirty and more. How often films
-are missed, and how often others are taken for them, `benchmarks/guard_recall.py` measures for every kind of change.
+Real films of different people agreed by chance in up to ten points and correlated by up to 0.49; the same film agreed
+in thirty and more. How often films are missed, and how often others are taken for them, `benchmarks/guard_recall.py`
+measures for every kind of change.
 """
 
 import hashlib
@@ -17,6 +19,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from cxrlib.films.search.alignment import aligned_correlation, compared_side, detail, thumbnails
+
 # Films are also described in coarse blocks, as they look at the few pixels of a small study's generators.
 FILM_SIDE, COARSE_SIDE = 192, 32
 POINTS_PER_FILM, POINTS_PER_PICTURE = 160, 4000
@@ -25,11 +29,14 @@ EVENED_CLIP, EVENED_TILES = 3.0, (8, 8)
 DIMENSIONS = 64
 SMALLEST_SIDE, LARGEST_PICTURE_PIXELS = 24, 4_000_000
 # Found on real films other than those of the benchmark's table.
-LEAST_LIKENESS, FEWEST_MATCHES = 0.8, 8
+LEAST_LIKENESS, FEWEST_MATCHES = 0.8, 5
 REPROJECTION_PX, ROUNDS = 4.0, 500
 # How much less alike than the most alike point a match may be, and how many have to agree then. The second way is for
 # sets that hold a film twice, or several of one patient, among which the first would divide the matches.
 WAYS = ((0.0, 9), (0.01, 14))
+# For fewer points to be enough: how far the whole film has to correlate; more where films of a sample do by chance, as
+# simulated ones; and how far it may be turned against the map of the points.
+LEAST_CORRELATION, MOST_CORRELATION, CORRELATION_MARGIN, MOST_TURNED = 0.6, 0.75, 0.05, 0.15
 # Films that are compared with all others of the set, and how many more points than by chance there have to be.
 SAMPLE_FILMS, MARGIN, MOST_AGREEING = 32, 2, 20
 MOST_MIDDLES_APART, MOST_SIZES_APART = 0.35, 1.7
@@ -47,11 +54,21 @@ class Match:
     agreeing: int
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a film may be: the map float64 (2, 3) of its places at `FILM_SIDE` to the picture's; points that agree."""
+
+    film: int
+    map: np.ndarray
+    agreeing: int
+
+
 class FilmIndex:
     """Films, uint8 (N, S, S), prepared for being looked for in any number of pictures."""
 
     def __init__(self, films: np.ndarray) -> None:
         self._searched: dict[bytes, list[Match]] = {}
+        self._films = films
         sift = cv2.SIFT_create(POINTS_PER_FILM, contrastThreshold=CONTRAST, edgeThreshold=EDGES)
         whole = [_resized(film, FILM_SIDE, FILM_SIDE) for film in films]
         blocks = np.ones((FILM_SIDE // COARSE_SIDE,) * 2, np.uint8)
@@ -62,21 +79,24 @@ class FilmIndex:
         descriptions = np.concatenate([found for _, found in described])
         self._axes = _principal_axes(descriptions)
         self._descriptions = _unit(descriptions @ self._axes)
-        self._fewest = np.zeros((len(WAYS), len(films)), int)
-        self._fewest = self._by_chance(films)
+        self._fewest, self._least_correlation = self._by_chance(films)
 
-    def _by_chance(self, films: np.ndarray) -> np.ndarray:
-        """int (ways, N): more points than each film shares with others of a sample; simulated ones share more than real
-        ones, and some films have points that many resemble."""
+    def _by_chance(self, films: np.ndarray) -> tuple[np.ndarray, float]:
+        """More points than each film shares with others of a sample, int (ways, N), and a greater correlation.
+
+        Simulated films share more than real ones, and some films have points that many resemble.
+        """
         drawn = np.random.default_rng(0).permutation(len(films))[:SAMPLE_FILMS]
         sift = cv2.SIFT_create(POINTS_PER_FILM, contrastThreshold=CONTRAST, edgeThreshold=EDGES)
-        most = np.zeros_like(self._fewest)
+        most, correlations = np.zeros((len(WAYS), len(films)), int), [0.0]
         for row in drawn:
-            described = _described(sift, _resized(films[row], FILM_SIDE, FILM_SIDE))
-            for way, match in self._matches_of(*described, without=row):
-                most[way, match.film] = max(most[way, match.film], match.agreeing)
+            film = _resized(films[row], FILM_SIDE, FILM_SIDE)
+            for way, place in self._places(*_described(sift, film), without=row):
+                most[way, place.film] = max(most[way, place.film], place.agreeing)
+                correlations.append(self._correlation(film, place))
         fewest = np.array([[number] for _, number in WAYS])
-        return np.clip(most + MARGIN, fewest, MOST_AGREEING)
+        least = np.clip(max(correlations) + CORRELATION_MARGIN, LEAST_CORRELATION, MOST_CORRELATION)
+        return np.clip(most + MARGIN, fewest, MOST_AGREEING), float(least)
 
     def search(self, picture: np.ndarray) -> list[Match]:
         """The films that a grey picture, uint8 (H, W), shows; at most one match a film.
@@ -103,23 +123,36 @@ class FilmIndex:
         for mirrored in (False, True):
             for inverted in (False, True):
                 seen = np.ascontiguousarray(picture[:, ::-1] if mirrored else picture)
-                for _, match in self._matches_of(*_described(sift, 255 - seen if inverted else seen)):
-                    x = picture.shape[1] - match.x if mirrored else match.x
-                    yield Match(match.film, x / scale, match.y / scale, match.agreeing)
+                seen = 255 - seen if inverted else seen
+                for way, place in self._places(*_described(sift, seen)):
+                    many = place.agreeing >= self._fewest[way, place.film]
+                    if many or (way and self._correlation(seen, place) >= self._least_correlation):
+                        x, y = place.map @ (FILM_SIDE / 2, FILM_SIDE / 2, 1)
+                        x = picture.shape[1] - x if mirrored else x
+                        yield Match(place.film, x / scale, y / scale, place.agreeing)
 
-    def _matches_of(
+    def _correlation(self, picture: np.ndarray, place: Place) -> float:
+        """How far all of the film correlates in fine detail with the part of the picture where it may be."""
+        side = compared_side(self._films)
+        film = thumbnails([self._films[place.film]], side)
+        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        part = cv2.warpAffine(picture, place.map, (FILM_SIDE, FILM_SIDE), flags=how, borderMode=cv2.BORDER_REPLICATE)
+        shown = detail(_resized(part, side, side)[None])[0]
+        return aligned_correlation(detail(film)[0], shown, most_turned=MOST_TURNED)
+
+    def _places(
         self, points: np.ndarray, descriptions: np.ndarray, *, without: int | None = None
-    ) -> Iterator[tuple[int, Match]]:
-        """Films of which enough points are where one map would put them, and the number of the way they were found."""
+    ) -> Iterator[tuple[int, Place]]:
+        """Where some points of a film are as one map would put them, and the number of the way they were found."""
         rows, nearest, behind = self._nearest(_unit(descriptions @ self._axes), without)
         for way, (most_behind, _) in enumerate(WAYS):
             of_way = behind <= most_behind
             films, counts = np.unique(self._film[nearest[of_way]], return_counts=True)
             for film in films[counts >= FEWEST_MATCHES]:
                 kept = of_way & (self._film[nearest] == film)
-                match = _placed(int(film), self._points[nearest[kept]], points[rows[kept]])
-                if match and match.agreeing >= self._fewest[way, film]:
-                    yield way, match
+                place = _placed(int(film), self._points[nearest[kept]], points[rows[kept]])
+                if place:
+                    yield way, place
 
     def _nearest(self, descriptions: np.ndarray, without: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Pairs that are most alike, or nearly so: row of the descriptions, row of the films' points, and by how much
@@ -134,7 +167,7 @@ class FilmIndex:
         return tuple(np.concatenate(part) for part in zip(*found, strict=True)) if found else (np.empty(0, int),) * 3
 
 
-def _placed(film: int, at: np.ndarray, to: np.ndarray) -> Match | None:
+def _placed(film: int, at: np.ndarray, to: np.ndarray) -> Place | None:
     """The film where most of the matches, points float32 (n, 4) of the film and of the picture, agree that it is."""
     together = _largest_group(at, to)
     at, to = at[together, :2], to[together, :2]
@@ -146,8 +179,7 @@ def _placed(film: int, at: np.ndarray, to: np.ndarray) -> Match | None:
     # One point of a film that many of a picture resemble (a letter, a corner) counts once, and so do theirs.
     kept = agree.ravel() > 0
     agreeing = min(len(np.unique(part[kept].round(), axis=0)) for part in (at, to))
-    x, y = found @ (FILM_SIDE / 2, FILM_SIDE / 2, 1)
-    return Match(film, float(x), float(y), agreeing)
+    return Place(film, found, agreeing) if agreeing >= FEWEST_MATCHES else None
 
 
 def _described(sift: cv2.SIFT, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
