@@ -40,6 +40,7 @@ hub: setup $(PROXY_READY)
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
 
 # Lines of Python, part by part, and of the notebooks' code.
 lines: setup

@@ -26,11 +26,10 @@ import pandas as pd
 from PIL import Image, ImageOps
 
 from cxrlib.artifacts import write_text
-from cxrlib.films.film_reading import available_cores
 from cxrlib.films.phantom import phantom_film, phantom_manifest
 from cxrlib.films.search.whole import Copy, Sieve, confirm
 from cxrlib.films.settings import PhantomSource
-from cxrlib.reproducibility import provenance
+from cxrlib.reproducibility import available_cores, provenance
 from cxrlib.study import REPOSITORY
 
 RESULT = REPOSITORY / "benchmarks" / "results" / "duplicates_speed.md"

@@ -29,12 +29,12 @@ import yaml
 from PIL import Image
 
 from cxrlib.artifacts import write_json, write_text
-from cxrlib.films.film_reading import FilmJob, ReaderProcess, available_cores, read_films
+from cxrlib.films.film_reading import FilmJob, ReaderProcess, read_films
 from cxrlib.films.images import placed_array
 from cxrlib.films.phantom import phantom_film, phantom_manifest
 from cxrlib.films.preparation import prepare_role
 from cxrlib.films.settings import PhantomSource
-from cxrlib.reproducibility import provenance
+from cxrlib.reproducibility import available_cores, provenance
 from cxrlib.study import REPOSITORY, load_study
 
 RESULTS = REPOSITORY / "benchmarks" / "results"

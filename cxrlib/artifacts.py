@@ -291,11 +291,13 @@ def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:
+    """Write a whole UTF-8 file at once, readable by its owner alone where `private`."""
     with atomic_path(path, private=private) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, at once."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -1,6 +1,7 @@
 """`cxr check`: what a study's sources hold, what was prepared of it, which copies are left out, whether it may run."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from rich.console import RenderableType
@@ -62,7 +63,7 @@ def _lines_of(source: Source, role: str) -> Iterator[str]:
 
 def _official_lists(study: Study) -> Iterator[str]:
     """Each COVIDx tree that the study uses, beside its official lists: also the split that no role has."""
-    trees = {}
+    trees: dict[Path, dict[str, CovidxSource]] = {}
     for source in (source for role in study.roles for source in study.data.sources(role)):
         if isinstance(source, CovidxSource):
             trees.setdefault(source.folder, {})[source.split] = source

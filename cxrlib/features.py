@@ -106,7 +106,7 @@ def feature_extractor(
     The network is built and settled once.
     """
     device, entry = pick_device(), NETWORKS[network]
-    model = build_network(network, weights, 2, seed=seed).to(device, memory_format=torch.channels_last)
+    model = build_network(network, weights, 2, seed=seed).to(device).to(memory_format=torch.channels_last)
     model = model.eval().requires_grad_(False)
     side = size if weights == "none" else entry.side
     if weights == "none":
@@ -175,7 +175,7 @@ def _first_convolution(network: nn.Module) -> str:
     return next(name for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
 
 
-def _replace(network: nn.Module, name: str, make: Callable[[nn.Module], nn.Module]) -> None:
+def _replace(network: nn.Module, name: str, make: Callable[[Any], nn.Module]) -> None:
     parent, _, child = name.rpartition(".")
     owner = network.get_submodule(parent)
     setattr(owner, child, make(getattr(owner, child)))

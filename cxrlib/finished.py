@@ -122,14 +122,14 @@ def _outside(study: Study, unit: Unit) -> list[str]:
     return [seen] if seen else []
 
 
-def makes(name: str) -> Callable[[Callable], Callable]:
+def makes(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Make a function the one that makes a stage: judged before, locked meanwhile, and signed off afterwards.
 
     Finished, it returns the record (or the stage's product) at once; another process that makes the same is waited
     for; what it reads must be intact. All front doors, notebooks among them, go through here.
     """
 
-    def decorate(function: Callable) -> Callable:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(function)
 
         @functools.wraps(function)
@@ -156,7 +156,7 @@ def makes(name: str) -> Callable[[Callable], Callable]:
 
 
 def _make(
-    study: Study, unit: Unit, function: Callable, bound: inspect.BoundArguments, varied: Mapping[str, Any]
+    study: Study, unit: Unit, function: Callable[..., Any], bound: inspect.BoundArguments, varied: Mapping[str, Any]
 ) -> None:
     made = made_with(study, unit, varied)
     record = unit.record(study)

@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REPORTED_PACKAGES = (
-    "cxrlib", "torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "torchmetrics", "jupyter-book",
-    "papermill", "snakemake",
+    "cxrlib", "torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "jupyter-book", "papermill",
+    "snakemake",
 )  # fmt: skip
+
+
+def available_cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def seed_for(*parts: Any) -> int:
@@ -90,15 +95,13 @@ def deterministic(threads: int) -> Iterator[None]:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(not torch.cuda.is_available())
     # Filling fresh memory only guards code that reads what it never wrote; it costs a tenth of a small step.
-    fill_before, torch.utils.deterministic.fill_uninitialized_memory = (
-        torch.utils.deterministic.fill_uninitialized_memory,
-        False,
-    )
+    fresh: Any = torch.utils.deterministic
+    fill_before, fresh.fill_uninitialized_memory = fresh.fill_uninitialized_memory, False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(False)
-        torch.utils.deterministic.fill_uninitialized_memory = fill_before
+        fresh.fill_uninitialized_memory = fill_before
         torch.set_num_threads(threads_before)
 
 
@@ -111,7 +114,7 @@ def provenance(repository: Path) -> dict[str, Any]:
         "packages": {name: _version(name) for name in REPORTED_PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "processor_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor_cores": available_cores(),
         "gpu": _gpu(),
     }
 

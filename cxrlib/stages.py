@@ -59,6 +59,7 @@ class Stage:
 
 
 def films_of(study: Study, role: str) -> int:
+    """Films of a role, once prepared; before, a typical number."""
     record = study.results.data_record(role)
     try:
         return read_json(record)["images_used"] if record.exists() else TYPICAL_PUBLIC_FILMS

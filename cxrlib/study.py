@@ -16,7 +16,7 @@ from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.settings import ClassifierSettings
 from cxrlib.errors import InputError
 from cxrlib.evaluation.settings import EndpointSettings
-from cxrlib.films.settings import READERS, DataSettings, Role
+from cxrlib.films.settings import READERS, DataSettings
 from cxrlib.generators.settings import (
     FEWEST_FILMS,
     FEWEST_HELD_OUT_FILMS,
@@ -110,16 +110,16 @@ class Study(Settings):
         return any(self.data.simulated(role) for role in self.roles)
 
     @property
-    def roles(self) -> tuple[Role, ...]:
+    def roles(self) -> tuple[str, ...]:
         """The roles that the study has: the three that every study has, and `external` where it names one."""
         return self.data.roles
 
     @property
-    def holdouts(self) -> tuple[Role, ...]:
+    def holdouts(self) -> tuple[str, ...]:
         """The roles that every model judges once, when it is finished."""
         return self.roles[2:]
 
-    def publishable(self, role: Role) -> bool:
+    def publishable(self, role: str) -> bool:
         """Whether pixels, ids, file names and rows of a role may leave the study's private folders."""
         return self.data.publishable(role)
 
@@ -225,7 +225,7 @@ def load_study(study: str | Path, root: Path | None = None) -> Study:
     return loaded
 
 
-class _StudyLoader(yaml.SafeLoader):
+class _StudyLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types.
     """YAML without what harms a study file: a key given twice hides a mistake, aliases of aliases multiply."""
 
     aliases = 0
@@ -238,7 +238,7 @@ class _StudyLoader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(None, None, problem, self.peek_event().start_mark)
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
@@ -248,7 +248,7 @@ class _StudyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read_yaml(path: Path) -> dict:
+def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             content = file.read(MAXIMUM_STUDY_BYTES + 1)
@@ -315,12 +315,12 @@ def _key(name: Any, path: Path, key: str) -> str:
     raise InputError(f"{path}: {key or 'top level'}: found the key {name!r}{reason}; put keys in quotation marks")
 
 
-def _explain(error: ValidationError, path: Path, values: dict) -> str:
+def _explain(error: ValidationError, path: Path, values: dict[str, Any]) -> str:
     """All problems of a study file, one line each."""
     return "\n".join(f"{path}: {_explain_one(problem, values)}" for problem in error.errors(include_url=False))
 
 
-def _explain_one(problem: dict[str, Any], values: dict) -> str:
+def _explain_one(problem: Any, values: dict[str, Any]) -> str:
     location = problem["loc"]
     key = ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
     if problem["type"] == "extra_forbidden":
@@ -337,7 +337,7 @@ def _explain_one(problem: dict[str, Any], values: dict) -> str:
     return f"{key}: found {reprlib.repr(problem['input'])}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 
-def _known_keys(parents: tuple, values: Any) -> list[str]:
+def _known_keys(parents: tuple[int | str, ...], values: Any) -> list[str]:
     """Keys that the model at this place has; those of a source are its reader's."""
     model: Any = Study
     for name in parents:

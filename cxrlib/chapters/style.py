@@ -1,4 +1,4 @@
-"""The book's figures: arrays and tables in, matplotlib figures out. (Figures made of films: `films.py`.)
+"""The book's figures: arrays and tables in, matplotlib figures out. Figures made of films are in `sheets.py`.
 
 One look throughout: the colours of Okabe and Ito, which colour-blind readers tell apart, always doubled by a marker, a
 line style or a hatch, so that a grey print can be read too. Every figure says in its corner or in a row's heading where
@@ -152,6 +152,7 @@ def arms_of(table: pd.DataFrame, arms: Sequence[str] | None = None) -> list[str]
 
 
 def legend_below(figure: Figure, ax: Axes, columns: int = 4) -> None:
+    """Put the legend of these axes under the figure."""
     handles, texts = ax.get_legend_handles_labels()
     if handles:
         figure.legend(handles, texts, loc="outside lower left", ncols=min(columns, len(handles)))

@@ -130,7 +130,8 @@ class _Part:
 
 
 def _public_part(study: Study, arm: Arm, seed: int, fold: str, labels: np.ndarray, made: tuple[int, int]) -> _Part:
-    size, change = study.classifier.image_size, np.asarray
+    size = study.classifier.image_size
+    change: Callable[[np.ndarray], np.ndarray] = np.asarray
     if arm.look:
         hospital = load_image_set(study, "hospital", size).select(learned_rows(study, fold)).images
         random = np.random.default_rng(seed_for(study.seed, "classifier", seed, "look", fold))

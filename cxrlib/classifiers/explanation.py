@@ -4,7 +4,7 @@ The channels of one convolutional stage are weighted by how much the answer woul
 at zero. What is left is a coarse map of the places that spoke for the answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ def attention_stage(network: nn.Module, name: str, size: int) -> tuple[nn.Module
     stages = _stages(network, name)
     cells = dict.fromkeys(range(len(stages)), 0)
 
-    def remember(index: int):
+    def remember(index: int) -> Callable[..., None]:
         return lambda *values: cells.update({index: min(values[2].shape[2:]) if values[2].ndim == 4 else 0})
 
     handles = [stage.register_forward_hook(remember(index)) for index, stage in enumerate(stages)]

@@ -191,7 +191,7 @@ def _accuracy(network: nn.Module, films: ImageSet, statistics: PixelStatistics) 
 
 def _resume(run: TrainingRun, device: torch.device) -> dict[str, Any] | None:
     """The saved state, if it belongs to this run; sets what the run has done so far."""
-    if run.checkpoint is None:
+    if run.checkpoint is None or run.folder is None:
         return None
     saved = load_own_state(run.checkpoint, run.fingerprint, device) if run.checkpoint.exists() else None
     if saved:
@@ -219,7 +219,7 @@ def _save(
 ) -> None:
     """Log the epoch, then save the state: a log line without its state is trimmed, a lost one could not be made up."""
     facts = {**facts, "seconds": round(run.seconds + seconds, 3)}
-    if run.folder is not None:
+    if run.folder is not None and run.checkpoint is not None:
         append_log(run.folder / "log.csv", facts)
         state = {
             "fingerprint": run.fingerprint,

@@ -40,7 +40,7 @@ def match_amplitudes(films: np.ndarray, hospital: np.ndarray, random: np.random.
     return matched
 
 
-LOOKS: Mapping[str, Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]] = {
+LOOKS: Mapping[str, Callable[..., np.ndarray]] = {
     "grey levels": match_grey_levels,
     "amplitudes": match_amplitudes,
 }

@@ -26,7 +26,7 @@ class PixelStatistics:
 
 def pixel_statistics(images: np.ndarray) -> PixelStatistics:
     """Exact statistics of uint8 images of any shape, from their histogram, in double precision."""
-    counts = sum(np.bincount(np.asarray(image).ravel(), minlength=256) for image in images)
+    counts = np.sum([np.bincount(np.asarray(image).ravel(), minlength=256) for image in images], axis=0)
     values = np.arange(256) / 255
     mean = float((counts * values).sum() / counts.sum())
     variance = float((counts * (values - mean) ** 2).sum() / counts.sum())
@@ -36,7 +36,7 @@ def pixel_statistics(images: np.ndarray) -> PixelStatistics:
 def build_classifier(settings: ClassifierSettings, seed: int, device: torch.device) -> nn.Module:
     """The study's network with a new linear layer of two outputs: negative, positive."""
     network = build_network(settings.network, settings.weights, outputs=2, seed=seed)
-    return network.to(device, memory_format=torch.channels_last)
+    return network.to(device).to(memory_format=torch.channels_last)
 
 
 def start_phase(network: nn.Module, phase: Phase, pretrained: bool) -> list[nn.Parameter]:

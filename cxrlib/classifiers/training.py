@@ -29,14 +29,14 @@ from cxrlib.classifiers.composition import (
     synthetic_counts,
 )
 from cxrlib.classifiers.fitting import Progress, TrainingRun, fit
-from cxrlib.classifiers.network import pixel_statistics, working_precision
+from cxrlib.classifiers.network import PixelStatistics, pixel_statistics, working_precision
 from cxrlib.classifiers.openings import count_openings, record_opening, record_training_use
 from cxrlib.classifiers.prediction import load_classifier, predict_probabilities, predictions_table
 from cxrlib.classifiers.without_network import WITHOUT_NETWORK, validation_films
 from cxrlib.endpoint import freeze_endpoint
 from cxrlib.errors import InputError
 from cxrlib.features import describe_weights, identify_weights
-from cxrlib.films.images import films_identity, load_image_set
+from cxrlib.films.images import ImageSet, films_identity, load_image_set
 from cxrlib.films.settings import LABELS
 from cxrlib.finished import makes
 from cxrlib.reproducibility import deterministic, pick_device
@@ -91,6 +91,7 @@ def _train_network(
     recipe = arm_of(arm)
     if recipe.uses_hospital:
         record_training_use(study.results.openings(arm, seed, fold), len(learned_rows(study, fold)))
+    validation = validation_films(study)
     run = TrainingRun(
         settings=study.classifier.recipe_of(recipe),
         name=(study.seed, "classifier", seed),
@@ -98,7 +99,7 @@ def _train_network(
         statistics=statistics,
         strong_augmentation=recipe.augmentation == "strong",
         start=_start(study, arm, seed),
-        validation=validation_films(study),
+        validation=validation,
         folder=folder,
         fingerprint=decided_by,
         progress=progress,
@@ -107,7 +108,7 @@ def _train_network(
         network = fit(run)
         started = time.perf_counter()
         _save_model(folder / "model.safetensors", network)
-        predictions, decided = _predict(study, arm, seed, fold, network, run)
+        predictions, decided = _predict(study, arm, seed, fold, network, run.statistics, validation)
     write_csv(folder / "predictions.csv", predictions)
     return {
         "seconds": run.seconds + time.perf_counter() - started,
@@ -135,22 +136,22 @@ def _start(study: Study, arm: str, seed: int) -> dict[str, Tensor] | None:
 
 
 def _predict(
-    study: Study, arm: str, seed: int, fold: str, network: nn.Module, run: TrainingRun
+    study: Study, arm: str, seed: int, fold: str, network: nn.Module, statistics: PixelStatistics, validation: ImageSet
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Predictions of validation films and of the holdouts, and what validation decided before these were opened."""
     folder = study.results.classifier(arm, seed, fold)
-    p_validation = predict_probabilities(network, run.validation.images, run.statistics)
-    decided = decided_by_validation(p_validation, run.validation.labels)
+    p_validation = predict_probabilities(network, validation.images, statistics)
+    decided = decided_by_validation(p_validation, validation.labels)
     model = sha256_of(folder / "model.safetensors")
-    tables = [predictions_table(run.validation, "validation", p_validation)]
+    tables = [predictions_table(validation, "validation", p_validation)]
     for role in study.holdouts:
         chosen = rows_under_test(study, role, fold)
         record_opening(study.results.openings(arm, seed, fold), model, len(chosen), role, **decided)
         # Here, and only here, a holdout's films are opened.
         films = load_image_set(study, role, study.classifier.image_size)
         films = films if len(chosen) == len(films) else films.select(chosen)
-        tables.append(predictions_table(films, role, predict_probabilities(network, films.images, run.statistics)))
-    found = {**decided, "remarks": remarks(p_validation, run.validation.labels)}
+        tables.append(predictions_table(films, role, predict_probabilities(network, films.images, statistics)))
+    found = {**decided, "remarks": remarks(p_validation, validation.labels)}
     return pd.concat(tables, ignore_index=True), found
 
 

@@ -83,7 +83,7 @@ def metrics_from_counts(counts: np.ndarray) -> np.ndarray:
 def threshold_metrics(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """`THRESHOLD_METRICS` by name."""
     counts = list(confusion_counts(labels, predicted).values())
-    return dict(zip(THRESHOLD_METRICS, metrics_from_counts(counts).tolist(), strict=True))
+    return dict(zip(THRESHOLD_METRICS, metrics_from_counts(np.array(counts)).tolist(), strict=True))
 
 
 def probability_metrics(labels: np.ndarray, p_positive: np.ndarray, p_calibrated: np.ndarray) -> dict[str, float]:

@@ -46,7 +46,7 @@ def paper_table2() -> pd.DataFrame:
     """
     rows = []
     for dataset, model, *counts in PAPER_COUNTS:
-        values = dict(zip(THRESHOLD_METRICS, metrics_from_counts(counts).tolist(), strict=True))
+        values = dict(zip(THRESHOLD_METRICS, metrics_from_counts(np.array(counts)).tolist(), strict=True))
         row: dict[str, object] = {"dataset": dataset, "model": model}
         for metric in THRESHOLD_METRICS:
             row[metric] = values[metric]

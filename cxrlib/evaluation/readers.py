@@ -150,7 +150,8 @@ def over_readers(
         np.quantile(there, [(1 - width) / 2, (1 + width) / 2], method="weibull") if len(there) else (np.nan, np.nan)
         for width in (CONFIDENCE, 1 - 2 * SIGNIFICANCE)
     )
-    return OverReaders(*(Interval(estimate, float(low), float(high)) for low, high in (outer, inner)), readers)
+    found, within = (Interval(estimate, float(low), float(high)) for low, high in (outer, inner))
+    return OverReaders(found, within, readers)
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:

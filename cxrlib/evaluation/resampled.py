@@ -111,9 +111,9 @@ class Resampled:
         bounds = np.clip(widened(self.estimates, *known, shares).T, lowest, highest).T
         widths, alone_widths = np.ptp(bounds, axis=1), np.ptp(alone, axis=1)
         wider = np.divide(alone_widths, widths, out=np.ones_like(widths), where=widths > 0)
-        return Intervals(
-            self.estimates, *bounds.T, p_values(self.estimates, *known, self.patients), 1 - np.minimum(wider, 1) ** 2
-        )
+        low, high = bounds.T
+        p = p_values(self.estimates, *known, self.patients)
+        return Intervals(self.estimates, low, high, p, 1 - np.minimum(wider, 1) ** 2)
 
     def _by_run(self) -> tuple[np.ndarray, np.ndarray]:
         """`found` and `values` as means over the seeds of each run."""
@@ -199,8 +199,8 @@ def draws(patients: int, resamples: int, random: np.random.Generator) -> Iterato
         yield np.bincount(flat.ravel(), minlength=block * patients).reshape(block, patients).astype(float)
     groups = np.arange(patients) % MOST_GROUPS
     for start in range(0, min(patients, MOST_GROUPS), RESAMPLES_AT_ONCE):
-        block = np.arange(start, min(start + RESAMPLES_AT_ONCE, patients, MOST_GROUPS))
-        yield (groups != block[:, None]).astype(float)
+        left_out = np.arange(start, min(start + RESAMPLES_AT_ONCE, patients, MOST_GROUPS))
+        yield (groups != left_out[:, None]).astype(float)
 
 
 class _Prepared:

@@ -78,5 +78,10 @@ def _tests(found: Scores, base: Scores, seed: int) -> list[dict[str, object]]:
         statistic, p_value = mcnemar(*right)
         tests.append({"test": "mcnemar", "statistic": statistic, "p_value": p_value})
     by_patient, by_film = (delong(found, base, seed, by_patient=way) for way in (True, False))
-    of_areas = {"statistic": by_patient.statistic, "p_value": by_patient.p_value, "p_value_films": by_film.p_value}
-    return [*tests, {"test": "delong"} | of_areas]
+    of_areas = {
+        "test": "delong",
+        "statistic": by_patient.statistic,
+        "p_value": by_patient.p_value,
+        "p_value_films": by_film.p_value,
+    }
+    return [*tests, of_areas]

@@ -142,7 +142,7 @@ def _further_cells(counts: np.ndarray, small: np.ndarray, present: np.ndarray) -
             return withheld
         # An empty cell hides nothing while a filled one is left: it may be known to be empty.
         order = np.stack([counts == 0, -helps, counts], axis=-1)
-        chosen = min(map(tuple, candidates), key=lambda cell, order=order: (*order[cell], cell))
+        chosen = min((*order[tuple(cell)], *cell) for cell in candidates)[order.shape[-1] :]
         withheld[chosen] = True
 
 

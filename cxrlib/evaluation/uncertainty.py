@@ -30,7 +30,7 @@ def percentile_bounds(values: np.ndarray, limits: tuple[float, float] = (-np.inf
     tail = (1 - CONFIDENCE) / 2
     columns = (_defined(column) for column in values.T)
     bounds = [_quantiles(column, [tail, 1 - tail]) if len(column) else [np.nan] * 2 for column in columns]
-    return np.clip(bounds, *limits)
+    return np.clip(np.asarray(bounds), *limits)
 
 
 def bootstrap_bounds(

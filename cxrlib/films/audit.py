@@ -43,7 +43,9 @@ COMPARED = {
 Progress = Callable[..., None]
 
 
-def prepare_study(study: "Study", *, force: bool = False, progress: Callable[[str], Progress] | None = None) -> dict:
+def prepare_study(
+    study: "Study", *, force: bool = False, progress: Callable[[str], Progress] | None = None
+) -> dict[str, Any]:
     """Prepare the roles and audit them; returns the audit's record. `progress(what)` gives a role's callback."""
     freeze_endpoint(study)
     for role in study.roles:
@@ -185,9 +187,9 @@ class _Comparable:
     def same_files(self) -> Iterator[tuple[str, int, int]]:
         """Role, row in `role_b`, row in the role: equal hashes."""
         for number, role in enumerate(self._roles_a):
-            for row in np.flatnonzero(np.isin(self._hashes[self._role_b], self._hashes[role])):
+            for row in np.flatnonzero(np.isin(self._hashes[self._role_b], self._hashes[role])).tolist():
                 for other in np.flatnonzero(self._compared(number, row) & self._same(number, row)):
-                    yield role, int(row), int(other)
+                    yield role, row, int(other)
 
     def other_files(self, number: int, row: int) -> np.ndarray:
         """bool (N,): the films to compare in the role of this number that are not the very same file."""

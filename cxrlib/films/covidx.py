@@ -103,7 +103,9 @@ def compare_with_lists(source: CovidxSource) -> CovidxComparison:
     """
     root = _root(source)
     table = read_labels(labels_path(root, source.split))
-    missing, unreadable, wrong_size = [], {}, {}
+    missing: list[str] = []
+    unreadable: dict[str, str] = {}
+    wrong_size: dict[str, str] = {}
     files = [f"{source.split}/{file}" for file in table["file"]]
     for file, reason in zip(table["file"], in_parallel(lambda file: _problem(root, file), files), strict=True):
         if reason == "missing":

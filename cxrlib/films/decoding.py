@@ -1,9 +1,9 @@
 """From an image file to grey squares of the study's sizes."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -19,6 +19,8 @@ DRAFT_GAP = 2
 STRIP_PIXELS = 4_000_000
 # Of 255; lossy formats store what is opaque a little lower.
 LEAST_OPAQUE = 250
+
+Result = TypeVar("Result")
 
 
 class UnreadableImage(Exception):
@@ -45,7 +47,7 @@ def decode_mask(source: Path | BinaryIO, sizes: Sequence[int]) -> list[np.ndarra
 
 def check_ends(file: BinaryIO) -> None:
     """Raise `UnreadableImage` if the header is no film's or its format's end mark is missing; decodes nothing."""
-    kind = _translated(lambda: _header(file).format)
+    kind = _translated(lambda: _header(file).format or "")
     file.seek(0, io.SEEK_END)
     file.seek(max(0, file.tell() - 65_536))
     if END_MARKS.get(kind, b"") not in file.read():
@@ -68,7 +70,7 @@ def _load(source: Path | BinaryIO, draft_px: int = 0) -> Image.Image:
     return _translated(load)
 
 
-def _translated(work):
+def _translated(work: Callable[[], Result]) -> Result:
     """What `work` returns; whatever goes wrong in PIL becomes an `UnreadableImage`."""
     try:
         return work()

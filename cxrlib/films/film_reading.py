@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -26,6 +26,7 @@ from PIL import Image
 from cxrlib.errors import InputError
 from cxrlib.films.containment import Refused, open_inside
 from cxrlib.films.decoding import UnreadableImage, decode, decode_mask
+from cxrlib.reproducibility import available_cores
 
 FILMS_PER_ORDER = 64
 ORDER_SECONDS = 0.05
@@ -148,7 +149,7 @@ class FilmReader:
                 self._write(index, "lungs", [np.zeros((size, size), np.uint8) for size in self._sizes["lungs"]])
         return film_reason, mask_reason
 
-    def _put(self, index: int, kind: str, file: str, decoder: Callable) -> str:
+    def _put(self, index: int, kind: str, file: str, decoder: Callable[..., Any]) -> str:
         try:
             with open_inside(self._root, file) as opened:
                 images = decoder(opened, self._sizes[kind])
@@ -161,13 +162,9 @@ class FilmReader:
         for size, image in zip(self._sizes[kind], images, strict=True):
             file, offset = self._arrays[kind, size]
             file.seek(offset + index * size * size)
-            rest = memoryview(np.ascontiguousarray(image)).cast("B")
+            rest = np.ascontiguousarray(image).data.cast("B")
             while rest:
                 rest = rest[file.write(rest) :]
-
-
-def available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Helpers:
@@ -208,11 +205,14 @@ class ReaderProcess:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._orders, self._answers = self._process.stdin, self._process.stdout
         self._send({"root": job.root, "arrays": job.arrays})
 
     def read(self, start: int, rows: Sequence[Row]) -> list[list[str]]:
         self._send({"start": start, "rows": rows})
-        answer = self._process.stdout.readline()
+        answer = self._answers.readline()
         if not answer:
             code = self._process.wait()
             raise InputError(
@@ -231,8 +231,8 @@ class ReaderProcess:
     def _send(self, value: object) -> None:
         # A process that died is noticed where its answer is read.
         with suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(value).encode() + b"\n")
-            self._process.stdin.flush()
+            self._orders.write(json.dumps(value).encode() + b"\n")
+            self._orders.flush()
 
 
 def _serve(orders: BinaryIO, answers: BinaryIO) -> None:
@@ -242,7 +242,7 @@ def _serve(orders: BinaryIO, answers: BinaryIO) -> None:
     for line in orders:
         order = json.loads(line)
         try:
-            answer = {"reasons": reader.read(order["start"], order["rows"])}
+            answer: dict[str, Any] = {"reasons": reader.read(order["start"], order["rows"])}
         except OSError as error:
             answer = {"error": [error.errno, error.strerror]}
         answers.write(json.dumps(answer).encode() + b"\n")

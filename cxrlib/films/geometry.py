@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 Interval = tuple[np.ndarray, np.ndarray]
 
@@ -50,25 +51,25 @@ class Slab:
         return Slab(normal, self.offset + float(normal @ shift), self.thickness)
 
 
-def ellipsoid(centre: Sequence[float], semi_axes: Sequence[float], tilt_degrees: float = 0.0) -> Ellipsoid:
+def ellipsoid(centre: ArrayLike, semi_axes: ArrayLike, tilt_degrees: float = 0.0) -> Ellipsoid:
     """An ellipsoid with the axes of the body; a positive tilt turns its lower end towards the film's left."""
     tilt = np.deg2rad(tilt_degrees)
     axes = np.array([[np.cos(tilt), 0, np.sin(tilt)], [0, 1, 0], [-np.sin(tilt), 0, np.cos(tilt)]])
     return Ellipsoid(np.array(centre, float), np.array(semi_axes, float), axes)
 
 
-def between(first: Sequence[float], last: Sequence[float], radius: float) -> Ellipsoid:
+def between(first: ArrayLike, last: ArrayLike, radius: float) -> Ellipsoid:
     """A slender ellipsoid from one point to another, of this radius at its middle: a vessel, a clavicle."""
-    first, last = np.array(first, float), np.array(last, float)
-    length = float(np.linalg.norm(last - first))
-    along = (last - first) / length
+    start, end = np.array(first, float), np.array(last, float)
+    length = float(np.linalg.norm(end - start))
+    along = (end - start) / length
     across = _cross_product(along, (0.0, 1.0, 0.0) if abs(along[1]) < 0.9 else (1.0, 0.0, 0.0))
     across /= np.linalg.norm(across)
     axes = np.stack([across, _cross_product(along, across), along])
-    return Ellipsoid((first + last) / 2, np.array([radius, radius, length / 2]), axes)
+    return Ellipsoid((start + end) / 2, np.array([radius, radius, length / 2]), axes)
 
 
-def _cross_product(a: Sequence[float], b: Sequence[float]) -> np.ndarray:
+def _cross_product(a: np.ndarray, b: np.ndarray | tuple[float, ...]) -> np.ndarray:
     # numpy's own takes twenty times as long for a single pair of vectors.
     return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 

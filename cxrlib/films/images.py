@@ -15,8 +15,8 @@ from PIL import Image
 
 from cxrlib.artifacts import atomic_path, read_json
 from cxrlib.errors import InputError
-from cxrlib.films.film_reading import available_cores
 from cxrlib.films.manifest import read_manifest_csv, read_text_table
+from cxrlib.reproducibility import available_cores
 
 if TYPE_CHECKING:
     from cxrlib.study import Study
@@ -173,6 +173,7 @@ def rejected_ids(study: "Study", label: str, fold: str) -> list[str]:
 
 
 def masks_path(study: "Study", role: str, size: int, kind: str) -> Path:
+    """Where the masks of a role lie; `kind` is `lungs` or `opacities`."""
     return study.results.data(role) / f"{kind}-{size}.npy"
 
 
@@ -194,7 +195,7 @@ def resize_images(images: np.ndarray, size: int) -> np.ndarray:
     """Resize uint8 (N, S, S) to (N, size, size), with PIL's bilinear filter (which averages when it shrinks)."""
     resized = np.empty((len(images), size, size), np.uint8)
     for index, image in enumerate(images):
-        resized[index] = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
+        resized[index] = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
     return resized
 
 

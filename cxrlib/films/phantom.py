@@ -64,8 +64,8 @@ def phantom_manifest(source: PhantomSource, role: str, seed: int) -> pd.DataFram
 
     There are no files: `file` is empty, and the film of a row comes from `phantom_film`.
     """
-    labels = ["negative"] * source.negative_patients + ["positive"] * source.positive_patients
-    labels = np.random.default_rng(seed_for(seed, "phantom", role, "labels")).permutation(labels)
+    by_label = ["negative"] * source.negative_patients + ["positive"] * source.positive_patients
+    labels = np.random.default_rng(seed_for(seed, "phantom", role, "labels")).permutation(by_label)
     scanner = SCANNERS[source.scanner]
     rows = []
     for number, label in enumerate(labels):

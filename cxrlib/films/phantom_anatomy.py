@@ -8,6 +8,7 @@ zones and on both sides (Schaudt et al. 2021, figure 1, shows such a film).
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def phantom_patient(
     inspiration = float(np.clip(random.normal(0, 0.8), -1.8, 1.6)) + inspiration_shift_cm
     cage = ellipsoid((0, 0, 3 * size), np.array([13.4, 9.4, 19.5]) * size * random.normal(1, 0.025, 3))
     lungs, displacers = _chest(random, size, inspiration, heart_magnification)
-    patient = {
+    patient: dict[str, Any] = {
         "sex": sex,
         "age": int(np.clip(random.normal(56, 17), 18, 95)),
         "label": label,

@@ -61,8 +61,9 @@ def prepare_role(study: "Study", role: str, *, force: bool = False, progress: Pr
         amend_record(record, films_seen=seen)
         return read_json(record)
     start_afresh(study.results.data(role))
+    unreadable: list[dict[str, str]] = []
     if study.data.simulated(role):
-        manifest, unreadable = _prepare_phantom(study, role, progress), []
+        manifest = _prepare_phantom(study, role, progress)
     else:
         manifest, unreadable = _prepare_files(study, role, listings, progress)
     found = _found(len(manifest), unreadable, listings)
@@ -188,7 +189,7 @@ def _settings(study: "Study", role: str) -> dict[str, Any]:
         described.append(source.model_dump(mode="json", exclude={"publishable", "folder", "allow_missing"}))
         if not source.simulated:
             described[-1]["folder_name"] = Path(source.folder).resolve().name
-    settings = described[0] if len(described) == 1 else {"sources": described}
+    settings: dict[str, Any] = described[0] if len(described) == 1 else {"sources": described}
     settings["image_sizes"] = list(study.image_sizes)
     if study.data.simulated(role):
         settings |= {"phantom_version": PHANTOM_VERSION, "seed": study.seed}

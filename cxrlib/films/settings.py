@@ -29,7 +29,6 @@ ROLES = ("training", "validation", "hospital")
 EXTERNAL = "external"
 EVERY_ROLE = (*ROLES, EXTERNAL)
 Label = Literal["negative", "positive"]
-Role = Literal["training", "validation", "hospital", "external"]
 # More simulated patients than anyone has hours for are a slip of the keyboard.
 Patients = Annotated[int, Field(gt=0, le=100_000)]
 Folder = Annotated[Path, AfterValidator(_a_name_that_can_be)]
@@ -203,15 +202,15 @@ class DataSettings(Settings):
     folds: int = Field(default=5, ge=2, le=20)
 
     @property
-    def roles(self) -> tuple[Role, ...]:
+    def roles(self) -> tuple[str, ...]:
         return ROLES if self.external is None else (*ROLES, EXTERNAL)
 
-    def sources(self, role: str) -> tuple[Source, ...]:
+    def sources(self, role: str) -> tuple[Any, ...]:
         """Where a role's films come from; where these are several, `source_of` says which one a film is from."""
         given = getattr(self, role)
         return given if isinstance(given, tuple) else (given,)
 
-    def source_of(self, role: str, image_id: str) -> Source:
+    def source_of(self, role: str, image_id: str) -> Any:
         """The source of a film: of several, ids begin with its number and a slash."""
         sources = self.sources(role)
         return sources[0] if len(sources) == 1 else sources[int(image_id.partition("/")[0]) - 1]

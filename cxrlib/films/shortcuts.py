@@ -50,8 +50,8 @@ class SourceRule:
 
 def fit_source_rule(sources: Sequence[str], labels: np.ndarray) -> SourceRule:
     """Count films per source; labels are 0 or 1, an empty source counts as not known."""
-    sources, labels = np.asarray(sources, dtype=object), np.asarray(labels)
-    chosen = {source: labels[sources == source] for source in sorted(set(sources.tolist()) - {""})} | {"": labels}
+    of_films = np.asarray(sources, dtype=object)
+    chosen = {source: labels[of_films == source] for source in sorted(set(of_films) - {""})} | {"": labels}
     return SourceRule({source: (int((of == 0).sum()), int((of == 1).sum())) for source, of in chosen.items()})
 
 

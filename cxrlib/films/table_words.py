@@ -24,7 +24,7 @@ def tidy(text: str) -> str:
 
 @cache
 def _meanings(kind: str) -> dict[str, str]:
-    with (importlib.resources.files("cxrlib.films") / TABLE_FILE).open(encoding="utf-8", newline="") as file:
+    with (importlib.resources.files("cxrlib.films") / TABLE_FILE).open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["kind"] == kind]
     return {word: row["meaning"] for row in rows for word in row["words"].split()}
 

@@ -6,7 +6,7 @@ every process draws for the whole batch and keeps its `share`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as functional
@@ -17,7 +17,8 @@ from torch import Tensor
 STEERING_IMAGES = 100_000
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """Part `index` of `parts` equal, consecutive parts of a batch."""
 
     index: int = 0

@@ -83,7 +83,7 @@ def first_batch_size(generator: Generator) -> int:
 
 def film_bytes(generator: Generator) -> int:
     """About how much memory one film takes while it is drawn, in float32."""
-    channels = generator.outputs[-1].weight.shape[0]
+    channels = generator.outputs[-1].get_parameter("weight").shape[0]
     return LIVE_MAPS * 4 * channels * generator.resolution**2
 
 

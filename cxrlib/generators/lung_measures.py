@@ -61,9 +61,9 @@ def measure_anatomy(study: "Study") -> dict[str, Any]:
         return read_json(record)
     start_afresh(folder)
     patients = hospital.manifest["patient_id"].to_numpy(str)
-    masked = np.zeros(len(hospital), bool) if masks is None else masks.reshape(len(masks), -1).any(axis=1)
+    masked = np.zeros(len(hospital), bool) if masks is None else np.array([mask.any() for mask in masks])
     facts: dict[str, Any] = {"decided_by": decided_by, "masks": int(masked.sum()), "measured": False}
-    if masked.sum() >= FEWEST_MASKS and len(np.unique(patients[masked])) >= FEWEST_PATIENTS:
+    if masks is not None and masked.sum() >= FEWEST_MASKS and len(np.unique(patients[masked])) >= FEWEST_PATIENTS:
         with deterministic(study.threads_per_job):
             half = halves(patients, study.seed)
             networks = _networks(study, hospital, masks, masked, half)

@@ -115,6 +115,7 @@ class Generator(nn.Module):
             images = convolution(images, style, layer_noise)
             film = output(images, style)
             films = film if films is None else resize_films(films, film.shape[-1]) + film
+        assert films is not None
         return films if coarse is None else films + resize_films(coarse, self.resolution)
 
     def forward(self, latents: Tensor, noise: list[Tensor], dtype: torch.dtype = torch.float32) -> Tensor:
@@ -199,6 +200,7 @@ def make_generator(settings: "GanSettings | Mapping[str, Any]") -> Generator:
 
 
 def make_discriminator(settings: "GanSettings") -> Discriminator:
+    """A discriminator of these settings, with random weights from torch's default generator."""
     return Discriminator(settings.resolution, settings.channel_base, settings.channel_max)
 
 

@@ -20,6 +20,9 @@ class Eigenfilms(nn.Module):
     what those lack. `forward` takes normalised latents (N, D) and gives films (N, 1, side, side).
     """
 
+    mean: Tensor
+    components: Tensor
+
     def __init__(self, resolution: int, latent_dim: int) -> None:
         super().__init__()
         self.side = min(EIGENFILM_SIDE, resolution)
@@ -66,6 +69,9 @@ class DetailBands(nn.Module):
     the whole film, with factors fitted to the training films once. `magnification` is how much larger they make the
     squared gradient of a network at the film, R1's, than the film alone would: it is divided out there.
     """
+
+    gains: Tensor
+    magnification: Tensor
 
     def __init__(self, bands: int) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ networks, because a step runs several backward passes, some of them twice throug
 
 import functools
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,7 @@ class Processes:
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of this tensor over all processes."""
-        return value if self.fabric is None else self.fabric.all_reduce(value, reduce_op="mean")
+        return value if self.fabric is None else cast(Tensor, self.fabric.all_reduce(value, reduce_op="mean"))
 
     def average_gradients(self, network: nn.Module) -> None:
         """Give every process the mean of all processes' gradients."""

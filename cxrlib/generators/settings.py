@@ -33,7 +33,7 @@ FOUR: tuple[Augmentation, ...] = (*THREE, "cutout")
 PRESET_NAMES = (
     "64px-hundreds", "64px-thousands", "128px-hundreds", "256px-hundreds", "256px-thousands", "512px-hundreds",
 )  # fmt: skip
-PRESET_TABLE: dict[str, tuple] = {
+PRESET_TABLE: dict[str, tuple[Any, ...]] = {
     "resolution":                  (64,     64,     128,     256,     256,       512),
     "latent_dim":                  (64,     128,    512,     512,     512,       512),
     "mapping_layers":              (2,      2,      8,       8,       8,         8),

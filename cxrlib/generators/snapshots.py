@@ -128,5 +128,6 @@ def contact_sheet(films: np.ndarray) -> np.ndarray:
 
 
 def write_sheet(path: Path, films: np.ndarray) -> None:
+    """Write films, uint8 (N, S, S), as one picture."""
     with atomic_path(path) as temporary:
         Image.fromarray(contact_sheet(films)).save(temporary)

@@ -22,7 +22,14 @@ from cxrlib.generators.losses import (
     path_lengths,
     r1_penalty,
 )
-from cxrlib.generators.networks import load_weights, make_discriminator, make_generator, mix_styles
+from cxrlib.generators.networks import (
+    Discriminator,
+    Generator,
+    load_weights,
+    make_discriminator,
+    make_generator,
+    mix_styles,
+)
 from cxrlib.generators.priors import FITTED_FILMS
 from cxrlib.generators.processes import Processes
 from cxrlib.reproducibility import random_generator
@@ -42,6 +49,10 @@ class Statistics(nn.Module):
     of the generator's path lengths.
     """
 
+    strength: Tensor
+    signs: Tensor
+    path_length: Tensor
+
     def __init__(self, settings: "GanSettings") -> None:
         super().__init__()
         self.register_buffer("strength", torch.tensor(1.0 if settings.adaptive_target is None else 0.0))
@@ -53,9 +64,9 @@ class Statistics(nn.Module):
 class Networks:
     """Everything that a step changes, each with a `state_dict`."""
 
-    generator: nn.Module
-    discriminator: nn.Module
-    average: nn.Module
+    generator: Generator
+    discriminator: Discriminator
+    average: Generator
     generator_optimiser: torch.optim.Optimizer
     discriminator_optimiser: torch.optim.Optimizer
     statistics: Statistics

@@ -21,6 +21,7 @@ def rescaled(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
 
 
 def has_window(dataset: "Dataset") -> bool:
+    """Whether the header says how grey values are to be shown."""
     return next(windowed(np.zeros(1), dataset), None) is not None
 
 

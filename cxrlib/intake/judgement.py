@@ -202,5 +202,6 @@ def rows_run(dataset: "Dataset") -> str:
 
 
 def words(dataset: "Dataset", name: str) -> str:
+    """A header's value as text without padding; empty where it has none."""
     value = dataset.get(name)
     return "" if value is None else str(value).strip(" \0\t\r\n")

@@ -94,6 +94,7 @@ class Source:
 
 
 def is_archive(place: Path) -> bool:
+    """Whether a path is a file that holds others."""
     return place.is_file() and (place.name.lower().endswith(ZIPS + TARS + GZIPS) or place.name.upper() == "DICOMDIR")
 
 

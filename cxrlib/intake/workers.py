@@ -13,6 +13,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
+from cxrlib.reproducibility import available_cores
+
 Item = TypeVar("Item")
 
 MEMORY_BYTES = 6 * 2**30
@@ -92,10 +94,6 @@ def run_isolated(
         for worker in running:
             worker.process.kill()
             _dismiss(worker)
-
-
-def available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _receive(worker: _Worker, seconds: int) -> Any:

@@ -142,6 +142,7 @@ def _advisories(lock: Path) -> str:
 
 
 def main() -> None:
+    """Print the audit; end with its problem."""
     try:
         sys.stdout.write("\n".join(audit()) + "\n")
     except InputError as error:

@@ -103,6 +103,7 @@ def clean(study: Study) -> int:
 
 
 def lines_of_status(found: dict[str, Any]) -> list[str]:
+    """What `cxr status` prints."""
     counts = ", ".join(f"{count} {word}" for word, count in found["counts"].items())
     lines = [f"{found['study']}: {counts}", f"{found['folder']}: {megabytes(found['bytes'])}"]
     if found["bytes_that_clean_frees"]:
@@ -113,6 +114,7 @@ def lines_of_status(found: dict[str, Any]) -> list[str]:
 
 
 def lines_of_plan(found: list[dict[str, Any]]) -> list[str]:
+    """What `cxr report --dry-run` prints."""
     if not found:
         return ["Nothing to do: everything is finished."]
     minutes = max(1, round(sum(unit["core_seconds"] for unit in found) / 60))
@@ -128,12 +130,14 @@ def _lines_of_units(found: list[dict[str, Any]]) -> list[str]:
 
 
 def lines_of_damage(found: list[dict[str, str]]) -> list[str]:
+    """What `cxr verify` prints."""
     if not found:
         return ["Every finished file is what was written."]
     return [line for entry in found for line in (entry["problem"], f"  repaired by: {entry['command']}")]
 
 
 def megabytes(size: int) -> str:
+    """Bytes as `12.3 MB`."""
     return f"{size / 1e6:,.1f} MB"
 
 

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TextIO
 
 import yaml
 
@@ -20,7 +21,7 @@ from cxrlib.artifacts import read_json, start_afresh, write_json, write_text
 from cxrlib.errors import InputError
 from cxrlib.finished import HARMLESS_KEYS, Standing, standing
 from cxrlib.reading.events import remove_simulated
-from cxrlib.reproducibility import has_gpu, provenance
+from cxrlib.reproducibility import available_cores, has_gpu, provenance
 from cxrlib.study import REPOSITORY, Study
 from cxrlib.units import Unit, wanted_units
 from cxrlib.workflow.processes import REPORT, dies_with_its_parent
@@ -73,7 +74,7 @@ def check_settings(study: Study) -> None:
         )
 
 
-def stored_settings(file: Path) -> dict | None:
+def stored_settings(file: Path) -> dict[str, Any] | None:
     """What the file says; None where it is damaged. Its last line is a hash of the others, but in older versions."""
     try:
         text = file.read_text(encoding="utf-8")
@@ -145,7 +146,7 @@ def _jobs_lock(study: Study) -> Path:
     return study.results.root / ".jobs"
 
 
-def _is_free(jobs) -> bool:
+def _is_free(jobs: TextIO) -> bool:
     try:
         fcntl.flock(jobs, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -235,10 +236,6 @@ def snakemake_command(study: Study, stamps: Iterable[Path], cores: int, extra: S
     ]  # fmt: skip
 
 
-def available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextlib.contextmanager
 def _ended_politely() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end this process as Ctrl-C does: by way of `finally`."""
@@ -254,7 +251,7 @@ def _ended_politely() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _end(process: subprocess.Popen) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """End Snakemake and all below it, which share a session; it cancels what it has submitted to a cluster."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
@@ -266,7 +263,9 @@ def _end(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def _follow(study: Study, wanted: Sequence[Unit], waiting: Sequence[Unit], process: subprocess.Popen, say: Say) -> None:
+def _follow(
+    study: Study, wanted: Sequence[Unit], waiting: Sequence[Unit], process: subprocess.Popen[bytes], say: Say
+) -> None:
     """Report jobs as they finish, and at least one line a minute, until Snakemake ends."""
     finished = [unit for unit in wanted if unit not in waiting]
     before = {unit: unit.share_done(study) for unit in waiting}

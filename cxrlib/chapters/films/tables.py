@@ -17,7 +17,7 @@ from cxrlib.evaluation.uncertainty import RESAMPLES
 from cxrlib.films.covidx import labels_path, read_labels
 from cxrlib.films.images import films_identity, load_manifest
 from cxrlib.films.listing import kind_of
-from cxrlib.films.settings import EXTERNAL, LABELS, CovidxSource, Role
+from cxrlib.films.settings import EXTERNAL, LABELS, CovidxSource
 from cxrlib.films.shortcuts import fit_source_rule
 from cxrlib.finished import makes
 from cxrlib.study import Study
@@ -180,7 +180,7 @@ def _levels(manifest: pd.DataFrame) -> dict[str, pd.Series]:
     }
 
 
-def _characteristics(study: Study, role: Role, variable: str, levels: pd.Series) -> pd.DataFrame:
+def _characteristics(study: Study, role: str, variable: str, levels: pd.Series) -> pd.DataFrame:
     manifest = load_manifest(study, role)
     keys = {"role": role, "variable": variable, "level": list(levels.cat.categories)}
     films, patients = pd.DataFrame(keys), pd.DataFrame(keys)
@@ -233,7 +233,7 @@ def _label_facts(table: pd.DataFrame, rule: Any) -> dict[str, Any]:
     }
 
 
-def _dataset_name(study: Study, role: Role) -> str:
+def _dataset_name(study: Study, role: str) -> str:
     names = {"hospital": "the hospital's own films", EXTERNAL: "another hospital's films"}
     unnamed = "" if study.publishable(role) else names.get(role, f"own {role} films")
     return " + ".join(dict.fromkeys(source.dataset(unnamed) for source in study.data.sources(role)))

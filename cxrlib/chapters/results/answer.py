@@ -69,6 +69,7 @@ def is_weak(found: Evidence, reference: str = BASELINE) -> bool:
 
 
 def weak_baseline(found: Evidence, reference: str = BASELINE) -> str:
+    """A warning where the baseline can't be told from chance; else nothing."""
     if not is_weak(found, reference):
         return ""
     return (
@@ -106,6 +107,7 @@ def verdict(found: Evidence, arm: str, reference: str) -> str:
 
 
 def primary(found: Evidence, endpoint: Mapping[str, Any]) -> str:
+    """The verdict on the primary endpoint."""
     if not endpoint["arm"]:
         return "The study declares no primary endpoint: every comparison in it is exploratory."
     arm, reference = endpoint["arm"], endpoint["reference"]
@@ -142,6 +144,7 @@ def own_films(found: Evidence, arm: str) -> str:
 
 
 def leakage(found: Evidence, arm: str) -> str:
+    """What generators that saw the films under test changed."""
     change = found.answer(arm, RANKING, reference="synthetic")
     if change is None:
         return (
@@ -160,6 +163,7 @@ def leakage(found: Evidence, arm: str) -> str:
 
 
 def rebalancing(found: Evidence, arm: str) -> str:
+    """Whether drawing the rarer public films more often does as well."""
     change = found.answer(arm, RANKING, reference="oversampled")
     if change is None:
         return "Whether rebalancing the public films would do as well was not tried."

@@ -106,6 +106,7 @@ def _judged_arms(study: Study) -> list[str]:
 
 
 def statements_path(study: Study) -> Path:
+    """Where the statements of a study's results lie."""
     return study.results.tables_record.parent / "statements.json"
 
 

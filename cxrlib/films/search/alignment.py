@@ -29,11 +29,11 @@ def compared_side(*films: np.ndarray) -> int:
     return next((side for side in SIDES if side <= smallest), SIDES[-1])
 
 
-def thumbnails(films: Sequence[np.ndarray], side: int) -> np.ndarray:
+def thumbnails(films: np.ndarray | Sequence[np.ndarray], side: int) -> np.ndarray:
     """uint8 films of one size as uint8 (N, side, side)."""
     small = np.empty((len(films), side, side), np.uint8)
     for index, film in enumerate(films):
-        small[index] = Image.fromarray(film).resize((side, side), Image.Resampling.BILINEAR)
+        small[index] = np.asarray(Image.fromarray(film).resize((side, side), Image.Resampling.BILINEAR))
     return small
 
 

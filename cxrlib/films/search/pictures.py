@@ -154,7 +154,7 @@ class FilmIndex:
                 if place:
                     yield way, place
 
-    def _nearest(self, descriptions: np.ndarray, without: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _nearest(self, descriptions: np.ndarray, without: int | None) -> tuple[np.ndarray, ...]:
         """Pairs that are most alike, or nearly so: row of the descriptions, row of the films' points, and by how much
         less alike than the most alike one."""
         found = []

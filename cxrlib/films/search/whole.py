@@ -1,8 +1,8 @@
 """Whole films that may be one film: found by a hash of their shades, confirmed by `alignment`.
 
 *The hash.* Each film becomes the lowest frequencies of the cosine transform of the equalised film, as in
-`imagehash.phash`, but kept as numbers, centred and scaled over all films. On 519 x 7,400 distinct real films the
-numbers let 3 pairs in 10,000 pass to the second step; the 64 bits that `imagehash` keeps let nearly 1 in 100 pass if
+perceptual hashes, but kept as numbers, centred and scaled over all films. On 519 x 7,400 distinct real films the
+numbers let 3 pairs in 10,000 pass to the second step; the 64 bits of such a hash let nearly 1 in 100 pass if
 they are to lose no more copies. Every queried film is hashed in 90 `VARIANTS` (mirrored or not, cropped or widened by
 up to 10 %, shifted) and their inverses, so that copies of it are met.
 
@@ -186,13 +186,13 @@ def film_variants(film: np.ndarray) -> np.ndarray:
         top = margin + (side - width) / 2 + variant.shift_y * side
         box = (left, top, left + width, top + width)
         picture = padded[variant.mirrored]
-        varied[index] = picture.resize((SIEVE_SIDE, SIEVE_SIDE), Image.Resampling.BILINEAR, box=box)
+        varied[index] = np.asarray(picture.resize((SIEVE_SIDE, SIEVE_SIDE), Image.Resampling.BILINEAR, box=box))
     return varied
 
 
 def spectrum(films: np.ndarray) -> np.ndarray:
     """The lowest frequencies of equalised films, uint8 (N, 32, 32) to float32 (N, 143), of unit length; without the
-    mean. The transform is the two-dimensional cosine transform of type II, as in `imagehash.phash`."""
+    mean. The transform is the two-dimensional cosine transform of type II."""
     parts = []
     for start in range(0, len(films), 2048):
         waves = dctn(equalise(films[start : start + 2048]), axes=(1, 2))[:, :FREQUENCIES, :FREQUENCIES]
