@@ -39,7 +39,7 @@ HARMLESS_KEYS = (
     "title", "summary", "gan.preset", "gan.comparisons", "gan.comparison_label", "gan.seeds",
     "classifier.arms", "classifier.doses",
     "classifier.equal_steps", "classifier.seeds", "review", "synthesis.exclude_rejected",
-    *(f"data.{role}.publishable" for role in EVERY_ROLE),
+    *(f"data.{role}.{key}" for role in EVERY_ROLE for key in ("publishable", "findings")),
 )  # fmt: skip
 
 

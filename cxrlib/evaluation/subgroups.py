@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.evaluation import ranking
-from cxrlib.evaluation.resampled import draws
+from cxrlib.evaluation.resampled import Resampled, draws
 from cxrlib.evaluation.scores import Scores
 from cxrlib.evaluation.suppression import JOINED, is_small, pooled_levels, suppress_small_cells
-from cxrlib.evaluation.uncertainty import RESAMPLES, bootstrap_bounds, wilson_interval
+from cxrlib.evaluation.uncertainty import RESAMPLES, wilson_interval
 
-SUBGROUPS = ("view", "sex", "age", "source", "finding")
+SUBGROUPS = ("view", "sex", "age", "source", "finding", "kind of finding")
 FREE_TEXT = ("source", "finding")
 METRICS = ("recall_positive", "recall_negative", "roc_auc")
 AGE_BANDS = ((0, "under 40"), (40, "40 to 59"), (60, "60 to 79"), (80, "80 and over"))
@@ -58,11 +58,12 @@ def subgroup_table(
     resamples: int = RESAMPLES,
     private: bool = False,
 ) -> pd.DataFrame:
-    """One row per arm, subgroup, level and metric: mean over seeds at threshold 0.5, its 95 % interval over patients.
+    """One row per arm, subgroup, level and metric: mean over seeds at threshold 0.5, its 95 % interval.
 
-    Within a level its own patients are resampled. Where a metric rests on 1 to 4 patients, its row is suppressed and
-    its numbers are empty; `positives` is empty wherever so small a number follows from it (`suppress_small_cells`). A
-    metric whose label has no film in a level does not exist there, and its estimate is empty.
+    The interval is over patients and training runs. Within a level its own patients are resampled. Where a metric rests
+    on 1 to 4 patients, its row is suppressed and its numbers are empty; `positives` is empty wherever so small a number
+    follows from it (`suppress_small_cells`). A metric whose label has no film in a level does not exist there, and its
+    estimate is empty.
     """
     rows: list[dict[str, object]] = []
     for arm, found in scores.items():
@@ -88,18 +89,21 @@ def _level_rows(part: Scores, seed: int, resamples: int, tell_positives: bool) -
     values = _values(part, seed, resamples)
     number = _patients_by_label(part)
     behind = np.array([number["positive"], number["negative"], min(number.values())])
-    means = values.mean(axis=1)
-    bounds = bootstrap_bounds(means[0], means[1 : resamples + 1], means[resamples + 1 :] - means[0], behind, (0, 1))
+    left_out = values[resamples + 1 :].mean(axis=1) - values[0].mean(axis=0)
+    found = Resampled(part.seeds, part.runs, values[0], values[1 : resamples + 1], left_out, behind)
+    alone, means = found.over_patients((0, 1)), found.estimates
+    for column in (0, 1):
+        if means[column] in (0, 1) and np.ptp(alone[column]) == 0:
+            interval = wilson_interval(int(behind[column] * means[column]), int(behind[column]))
+            alone[column] = interval.low, interval.high
+    intervals = found.intervals((0, 1), alone)
     rows: list[dict[str, object]] = []
     for column, metric in enumerate(METRICS):
         if is_small(len(part.patient_ids)) or any(few[label] for label in concerned[metric]):
             rows.append({"metric": metric, "suppressed": True})
             continue
-        estimate, (low, high) = means[0, column], bounds[column]
-        if estimate in (0, 1) and low == high and metric != "roc_auc":
-            interval = wilson_interval(int(behind[column] * estimate), int(behind[column]))
-            low, high = interval.low, interval.high
-        row = {"metric": metric, "estimate": estimate, "low": low, "high": high}
+        ends = means[column], intervals.low[column], intervals.high[column]
+        row = {"metric": metric} | dict(zip(("estimate", "low", "high"), ends, strict=True))
         rows.append(counts | row | {"suppressed": False})
     return rows
 

@@ -186,7 +186,7 @@ def _settings(study: "Study", role: str) -> dict[str, Any]:
     """What determines the prepared films, apart from the files: a folder may be moved, so only its name counts."""
     described = []
     for source in study.data.sources(role):
-        described.append(source.model_dump(mode="json", exclude={"publishable", "folder", "allow_missing"}))
+        described.append(source.model_dump(mode="json", exclude={"publishable", "folder", "allow_missing", "findings"}))
         if not source.simulated:
             described[-1]["folder_name"] = Path(source.folder).resolve().name
     settings: dict[str, Any] = described[0] if len(described) == 1 else {"sources": described}

@@ -57,11 +57,19 @@ class Source(Settings):
         """What tables call it; `unnamed`, unless empty, where the names of its files may not be known."""
         raise NotImplementedError
 
+    def finding_of(self, label: Label) -> str:
+        """What all its films of a label show; empty where only a table can say it."""
+        raise NotImplementedError
+
 
 class FilesSource(Source):
-    """Films in files under one folder. `part` names the setting that tells two data sets of one folder apart."""
+    """Films in files under one folder. `part` names the setting that tells two data sets of one folder apart.
+
+    `findings` says what all films of a label show, where no table says it film by film.
+    """
 
     folder: Folder
+    findings: dict[Label, str] = Field(default_factory=dict)
 
     part: ClassVar[str] = ""
 
@@ -71,6 +79,9 @@ class FilesSource(Source):
 
     def dataset(self, unnamed: str) -> str:
         return unnamed or self.folder.name
+
+    def finding_of(self, label: Label) -> str:
+        return self.findings.get(label, "")
 
 
 class PhantomSource(Source):
@@ -88,6 +99,9 @@ class PhantomSource(Source):
 
     def dataset(self, unnamed: str) -> str:
         return f"chest phantom, {self.scanner} scanner"
+
+    def finding_of(self, label: Label) -> str:
+        return "COVID-19, simulated" if label == "positive" else "no finding"
 
 
 class LabelColumns(Settings):

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from cxrlib.artifacts import read_json
+from cxrlib.chapters.findings import negatives_sentence
 from cxrlib.chapters.words import percent
 from cxrlib.evaluation.suppression import is_small
 from cxrlib.films.appearance import MEASURES
@@ -30,6 +31,7 @@ def film_sentences(study: Study, tables: Mapping[str, pd.DataFrame], record: Map
     """Everything that Chapter 1 glues besides counts: `tables` by name, `record` that of the film tables."""
     shortcut, shift = tables["shortcut"], tables["shift_films"]
     said: dict[str, Any] = {"missing": missing_sentence(tables["table1"]), "both": both_labels_sentence(study, tables)}
+    said["negatives"] = negatives_sentence(tables["demographics"], record.get("negatives", {}))
     said["covidx"] = covidx_sentence(tables.get("covidx_labels"))
     for role in study.roles:
         said[f"source_{role}"] = source_sentence(shortcut, role)

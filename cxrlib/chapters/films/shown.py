@@ -69,7 +69,7 @@ def copies(audit: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def patients(demographics: pd.DataFrame) -> pd.DataFrame:
-    """Age, sex and view by role and label, as films (patients); a level that no film has is left out."""
+    """Age, sex, finding and view by role and label, as films (patients); a level that no film has is left out."""
     filled = demographics.copy()
     names = [f"{kind}_{label}" for kind in ("films", "patients") for label in LABELS]
     filled[names] = filled[names].astype(str).replace(r"\.0$", "", regex=True)
@@ -79,7 +79,7 @@ def patients(demographics: pd.DataFrame) -> pd.DataFrame:
         for label in reversed(LABELS):
             table[(role, label)] = rows[f"films_{label}"] + " (" + rows[f"patients_{label}"] + ")"
     order = list(dict.fromkeys(zip(filled["variable"], filled["level"], strict=True)))
-    order.sort(key=lambda pair: (["age", "sex", "view"].index(pair[0]), pair[1] in ("not known", "other")))
+    order.sort(key=lambda pair: (["age", "sex", "finding", "view"].index(pair[0]), pair[1] in ("not known", "other")))
     shown = pd.DataFrame(table).reindex(order).fillna("0 (0)")
     shown = shown[(shown != "0 (0)").any(axis=1)]
     shown.index.names, shown.columns.names = ("", "films (patients)"), ("", "")

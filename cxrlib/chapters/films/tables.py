@@ -15,6 +15,7 @@ from cxrlib.classifiers.arms import arm_of
 from cxrlib.evaluation.suppression import hide_pooled, pooled_levels
 from cxrlib.evaluation.uncertainty import RESAMPLES
 from cxrlib.films.covidx import labels_path, read_labels
+from cxrlib.films.findings import KINDS, NO_FINDING, kinds_of, known_findings
 from cxrlib.films.images import films_identity, load_manifest
 from cxrlib.films.listing import kind_of
 from cxrlib.films.settings import EXTERNAL, LABELS, CovidxSource
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 AGE_BANDS = {"under 40": (0, 40), "40 to 59": (40, 60), "60 to 79": (60, 80), "80 and over": (80, np.inf)}
 SEXES = {"F": "female", "M": "male"}
 COMMON_VIEWS = 4
+MOST_NAMED = 5
 
 
 @makes("film_tables")
@@ -63,9 +65,20 @@ def make_film_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     made = sorted(name for name, table in tables.items() if len(table))
     outputs = [*map(study.results.table, made), study.results.film_map, study.results.border_weights]
     write_record(record, settings, inputs, seconds, outputs=outputs, tables=made, border=border, neighbours=neighbours,
-                 private_roles=private)  # fmt: skip
+                 private_roles=private, negatives=negatives_named(study))  # fmt: skip
     logger.info("tables of the films: made in %.1f s", seconds)
     return read_json(record)
+
+
+def negatives_named(study: Study) -> dict[str, dict[str, int]]:
+    """Of roles that may be published, the commonest findings of negative films that are findings, in films."""
+    named = {}
+    for role in filter(study.publishable, study.roles):
+        manifest = load_manifest(study, role)
+        findings = known_findings(study, role, manifest)[manifest["label"] == "negative"]
+        told = findings[~kinds_of(findings).isin(["", NO_FINDING])].value_counts()
+        named[role] = {str(name): int(count) for name, count in told.head(MOST_NAMED).items()}
+    return named
 
 
 def _what_decides(study: Study) -> dict[str, Any]:
@@ -148,7 +161,7 @@ def _missing(record: dict[str, Any]) -> int:
 
 
 def demographics(study: Study) -> pd.DataFrame:
-    """Age, sex and view of the patients, by role and label: films and patients.
+    """Age, sex and view of the patients, and the kind of finding, by role and label: films and patients.
 
     Columns role, variable, level, films_positive, films_negative, patients_positive, patients_negative. Of roles that
     may not be published, cells of fewer than five patients are hidden. A patient with several films counts once in a
@@ -157,13 +170,15 @@ def demographics(study: Study) -> pd.DataFrame:
     parts = [
         _characteristics(study, role, variable, levels)
         for role in study.roles
-        for variable, levels in _levels(load_manifest(study, role)).items()
+        for variable, levels in _levels(study, role).items()
     ]
     return pd.concat(parts, ignore_index=True)
 
 
-def _levels(manifest: pd.DataFrame) -> dict[str, pd.Series]:
+def _levels(study: Study, role: str) -> dict[str, pd.Series]:
     """The level of each film, as an ordered category, per variable."""
+    manifest = load_manifest(study, role)
+    finding = kinds_of(known_findings(study, role, manifest)).replace("", "not known")
     age = pd.Series("not known", index=manifest.index)
     for name, (low, high) in AGE_BANDS.items():
         age[manifest["age"].between(low, high, inclusive="left")] = name
@@ -176,6 +191,7 @@ def _levels(manifest: pd.DataFrame) -> dict[str, pd.Series]:
         .map(SEXES)
         .fillna("not known")
         .astype(pd.CategoricalDtype([*SEXES.values(), "not known"])),
+        "finding": finding.astype(pd.CategoricalDtype([*KINDS, "not known"])),
         "view": view.astype(pd.CategoricalDtype([*common, *(["other"] if "other" in set(view) else []), "not known"])),
     }
 

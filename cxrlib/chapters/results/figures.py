@@ -26,7 +26,6 @@ from cxrlib.chapters.style import (
 )
 
 MATRICES_PER_LINE = 4
-SUBGROUP_NAMES = {"view": "view", "sex": "sex", "age": "age", "source": "source", "finding": "finding"}
 
 
 def seed_dots(
@@ -116,20 +115,12 @@ def dose_curve(table: pd.DataFrame, dots: pd.DataFrame, role: str, metrics: Sequ
     return figure
 
 
-def subgroups(
-    table: pd.DataFrame,
-    role: str,
-    metric: str,
-    arms: Sequence[str],
-    origin: str,
-    names: Mapping[str, str] | None = None,
-) -> Figure:
+def subgroups(table: pd.DataFrame, role: str, metric: str, arms: Sequence[str], origin: str) -> Figure:
     """One metric in parts of the films, a line per level with its interval for each of `arms`, and counts beside it.
 
     `table` has role, arm, subgroup, level, metric, films, patients, positives, estimate, low, high, suppressed: a
-    suppressed level is of too few patients, and says so instead. `names` gives subgroups another name.
+    suppressed level is of too few patients, and says so instead.
     """
-    names = {**SUBGROUP_NAMES, **(names or {})}
     chosen = table[(table["role"] == role) & (table["metric"] == metric) & table["arm"].isin(list(arms))]
     levels = list(dict.fromkeys(zip(chosen["subgroup"], chosen["level"].astype(str), strict=True)))
     groups = list(dict.fromkeys(group for group, _ in levels))
@@ -145,7 +136,7 @@ def subgroups(
             colour, _, marker = arm_look(arm, index)
             ax.plot([], [], color=colour, marker=marker, linewidth=2.2, label=arm)
         ax.set(yticks=list(heights.values()), xlabel=f"{METRIC_NAMES[metric]} (%)", xlim=(-3, 103))
-        ax.set_yticklabels([f"{names.get(group, group)}: {level}" for group, level in heights])
+        ax.set_yticklabels([f"{group}: {level}" for group, level in heights])
         ax.set_ylim(last + 0.7, -1.1)
         ax.grid(visible=False, axis="y")
         beside.set_axis_off()

@@ -6,6 +6,7 @@ import pandas as pd
 
 from cxrlib.artifacts import read_json
 from cxrlib.chapters.chapter import Chapter, Drawn
+from cxrlib.chapters.findings import negatives_sentence
 from cxrlib.chapters.results import curves, explained, explanation_figures, figures, ladder, shown
 from cxrlib.chapters.results.sentences import results_facts
 from cxrlib.chapters.results.tables import statements_path
@@ -162,7 +163,13 @@ def facts(study: Study) -> dict[str, Any]:
     _, doubtful = _by_belief(study)
     left_out = f"Left out, since their probabilities do not clearly rise with the truth here: {joined(doubtful)}"
     return (
-        {"left_out": left_out if doubtful else "No arm is left out"}
+        {
+            "left_out": left_out if doubtful else "No arm is left out",
+            "negatives": negatives_sentence(
+                pd.read_csv(study.results.table("demographics"), dtype=str, keep_default_na=False),
+                read_json(study.results.films_record)["negatives"],
+            ),
+        }
         | read_json(statements_path(study))
         | results_facts(study, tables, explanations)
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from cxrlib.chapters.wording import joined, percentage
 from cxrlib.chapters.words import percent
 from cxrlib.study import Study
 
@@ -26,7 +27,24 @@ def results_facts(study: Study, tables: Mapping[str, pd.DataFrame], record: Mapp
         "attention": _attention(tables["attention"], arm),
         "calibration": _calibration(fixed, arm),
         "subgroups": _subgroups(tables["subgroups"]),
+        "findings": _findings(tables["subgroups"], arm),
     }
+
+
+def _findings(table: pd.DataFrame, arm: str) -> str:
+    """How often negatives of each kind are called negative."""
+    rows = table[(table["subgroup"] == "kind of finding") & (table["metric"] == "recall_negative")]
+    rows = rows[(rows["role"] == "hospital") & ~rows["suppressed"].astype(bool) & rows["estimate"].notna()]
+    parts = []
+    for name in dict.fromkeys(("baseline", arm)):
+        told = [
+            f"{percentage(row.estimate, row.low, row.high)} of those with {row.level}"
+            for row in rows[rows["arm"] == name].itertuples()
+        ]
+        parts += [f"{name} {joined(told)}"] if told else []
+    if not parts:
+        return "What the hospital's negative films show is the same in all, or not recorded, or of too few patients."
+    return f"Of the hospital's negative films, these are called negative: by {'; by '.join(parts)}."
 
 
 def _spread(fixed: pd.DataFrame, arm: str) -> str:

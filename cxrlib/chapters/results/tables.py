@@ -25,6 +25,7 @@ from cxrlib.evaluation.scores import collect_scores
 from cxrlib.evaluation.significance import significance
 from cxrlib.evaluation.subgroups import subgroup_table
 from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES
+from cxrlib.films.findings import kinds_of, known_findings
 from cxrlib.films.images import films_identity, load_manifest
 from cxrlib.finished import makes
 from cxrlib.reproducibility import seed_for
@@ -73,7 +74,7 @@ def result_tables(study: Study, predictions: pd.DataFrame) -> dict[str, pd.DataF
     subgroups = [
         subgroup_table(
             found,
-            load_manifest(study, role),
+            _facts_of_films(study, role),
             seed=seed_for(study.seed, "subgroups", role),
             private=not study.publishable(role),
         )
@@ -98,6 +99,14 @@ def result_tables(study: Study, predictions: pd.DataFrame) -> dict[str, pd.DataF
         "paper_table2": paper.paper_table2(),
         "paper_conclusions": paper.paper_conclusions(),
     }
+
+
+def _facts_of_films(study: Study, role: str) -> pd.DataFrame:
+    """A role's manifest with the kind of finding; of simulated films it is the label, and left out."""
+    manifest = load_manifest(study, role)
+    if study.data.simulated(role):
+        return manifest
+    return manifest.assign(**{"kind of finding": kinds_of(known_findings(study, role, manifest))})
 
 
 def _judged_arms(study: Study) -> list[str]:
