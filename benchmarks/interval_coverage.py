@@ -23,13 +23,14 @@ import argparse
 import gc
 import itertools
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cxrlib.artifacts import write_json, write_text
+from cxrlib.artifacts import read_json, write_json, write_text
 from cxrlib.evaluation.metrics import THRESHOLD_METRICS, metrics_from_counts
 from cxrlib.evaluation.resampled import Resampled, draws
 from cxrlib.evaluation.runs import spread_of_runs
@@ -262,17 +263,17 @@ def _outside(table: pd.DataFrame, of_which: str) -> list[str]:
 
 
 def report(found: dict) -> str:
-    settings, facts = found["settings"], found["provenance"]
-    covered, shared = pd.DataFrame(found["coverage"]), pd.DataFrame(found["generators"])
+    covered, shared = (pd.DataFrame(found[part]["rows"]) for part in ("coverage", "generators"))
     lines = [
         "# How often intervals hold the truth",
         "",
-        f"{settings['trials']:,} simulated studies a line; per cent.",
+        f"{found['coverage']['settings']['trials']:,} simulated studies a line; per cent.",
         "",
         *_covered(covered, ["films", "scenario", "seeds", "method"]),
         "",
         SINGLE_RUN,
         *_outside(covered[covered["seeds"] > 2], "Of this study's intervals with three runs or more"),
+        *_made(found["coverage"]),
         "",
         "## Where several generators are trained",
         "",
@@ -280,18 +281,40 @@ def report(found: dict) -> str:
         "",
         *_covered(shared, ["films", "scenario", "generators", "seeds", "method"]),
         *_outside(shared[shared["generators"] > 2], "Of this study's intervals with three generators"),
+        *_made(found["generators"]),
     ]
     lines += ["", "## How often a verdict is wrong", "", FALSE_VERDICTS, ""]
-    wrong = pd.DataFrame(found["false_verdicts"])
+    wrong = pd.DataFrame(found["false_verdicts"]["rows"])
     lines += [f"| {' | '.join(wrong.columns)} |", "| --- " * len(wrong.columns) + "|"]
     for row in wrong.to_dict("records"):
         lines.append(
             "| " + " | ".join(f"{100 * v:.1f}" if isinstance(v, float) else str(v) for v in row.values()) + " |"
         )
+    return "\n".join([*lines, *_made(found["false_verdicts"])]) + "\n"
+
+
+def _made(part: dict) -> list[str]:
+    """When and where a part was measured."""
+    facts = part["provenance"]
     made = f"{facts['processor']}, {facts['processor_cores']} cores, Python {facts['python']}"
-    made += f", numpy {facts['packages']['numpy']}; {found['minutes']:.0f} minutes beside other programs."
-    lines += ["", f"{found['date']}, commit {str(facts['commit'])[:12]}, {made}"]
-    return "\n".join(lines) + "\n"
+    made += f", numpy {facts['packages']['numpy']}; {part['minutes']:.0f} minutes beside other programs."
+    return ["", f"{part['date']}, commit {str(facts['commit'])[:12]}, {made}"]
+
+
+def _designs(options: argparse.Namespace) -> Iterator[tuple[int, str, int]]:
+    return itertools.product(options.films, SCENARIOS, options.seeds)
+
+
+PARTS = {
+    "coverage": lambda options: (coverage(*design, options.trials) for design in _designs(options)),
+    "generators": lambda options: (
+        coverage_of_generators(films, scenario, *shared, options.trials)
+        for films, scenario, shared in itertools.product(options.films, SCENARIOS, SHARED_GENERATORS)
+    ),
+    "false_verdicts": lambda options: (
+        [false_verdicts(*design, options.trials)] for design in _designs(options) if design[2] > 1
+    ),
+}
 
 
 def main() -> None:
@@ -299,21 +322,21 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 5])
     parser.add_argument("--films", type=int, nargs="+", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=list(PARTS), help="others stay as they are")
     options = parser.parse_args()
     # statsmodels collects garbage in every correction, which is slow among so many modules.
     gc.freeze()
-    start = datetime.now(UTC)
-    found: dict = {"settings": vars(options) | {"resamples": RESAMPLES}}
-    found |= {"coverage": [], "generators": [], "false_verdicts": []}
-    for films, scenario, seeds in itertools.product(options.films, SCENARIOS, options.seeds):
-        found["coverage"] += coverage(films, scenario, seeds, options.trials)
-        if seeds > 1:
-            found["false_verdicts"].append(false_verdicts(films, scenario, seeds, options.trials))
-    for films, scenario, (generators, seeds) in itertools.product(options.films, SCENARIOS, SHARED_GENERATORS):
-        found["generators"] += coverage_of_generators(films, scenario, generators, seeds, options.trials)
-    end = datetime.now(UTC)
-    found |= {"date": end.isoformat(timespec="minutes"), "minutes": (end - start).total_seconds() / 60}
-    found["provenance"] = provenance(REPOSITORY)
+    file = RESULTS / "interval_coverage.json"
+    found: dict = read_json(file) if file.exists() else {}
+    for part in options.parts:
+        start = datetime.now(UTC)
+        settings = {"trials": options.trials, "seeds": options.seeds, "films": options.films, "resamples": RESAMPLES}
+        rows = [row for design in PARTS[part](options) for row in design]
+        end = datetime.now(UTC)
+        found[part] = {
+            "settings": settings, "rows": rows, "date": end.isoformat(timespec="minutes"),
+            "minutes": (end - start).total_seconds() / 60, "provenance": provenance(REPOSITORY),
+        }  # fmt: skip
     write_json(RESULTS / "interval_coverage.json", found)
     text = report(found)
     write_text(RESULTS / "interval_coverage.md", text)

@@ -29,7 +29,7 @@ def negatives_sentence(demographics: pd.DataFrame, named: Mapping[str, Mapping[s
         )
     if set(hospital) <= set(training):
         return f"“Negative” means the same in training and at the hospital, as far as is recorded: {told} there."
-    lacking = joined([SHOWN[kind] for kind in hospital if kind not in training])
+    lacking = " or ".join(SHOWN[kind] for kind in hospital if kind not in training)
     return (
         f"“Negative” means two things in this study. Of the hospital's negative films {told}; in training no negative "
         f"film shows {lacking}, only {joined([SHOWN[kind] for kind in training])}. A classifier meets it at the "
