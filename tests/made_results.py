@@ -3,23 +3,17 @@
 import numpy as np
 import pandas as pd
 
+from cxrlib.evaluation.metrics import METRICS
+
 MAIN_ARMS = (
     "baseline", "synthetic", "synthetic-crossfit", "oversampled", "class-weighted", "synthetic-only",
 )  # fmt: skip
 DOSE_ARMS = ("synthetic-dose10", "synthetic-dose25", "synthetic-dose50")
 ARMS = (*MAIN_ARMS, *DOSE_ARMS)
-THRESHOLD_METRICS = (
-    "accuracy", "f1_positive", "f1_negative", "precision_positive", "precision_negative", "recall_positive",
-    "recall_negative", "balanced_accuracy", "mcc", "precision_at_tenth",
-)  # fmt: skip
-ALL_METRICS = (
-    *THRESHOLD_METRICS, "roc_auc", "average_precision", "brier", "brier_calibrated", "calibration_slope",
-    "calibration_in_the_large",
-)  # fmt: skip
 
 
 def _value(arm: str, metric: str, seed: int = 0) -> float:
-    base = 0.62 + 0.03 * (ARMS.index(arm) % 6 if arm in ARMS else 1) + 0.02 * (ALL_METRICS.index(metric) % 5)
+    base = 0.62 + 0.03 * (ARMS.index(arm) % 6 if arm in ARMS else 1) + 0.02 * (METRICS.index(metric) % 5)
     return base + 0.012 * seed
 
 
@@ -29,7 +23,7 @@ def table2(arms=ARMS, roles=("validation", "hospital")):
         for arm in arms:
             for point in ("fixed", "validation"):
                 row = {"role": role, "arm": arm, "operating_point": point, "seeds": 3}
-                for metric in ALL_METRICS:
+                for metric in METRICS:
                     value = _value(arm, metric, 1)
                     row |= {metric: value, f"{metric}_low": value - 0.06, f"{metric}_high": value + 0.05}
                 rows.append(row)
@@ -43,7 +37,7 @@ def table2_seeds(arms=ARMS, roles=("validation", "hospital")):
             for point in ("fixed", "validation"):
                 for seed in range(3):
                     row = {"role": role, "arm": arm, "operating_point": point, "seed": seed}
-                    row |= {metric: _value(arm, metric, seed) for metric in ALL_METRICS}
+                    row |= {metric: _value(arm, metric, seed) for metric in METRICS}
                     rows.append(row | {"tp": 60 + seed, "fn": 17 - seed, "fp": 12, "tn": 111})
     return pd.DataFrame(rows)
 
@@ -52,7 +46,7 @@ def differences(arms=ARMS):
     rows = []
     for index, arm in enumerate(arms[1:]):
         for point in ("fixed", "validation"):
-            for metric in (*ALL_METRICS, "recall_at_precision"):
+            for metric in (*METRICS, "recall_at_precision"):
                 middle = 0.02 * index - 0.03
                 rows.append(("hospital", arm, point, metric, middle, middle - 0.05, middle + 0.05))
     columns = ["role", "arm", "operating_point", "metric", "difference", "low", "high"]
@@ -99,13 +93,13 @@ def decision(arms=MAIN_ARMS):
 
 def dose():
     rows = [("hospital", percent, metric, 0.6 + percent / 500, 0.53 + percent / 500, 0.66 + percent / 500)
-            for percent in (0, 10, 25, 50, 100) for metric in ALL_METRICS]  # fmt: skip
+            for percent in (0, 10, 25, 50, 100) for metric in METRICS]  # fmt: skip
     return pd.DataFrame(rows, columns=["role", "dose_percent", "metric", "estimate", "low", "high"])
 
 
 def dose_seeds():
     rows = [("hospital", percent, seed, metric, 0.58 + percent / 500 + 0.02 * seed)
-            for percent in (0, 10, 25, 50, 100) for seed in range(3) for metric in ALL_METRICS]  # fmt: skip
+            for percent in (0, 10, 25, 50, 100) for seed in range(3) for metric in METRICS]  # fmt: skip
     return pd.DataFrame(rows, columns=["role", "dose_percent", "seed", "metric", "value"])
 
 

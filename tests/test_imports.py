@@ -1,5 +1,6 @@
 """The rooms of the house: imports run one way, and light modules stay light."""
 
+import re
 import subprocess
 import sys
 
@@ -27,6 +28,17 @@ def test_imports_run_one_way(file):
 def test_the_picture_in_contributing_is_drawn_from_the_imports():
     text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert house.picture() in text, "draw it again: python tests/house.py --picture"
+
+
+def test_the_journeys_in_contributing_name_what_is_there_in_at_most_ten_steps():
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for start in ("**A film, from its file to a figure:**", "**A number, from a prediction to a sentence:**"):
+        journey = text.split(start)[1].split("\n\n")[0]
+        assert 5 <= len(re.split("→", journey)) <= 10
+        for module, name in re.findall(r"`([\w/]+)\.([A-Za-z_]+)`", journey):
+            if name not in ("csv", "py"):
+                source = (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
+                assert re.search(rf"^(def|class) {name}\b", source, flags=re.MULTILINE), f"{module}.{name}"
 
 
 def test_what_chapters_show_of_code_is_the_method():

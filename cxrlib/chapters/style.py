@@ -36,26 +36,6 @@ MARKERS = (*"osD^vPXp<>h*H8", (4, 1, 0), (6, 1, 0), (3, 1, 180))
 # So does a label.
 LABEL_LOOKS: Mapping[str, tuple[str, Any, str]] = {"negative": LINE_LOOKS[1], "positive": LINE_LOOKS[2]}
 
-METRIC_NAMES = {
-    "accuracy": "accuracy",
-    "f1_positive": "F1, positive",
-    "f1_negative": "F1, negative",
-    "precision_positive": "precision, positive",
-    "precision_negative": "precision, negative",
-    "recall_positive": "recall, positive",
-    "recall_negative": "recall, negative",
-    "roc_auc": "area under ROC",
-    "balanced_accuracy": "balanced accuracy",
-    "mcc": "Matthews correlation",
-    "average_precision": "average precision",
-    "brier": "Brier score",
-    "brier_calibrated": "Brier score, temperature-scaled",
-    "calibration_slope": "calibration slope",
-    "calibration_in_the_large": "mean probability less share of positives",
-    "precision_at_tenth": "precision if 10 % were positive",
-    "recall_at_precision": "recall at equal precision",
-}
-
 STYLE: Mapping[str, Any] = {
     "figure.dpi": DOTS_PER_INCH,
     "savefig.dpi": DOTS_PER_INCH,

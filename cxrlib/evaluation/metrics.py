@@ -26,6 +26,26 @@ THRESHOLD = 0.5
 RANGES = dict.fromkeys(METRICS, (0.0, 1.0)) | {
     "mcc": (-1.0, 1.0), "calibration_slope": (-np.inf, np.inf), "calibration_in_the_large": (-1.0, 1.0),
 }  # fmt: skip
+# What each is called, and beside them the sensitivity at another arm's precision.
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "f1_positive": "F1, positive",
+    "f1_negative": "F1, negative",
+    "precision_positive": "precision, positive",
+    "precision_negative": "precision, negative",
+    "recall_positive": "recall, positive",
+    "recall_negative": "recall, negative",
+    "roc_auc": "area under ROC",
+    "balanced_accuracy": "balanced accuracy",
+    "mcc": "Matthews correlation",
+    "average_precision": "average precision",
+    "brier": "Brier score",
+    "brier_calibrated": "Brier score, temperature-scaled",
+    "calibration_slope": "calibration slope",
+    "calibration_in_the_large": "mean probability less share of positives",
+    "precision_at_tenth": "precision if 10 % were positive",
+    "recall_at_precision": "recall at equal precision",
+}
 # Share of positives for which `precision_at_tenth` gives the precision that follows from the two recalls.
 PREVALENCE = 0.1
 

@@ -297,14 +297,18 @@ def _map_keys(column: str, looks: Mapping[str, tuple[str, str, str]], private_ro
 
 def _crowding(ax: Axes, points: pd.DataFrame, colour: str, spans: Sequence[tuple[float, float]]) -> None:
     """Contours that hold half and nine tenths of some films, which may not be shown one by one."""
-    from scipy.stats import gaussian_kde
+    import seaborn
 
-    places = points[["x", "y"]].to_numpy(float).T
-    if places.shape[1] < FEWEST_FOR_CONTOURS:
-        return
-    density = gaussian_kde(places)
-    x, y = np.meshgrid(*(np.linspace(*span, 90) for span in spans))
-    levels = np.quantile(density(places), [0.1, 0.5])
-    if levels[1] > levels[0]:
-        height = density(np.stack([x.ravel(), y.ravel()])).reshape(x.shape)
-        ax.contour(x, y, height, levels=levels, colors=[colour], linewidths=[0.8, 1.6])
+    if len(points) >= FEWEST_FOR_CONTOURS:
+        seaborn.kdeplot(
+            points,
+            x="x",
+            y="y",
+            ax=ax,
+            levels=[0.1, 0.5],
+            gridsize=90,
+            clip=spans,
+            color=colour,
+            linewidths=[0.8, 1.6],
+            warn_singular=False,
+        )

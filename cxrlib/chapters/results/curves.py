@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from cxrlib.chapters.style import (
     BLACK,
-    METRIC_NAMES,
     MUTED,
     VERMILION,
     arm_look,
@@ -20,6 +19,7 @@ from cxrlib.chapters.style import (
     panels,
     style,
 )
+from cxrlib.evaluation.metrics import METRIC_NAMES
 
 ARMS_PER_LINE = 3
 CURVES = (

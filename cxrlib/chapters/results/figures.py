@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from cxrlib.chapters.style import (
     BLACK,
     INK,
-    METRIC_NAMES,
     MUTED,
     VERMILION,
     WIDTH_INCHES,
@@ -24,6 +23,7 @@ from cxrlib.chapters.style import (
     panels,
     style,
 )
+from cxrlib.evaluation.metrics import METRIC_NAMES
 
 MATRICES_PER_LINE = 4
 

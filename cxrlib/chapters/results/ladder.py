@@ -5,7 +5,6 @@ from matplotlib.figure import Figure
 
 from cxrlib.chapters.results.questions import BALANCED, BASELINE, RANKING, SENSITIVITY, SPECIFICITY
 from cxrlib.chapters.style import (
-    METRIC_NAMES,
     MUTED,
     arm_look,
     chosen_rows,
@@ -16,6 +15,7 @@ from cxrlib.chapters.style import (
     style,
 )
 from cxrlib.classifiers.arms import ARMS, RUNGS, arm_of
+from cxrlib.evaluation.metrics import METRIC_NAMES
 
 STEPS = (RANKING, BALANCED)
 CHANCE = 50

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.chapters.style import METRIC_NAMES
 from cxrlib.chapters.words import with_interval
+from cxrlib.evaluation.metrics import METRIC_NAMES
 from cxrlib.films.settings import LABELS
 from cxrlib.study import Study
 
