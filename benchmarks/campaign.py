@@ -42,8 +42,7 @@ from cxrlib.generators.stepping import Networks, Stepper, new_networks, tensor_f
 MOST_FILM_BYTES, MOST_FILE_BYTES = 40_000_000, 16_000_000
 LABELS = ("negative", "positive")
 RECIPE = {
-    "kind": "style", "latent_dim": 512, "mapping_layers": 8, "channel_max": 512, "eigenfilms": False,
-    "modulation": "demodulated",
+    "latent_dim": 512, "mapping_layers": 8, "channel_max": 512, "eigenfilms": False, "modulation": "demodulated",
     "batch_size": 8, "learning_rate": 0.002, "discriminator_learning_rate": 0.002, "r1_weight": 10.0,
     "r1_interval_steps": 16, "path_length_weight": 2.0, "path_length_interval_steps": 4,
     "style_mixing_probability": 0.9, "ema_half_life_images": 10_000, "ema_warmup": 0.1, "adaptive_target": None,

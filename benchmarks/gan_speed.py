@@ -33,7 +33,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -153,22 +152,24 @@ def settle(device: torch.device) -> None:
 
 
 def measure(ways: dict[str, Callable[[int], None]], options: argparse.Namespace) -> pd.DataFrame:
-    """Seconds per 1,000 images: one row per round, columns (clock or processor, way)."""
+    """Seconds per 1,000 images, and the machine's operations per second: one row per round, columns (clock or
+    processor, way) and (speed, products)."""
     periods = max(1, round(options.kimg * 1000 / options.batch / INTERVAL_STEPS))
     steps = periods * INTERVAL_STEPS
-    device, process, rows = torch.device(options.device), psutil.Process(), []
+    device, rows = torch.device(options.device), []
     for number in range(options.rounds + 1):
-        found = {}
+        found = {("speed", "products"): products_per_second(device)}
         for name in WAYS if number % 2 else WAYS[::-1]:
             settle(device)
-            clock, processor = time.perf_counter(), sum(process.cpu_times()[:2])
+            clock, processor = time.perf_counter(), time.process_time()
             # The first round warms up, which needs no more than one step of each kind.
             for step in range(steps if number else INTERVAL_STEPS):
                 ways[name](step)
             settle(device)
             thousands = steps * options.batch / 1000
             found["clock", name] = (time.perf_counter() - clock) / thousands
-            found["processor", name] = (sum(process.cpu_times()[:2]) - processor) / thousands
+            found["processor", name] = (time.process_time() - processor) / thousands
+            found["speed", "products"] = max(found["speed", "products"], products_per_second(device))
         rows.append(found)
     return pd.DataFrame(rows[1:])
 
@@ -219,24 +220,30 @@ def count(step: Callable[[int], None], batch: int) -> Counter:
 
 def floor_rows(ways: dict[str, Callable[[int], None]], rounds: pd.DataFrame, options: argparse.Namespace) -> list[str]:
     """What the machine could do at best, and how far each way is from it."""
-    speed = products_per_second(torch.device(options.device))
+    speed = rounds["speed", "products"].max()
     lines = [
         "| | 10¹² operations | GB touched by products | by all | floor, processor s | processor s, × floor |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
+    factors = {}
     for name in WAYS:
         counter = count(ways[name], options.batch)
         floor = counter.operations / speed
+        factors[name] = rounds["processor", name].median() / floor
         lines.append(
             f"| {name} | {counter.operations / 1e12:.2f} | {counter.bytes_of_products / 1e9:.0f} "
-            f"| {counter.bytes_of_all / 1e9:.0f} | {floor:.1f} | {rounds['processor', name].median() / floor:.1f} |"
+            f"| {counter.bytes_of_all / 1e9:.0f} | {floor:.1f} | {factors[name]:.1f} |"
         )
     lines += [
         "",
         "All per 1,000 images. The floor is the time of the operations of convolutions and matrix products alone, at "
         f"{speed / 1e9:.0f} GFLOP/s: the most that a product of two 1,024 × 1,024 float32 matrices reached, on one "
-        "thread.",
+        f"thread, tried before and after every turn (its range {rounds['speed', 'products'].min() / 1e9:.0f} to "
+        f"{speed / 1e9:.0f}).",
     ]  # fmt: skip
+    if min(factors.values()) < 1:
+        lines += ["", "A floor lies above what was measured, so it is none: this machine was never free enough for a "
+                  "product at its full speed. Measure again when it is quiet."]  # fmt: skip
     return lines
 
 
@@ -244,14 +251,15 @@ def products_per_second(device: torch.device) -> float:
     """Floating-point operations per second of a large matrix product on one thread, the best of 20."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    matrix, times, process = torch.ones(1024, 1024, device=device), [], psutil.Process()
+    matrix, times = torch.ones(1024, 1024, device=device), []
+    now = time.perf_counter if device.type == "cuda" else time.process_time
     for _ in range(20):
         settle(device)
-        began = time.perf_counter() if device.type == "cuda" else sum(process.cpu_times()[:2])
+        began = now()
         for _ in range(4):
             matrix @ matrix
         settle(device)
-        times.append((time.perf_counter() if device.type == "cuda" else sum(process.cpu_times()[:2])) - began)
+        times.append(now() - began)
     torch.set_num_threads(threads)
     return 4 * 2 * 1024**3 / min(times)
 

@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter
 
 from cxrlib.features import extract_features
 from cxrlib.generators.kernel_distance import kernel_distance
-from cxrlib.generators.quality import side_distance
+from cxrlib.generators.quality import left_from_right, side_distance
 
 SIDE, SPLITS, SEED = 224, 40, 1
 JUDGES = {"random ResNet-18": ("resnet18", "none"), "EfficientNet-Lite0": ("efficientnet_lite0", "imagenet")}
@@ -59,7 +59,8 @@ def sensitivity(films: np.ndarray, patients: np.ndarray) -> pd.DataFrame:
     for judge, (network, weights) in JUDGES.items():
         seen = {name: extract_features(part, network=network, weights=weights) for name, part in changed.items()}
         table[judge] = _effects(seen, splits, lambda a, b: kernel_distance(a, b).estimate)
-    table["left against right"] = _effects(changed, splits, side_distance)
+    sides = {name: left_from_right(part) for name, part in changed.items()}
+    table["left against right"] = _effects(sides, splits, side_distance)
     return pd.DataFrame(table)
 
 

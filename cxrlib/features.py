@@ -198,6 +198,19 @@ def _trained_state(name: str, weights: str) -> tuple[dict[str, Tensor], str]:
         raise InputError(f"{weights}: not a readable .safetensors file: {error}") from None
 
 
+def torchxrayvision_network(name: str) -> nn.Module:
+    """Torchvision's network of the same layers, whose names the package keeps; it lacks the package's last layer."""
+    return torchvision_network(name.removeprefix("torchxrayvision_"))
+
+
+def no_imagenet_weights(name: str) -> dict[str, Tensor]:
+    """Raises `InputError`: there are none of this network."""
+    raise InputError(
+        f"weights: found `imagenet`, which {name} has none of; save its state from the package as a .safetensors file, "
+        "and name that file"
+    )
+
+
 def torchvision_weights(name: str) -> dict[str, Tensor]:
     """Torchvision's weights, from its cache or downloaded into it."""
     source = torchvision.models.get_model_weights(name)[IMAGENET_WEIGHTS]

@@ -36,9 +36,9 @@ logger = logging.getLogger(__name__)
 
 # What may change without making finished films, generators or classifiers obsolete.
 HARMLESS_KEYS = (
-    "title", "summary", "gan.preset", "gan.comparisons", "gan.comparison_label", "gan.seeds",
-    "classifier.arms", "classifier.doses",
-    "classifier.equal_steps", "classifier.seeds", "review", "synthesis.exclude_rejected",
+    "title", "summary", "gan.preset", "gan.comparisons", "gan.comparison_label", "gan.seeds", "gan.second_judge",
+    "gan.second_judge_weights", "classifier.arms", "classifier.doses", "classifier.equal_steps", "classifier.seeds",
+    "review", "synthesis.exclude_rejected",
     *(f"data.{role}.{key}" for role in EVERY_ROLE for key in ("publishable", "findings")),
 )  # fmt: skip
 

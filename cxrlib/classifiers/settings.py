@@ -1,7 +1,5 @@
 """Settings of the classifiers: by default the paper's recipe (Schaudt et al. 2021)."""
 
-from pathlib import Path
-
 from pydantic import (
     Field,
     NonNegativeFloat,
@@ -13,7 +11,7 @@ from pydantic import (
 )
 
 from cxrlib.classifiers.arms import ARMS, EQUAL_STEPS, Arm, check_names, dose_arm
-from cxrlib.networks import NETWORKS, unknown_network
+from cxrlib.networks import NETWORKS, unknown_network, weights_file_problem
 from cxrlib.settings import Settings
 
 # An arm that goes on from a finished model is trained so many epochs, at this share of the highest learning rate.
@@ -60,10 +58,8 @@ class ClassifierSettings(Settings):
     def _weights_can_be_had(cls, value: str) -> str:
         if value in ("imagenet", "none"):
             return value
-        if not value.endswith(".safetensors"):
-            raise ValueError(f"found `{value}`; expected `imagenet`, `none`, or the path of a .safetensors file")
-        if not Path(value).is_file():
-            raise ValueError(f"found `{value}`, but there is no such file; relative paths count from {Path.cwd()}")
+        if problem := weights_file_problem(value):
+            raise ValueError(problem.replace("expected the", "expected `imagenet`, `none`, or the"))
         return value
 
     @field_validator("arms")

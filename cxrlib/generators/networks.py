@@ -3,9 +3,11 @@
 Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN": mapping network, constant 4×4 start,
 modulated and demodulated convolutions, noise per layer, skip outputs; residual discriminator with minibatch standard
 deviation. With modulation `adain` layers are normalised as in the original StyleGAN (Karras et al. 2019). What is not
-as there: the resolution is doubled after a layer's convolution, not before; at 4×4 there is one normalised layer, not
-two; the constant begins random, not at ones; films are sums of outputs at all resolutions, not of the last alone;
-and all layers are trained from the first image on, none is faded in. Stock PyTorch operations only.
+as there: the resolution is doubled after a layer's convolution, not before, and smoothed by [1, 3, 3, 1], not
+[1, 2, 1]; at 4×4 there is one normalised layer, not two; the constant begins random, not at ones, and weights of
+convolutions a factor of √2 smaller, which the normalisation takes out but for biases and noise; films are sums of
+outputs at all resolutions, not of the last alone; all layers are trained from the first image on, none is faded in;
+and the discriminator is the residual one of the successor. Stock PyTorch operations only.
 
 Weights are float32. The blocks compute in the `dtype` asked for; styles, sums of skip outputs and logits stay float32.
 """

@@ -36,9 +36,14 @@ def judge_of(study: "Study") -> tuple[str, str]:
     return (JUDGE, "imagenet") if classifier.weights == "none" else (classifier.network, classifier.weights)
 
 
-def film_features(study: "Study", films: np.ndarray) -> np.ndarray:
-    """Features of films, uint8 (N, S, S) to float32 (N, D): the penultimate layer of the judge."""
-    network, weights = judge_of(study)
+def second_judge_of(study: "Study") -> tuple[str, str] | None:
+    """Network and weights of the judge that the study names beside it, if it names one."""
+    return (study.gan.second_judge, study.gan.second_judge_weights) if study.gan.second_judge else None
+
+
+def film_features(study: "Study", films: np.ndarray, judge: tuple[str, str] | None = None) -> np.ndarray:
+    """Features of films, uint8 (N, S, S) to float32 (N, D): the penultimate layer of a judge, by default `judge_of`."""
+    network, weights = judge or judge_of(study)
     return extract_features(films, network=network, weights=weights, seed=study.seed)
 
 
@@ -48,24 +53,20 @@ def film_extractor(study: "Study") -> Callable[[np.ndarray], np.ndarray]:
     return feature_extractor(study.gan.resolution, network=network, weights=weights, seed=study.seed)
 
 
-def describe_features(study: "Study") -> str:
-    """Network, weights, layer and size of the films, in words for a reader."""
-    network, weights = judge_of(study)
+def describe_features(study: "Study", judge: tuple[str, str] | None = None) -> str:
+    """Network, weights, layer and size of the films of a judge, in words for a reader."""
+    network, weights = judge or judge_of(study)
     side = f"{study.gan.resolution} px brought to {NETWORKS[network].side}"
     return f"{network}, {describe_weights(network, weights)}, penultimate layer, {side}"
 
 
 def side_distance(real: np.ndarray, other: np.ndarray) -> float:
-    """How differently left and right differ in two sets of films, uint8 (N, S, S) and (M, S, S), in grey levels.
+    """How differently left and right differ in two sets of films, in grey levels, from what `left_from_right` gives of
+    them, (N, 16, 16) and (M, 16, 16).
 
-    Root mean square difference of the two mean films at 16 × 16 pixels, each less its mirror image. Features hardly
-    change where a film is mirrored, so that no measure by them sees a heart on the wrong side.
+    Root mean square difference of the two mean films, each less its mirror image. Features hardly change where a film
+    is mirrored, so that no measure by them sees a heart on the wrong side.
     """
-    return distance_of_sides(left_from_right(real), left_from_right(other))
-
-
-def distance_of_sides(real: np.ndarray, other: np.ndarray) -> float:
-    """The same from what `left_from_right` gives, (N, 16, 16) and (M, 16, 16)."""
     return float(np.sqrt(np.square(real.mean(0) - other.mean(0)).mean()))
 
 

@@ -12,6 +12,7 @@ from pydantic import (
     model_validator,
 )
 
+from cxrlib.networks import NETWORKS, unknown_network, weights_file_problem
 from cxrlib.settings import Settings
 
 FEWEST_FILMS = 8
@@ -92,6 +93,9 @@ class GanSettings(Settings):
     A `preset` names one of `PRESETS`, and what is written beside it wins; without one, the paper's is meant, which the
     defaults repeat. A weight, probability or percentage of 0 turns its part off, and so does an `adaptive_target` of
     null.
+
+    A `second_judge`, a network of `cxrlib.networks.NETWORKS` with weights from a .safetensors file, measures finished
+    films beside the first; it chooses no snapshot.
     """
 
     preset: str = PAPER_PRESET
@@ -123,6 +127,8 @@ class GanSettings(Settings):
     comparisons: tuple[Comparison, ...] = ()
     comparison_label: Literal["negative", "positive"] = "negative"
     seeds: PositiveInt = 1
+    second_judge: str = ""
+    second_judge_weights: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -157,6 +163,19 @@ class GanSettings(Settings):
                 "comparisons: found no-augmentation with augmentations: [], which every generator has then; "
                 "take it out, or name augmentations"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _second_judge_can_be_had(self) -> "GanSettings":
+        if self.second_judge and self.second_judge not in NETWORKS:
+            raise ValueError(f"second_judge: {unknown_network(self.second_judge)}")
+        if bool(self.second_judge) != bool(self.second_judge_weights):
+            raise ValueError(
+                f"second_judge: found `{self.second_judge}` with second_judge_weights: `{self.second_judge_weights}`; "
+                "expected a network and its .safetensors file, or neither"
+            )
+        if self.second_judge and (problem := weights_file_problem(self.second_judge_weights)):
+            raise ValueError(f"second_judge_weights: {problem}")
         return self
 
     @field_validator("resolution")

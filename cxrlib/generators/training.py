@@ -183,7 +183,8 @@ def _identity(
     from cxrlib.films.images import films_identity
 
     public = fold_of(fold) == "public"
-    left_out = {"preset", "comparisons", "comparison_label", "seeds", "total_images" if public else "public_images"}
+    left_out = {"preset", "comparisons", "comparison_label", "seeds", "second_judge", "second_judge_weights"}
+    left_out.add("total_images" if public else "public_images")
     settings = {"seed": study.seed, "label": label, "fold": fold}
     settings |= {"gan": gan.model_dump(mode="json", exclude=left_out | ({"initialise_from"} if public else set()))}
     inputs: dict[str, Any] = films_identity(study, "training" if public else "hospital", gan.resolution)

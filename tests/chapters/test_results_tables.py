@@ -8,15 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from generated_films import write_generated
+from safetensors.torch import save_file
 from sklearn import metrics as reference
 
 from cxrlib.artifacts import write_record
 from cxrlib.chapters.films.tables import table1
 from cxrlib.chapters.generators.quality import Seen, _measured, measure_quality
+from cxrlib.chapters.generators.sentences import quality_facts
 from cxrlib.chapters.results.tables import gather_predictions, make_tables, statements_path
 from cxrlib.errors import InputError
 from cxrlib.evaluation.comparison import COMPARED, DIFFERENCE
 from cxrlib.evaluation.metrics import METRICS
+from cxrlib.features import build_network
 from cxrlib.films.audit import prepare_study
 from cxrlib.films.images import load_image_set
 from cxrlib.films.settings import LABELS, ROLES
@@ -243,7 +246,9 @@ def test_quality_finds_copies_of_hospital_films_nearer_than_public_ones(finished
             # A ball to the fifth of nine films is wide: public films may well lie in it.
             assert found[share, "synthetic-hospital"] > 0.9 * found[share, "hospital-halves"] > 0.6
             assert found[share, "synthetic-hospital"] > found[share, "public-hospital"]
-    assert table["features"].str.contains("efficientnet_lite0, ImageNet weights").all()
+    by_pixels = table["measure"] == "sides"
+    assert table.loc[~by_pixels, "features"].str.contains("efficientnet_lite0, ImageNet weights").all()
+    assert (table.loc[by_pixels, "features"] == "pixels, brought to 16").all()
     assert not set(pd.read_csv(finished_study.results.manifest("hospital"))["patient_id"]) & set(
         table.astype(str).stack()
     )
@@ -256,6 +261,28 @@ def test_mirrored_films_are_seen_by_the_measure_of_sides(finished_study):
         Seen(features, left_from_right(part)) for part in (films[::2], films[1::2], films[1::2, :, ::-1])
     )
     assert _measured(half, mirrored)["sides"] > 3 * _measured(half, plain)["sides"]
+
+
+def test_a_second_judge_measures_beside_the_first_and_is_named(finished_study, monkeypatch, tmp_path):
+    weights = tmp_path / "chest.safetensors"
+    save_file(build_network("shufflenet_v2_x0_5", "none", 2, seed=9).state_dict(), weights)
+    gan = finished_study.gan.model_copy(
+        update={"second_judge": "shufflenet_v2_x0_5", "second_judge_weights": str(weights)}
+    )
+    monkeypatch.setattr("cxrlib.generators.lungs.STEPS", 2)
+    monkeypatch.setattr("cxrlib.chapters.generators.quality.DRAWS", 3)
+    measure_quality(finished_study.model_copy(update={"gan": gan}), force=True)
+    table = pd.read_csv(finished_study.results.table("quality"))
+    second = table[table["measure"] == "kid_second"]
+    assert len(second) == 2 * 3 * 3
+    assert second["features"].str.contains(r"^shufflenet_v2_x0_5, weights from chest\.safetensors \(SHA-256 ").all()
+    assert not table.loc[table["measure"] == "kid", "features"].str.contains("chest").any()
+    assert second["estimate"].notna().all()
+    assert not set(second["estimate"]) & set(table.loc[table["measure"] == "kid", "estimate"])
+    said = quality_facts(table)["second_judge"]
+    assert said.startswith("A second judge (shufflenet_v2_x0_5, weights from chest.safetensors (SHA-256 ")
+    alone = quality_facts(table[table["measure"] != "kid_second"])
+    assert alone["second_judge"] == "The study names no second judge"
 
 
 def test_quality_leaves_out_what_too_few_films_can_not_say(finished_study):

@@ -70,6 +70,29 @@ def test_building_leaves_the_global_random_state_alone():
     assert torch.equal(torch.rand(1), expected)
 
 
+def test_a_network_trained_on_chests_gets_grey_levels_as_its_package_scales_them(tmp_path, monkeypatch):
+    """A stand-in for the package's file: the same layers for one channel, no last layer."""
+    torch.manual_seed(2)
+    network = torchvision.models.densenet121(weights=None)
+    network.features.conv0 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
+    state = {name: value for name, value in network.state_dict().items() if name.startswith("features.")}
+    save_file(state, tmp_path / "chest.safetensors")
+    seen = []
+    true_forward = nn.Conv2d.forward
+    monkeypatch.setattr(nn.Conv2d, "forward", lambda layer, films: seen.append(films) or true_forward(layer, films))
+    films = np.full((2, 64, 64), 255, np.uint8)
+    films[1] = 0
+    found = extract_features(films, network="torchxrayvision_densenet121", weights=str(tmp_path / "chest.safetensors"))
+    assert seen[0].shape == (2, 1, 224, 224)
+    assert [float(film.mean()) for film in seen[0]] == pytest.approx([1024, -1024])
+    monkeypatch.undo()
+    with torch.inference_mode():
+        maps = network.eval().features((torch.tensor([1024.0, -1024.0])[:, None, None, None]).expand(2, 1, 224, 224))
+    np.testing.assert_allclose(found, maps.relu().mean((2, 3)), rtol=1e-3, atol=1e-4)
+    with pytest.raises(InputError, match=r"found `imagenet`, which torchxrayvision_densenet121 has none of"):
+        build_network("torchxrayvision_densenet121", "imagenet", 2)
+
+
 def test_unknown_network_names_the_nearest():
     with pytest.raises(InputError, match=r"`resnet19`.*did you mean `resnet18`"):
         build_network("resnet19", "none", 2)

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from cxrlib.errors import InputError
 from cxrlib.generators import quality
-from cxrlib.generators.quality import frechet_distance, neighbour_measures, side_distance
+from cxrlib.generators.quality import frechet_distance, left_from_right, neighbour_measures, side_distance
 
 
 def with_moments(count, mean, covariance, random):
@@ -154,7 +154,8 @@ def test_a_mirrored_set_is_seen_by_the_distance_of_sides_and_by_nothing_symmetri
     random = np.random.default_rng(12)
     films = random.integers(90, 110, (30, 32, 32)).astype(np.uint8)
     films[:, 8:24, 20:28] += 60
-    assert side_distance(films[:15], films[15:]) < 3
-    mirrored = side_distance(films[:15], films[15:, :, ::-1])
-    assert mirrored > 15
-    assert mirrored == pytest.approx(side_distance(films[15:, :, ::-1], films[:15]))
+    first, second, mirrored = (left_from_right(part) for part in (films[:15], films[15:], films[15:, :, ::-1]))
+    assert first.shape == (15, 16, 16)
+    assert side_distance(first, second) < 3
+    assert side_distance(first, mirrored) > 15
+    assert side_distance(first, mirrored) == pytest.approx(side_distance(mirrored, first))

@@ -46,3 +46,18 @@ def test_small_studies_keep_the_settings_that_were_tuned_for_them(monkeypatch, t
     budgets = ("latent_dim", "ema_half_life_images", "public_images", "total_images", "checkpoint_images")
     assert [getattr(demo, name) for name in budgets] == [64, 500, 4000, 3000, 600]
     assert [getattr(small, name) for name in budgets] == [128, 1000, 30000, 16000, 2000]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"second_judge": "resnet18"}, "expected a network and its .safetensors file, or neither"),
+        ({"second_judge_weights": "x.safetensors"}, "expected a network and its .safetensors file, or neither"),
+        ({"second_judge": "resnet19", "second_judge_weights": "x.safetensors"}, "did you mean `resnet18`"),
+        ({"second_judge": "resnet18", "second_judge_weights": "x.pth"}, r"expected the path of a \.safetensors file"),
+        ({"second_judge": "resnet18", "second_judge_weights": "absent.safetensors"}, "there is no such file"),
+    ],
+)
+def test_a_second_judge_is_a_known_network_with_its_file(settings, message):
+    with pytest.raises(ValueError, match=message):
+        GanSettings(**settings)

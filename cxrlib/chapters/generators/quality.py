@@ -1,4 +1,4 @@
-"""How far synthetic and public films are from the hospital's, by seven measures, beside the hospital's own halves."""
+"""How far synthetic and public films are from the hospital's, by several measures, beside the hospital's own halves."""
 
 import time
 from collections.abc import Iterator
@@ -14,26 +14,28 @@ from cxrlib.features import identify_weights
 from cxrlib.films.images import ImageSet, films_identity, load_image_set, load_synthetic, masks_path
 from cxrlib.films.settings import LABELS
 from cxrlib.finished import makes
-from cxrlib.generators.kernel_distance import kernel_distance
+from cxrlib.generators.kernel_distance import KernelDistance, kernel_distance
 from cxrlib.generators.leaks import LEAKS, MIRRORED
 from cxrlib.generators.lungs import SEGMENTER_SETTINGS
 from cxrlib.generators.quality import (
     NEIGHBOURS,
+    PIXEL_SIDE,
     describe_features,
-    distance_of_sides,
     features_network,
     film_features,
     frechet_distance,
     judge_of,
     left_from_right,
     neighbour_measures,
+    second_judge_of,
+    side_distance,
 )
 from cxrlib.generators.settings import fold_of
 from cxrlib.generators.training import generator_films
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 
-MEASURES = ("kid", "frechet", "precision", "recall", "density", "coverage", "sides")
+MEASURES = ("kid", "kid_second", "frechet", "precision", "recall", "density", "coverage", "sides")
 COMPARISONS = ("synthetic-hospital", "public-hospital", "hospital-halves")
 DRAWS = 60
 # Films on either side of a draw: enough for every measure, few enough for one core.
@@ -46,13 +48,20 @@ FEWEST_UNSEEN_FILMS = 40
 
 
 class Seen(NamedTuple):
-    """What the measures see of films: features (N, D), and how left differs from right (N, 16, 16)."""
+    """What the measures see of films: features (N, D), how left differs from right (N, 16, 16), and features (N, E) of
+    the second judge, if there is one."""
 
     features: np.ndarray
     sides: np.ndarray
+    second: np.ndarray | None = None
 
     def rows(self, chosen: np.ndarray) -> "Seen":
-        return Seen(self.features[chosen], self.sides[chosen])
+        return Seen(*(None if part is None else part[chosen] for part in self))
+
+    def distance(self, other: "Seen", measure: str, *groups: np.ndarray | None) -> KernelDistance:
+        """Kernel distance by the features of one judge, `kid` or `kid_second`."""
+        mine, theirs = (seen.features if measure == "kid" else seen.second for seen in (self, other))
+        return kernel_distance(mine, theirs, *groups)
 
 
 @makes("quality")
@@ -105,19 +114,24 @@ def _label_quality(study: Study, label: str) -> Iterator[dict[str, Any]]:
         patients = manifest["patient_id"].to_numpy(str)[chosen]
         number, drawn = _draws(sets, patients, random, f"{label} films of {fold}")
         groups = {"public": public.manifest["patient_id"].to_numpy(str)[public_rows], "synthetic": None}
-        distances = {
-            f"{name}-hospital": kernel_distance(sets[name].features, sets["hospital"].features, who, patients)
-            for name, who in groups.items()
-        }
-        facts = {"images_each": number, "hospital_films": kind, "features": describe_features(study)}
+        facts = {"images_each": number, "hospital_films": kind}
         for comparison in COMPARISONS:
-            for measure in MEASURES:
-                values = drawn[comparison][measure]
+            name = comparison.removesuffix("-hospital")
+            for measure, values in drawn[comparison].items():
                 estimate, (low, high) = values.mean(), np.percentile(values, (2.5, 97.5))
-                if measure == "kid" and comparison in distances:
-                    estimate, (low, high) = distances[comparison].estimate, distances[comparison].bounds()
+                if measure.startswith("kid") and name in groups:
+                    distance = sets[name].distance(sets["hospital"], measure, groups[name], patients)
+                    estimate, (low, high) = distance.estimate, distance.bounds()
                 row = {"label": label, "fold": fold, "comparison": comparison, "measure": measure}
-                yield row | {"estimate": estimate, "low": low, "high": high} | facts
+                row |= {"estimate": estimate, "low": low, "high": high} | facts
+                yield row | {"features": _eyes(study, measure)}
+
+
+def _eyes(study: Study, measure: str) -> str:
+    """What a measure sees films with, in words."""
+    if measure == "sides":
+        return f"pixels, brought to {PIXEL_SIDE}"
+    return describe_features(study, second_judge_of(study) if measure == "kid_second" else None)
 
 
 def _compared_films(study: Study, label: str, fold: str, manifest: pd.DataFrame) -> tuple[np.ndarray, str]:
@@ -139,7 +153,7 @@ def _draws(
     number = min(smallest, MOST_FILMS, *(len(sets[name].features) for name in ("public", "synthetic")))
     if number < FEWEST_FILMS:
         raise InputError(f"quality: only {number} {what} to compare; a distance needs at least {FEWEST_FILMS} of each")
-    found: dict[str, dict[str, np.ndarray]] = {name: {key: np.empty(DRAWS) for key in MEASURES} for name in COMPARISONS}
+    found: dict[str, dict[str, np.ndarray]] = {name: {} for name in COMPARISONS}
     for draw, (first, second) in enumerate(splits):
         half = sets["hospital"].rows(first[:number])
         others = {
@@ -148,20 +162,19 @@ def _draws(
         } | {"hospital-halves": sets["hospital"].rows(second[:number])}
         for comparison, other in others.items():
             for measure, value in _measured(half, other).items():
-                found[comparison][measure][draw] = value
+                found[comparison].setdefault(measure, np.empty(DRAWS))[draw] = value
     return number, found
 
 
 def _measured(real: Seen, other: Seen) -> dict[str, float]:
     """All measures between equal numbers of films; of too few films those of neighbours are not known."""
-    found = {
-        "kid": kernel_distance(other.features, real.features).estimate,
-        "frechet": frechet_distance(other.features, real.features),
-        "sides": distance_of_sides(real.sides, other.sides),
-    }
-    if len(real.features) <= NEIGHBOURS:
-        return found | dict.fromkeys(("precision", "recall", "density", "coverage"), np.nan)
-    return found | neighbour_measures(real.features, other.features)
+    found = {name: np.nan for name in MEASURES if name != "kid_second" or real.second is not None}
+    if len(real.features) > NEIGHBOURS:
+        found |= neighbour_measures(real.features, other.features)
+    found |= {name: other.distance(real, name).estimate for name in ("kid", "kid_second") if name in found}
+    found["frechet"] = frechet_distance(other.features, real.features)
+    found["sides"] = side_distance(real.sides, other.sides)
+    return found
 
 
 def _rows_of(manifest: pd.DataFrame, label: str) -> np.ndarray:
@@ -174,7 +187,9 @@ def _some(rows: np.ndarray, most: int, random: np.random.Generator) -> np.ndarra
 
 def _seen(study: Study, films: ImageSet, rows: np.ndarray) -> Seen:
     shown = np.asarray(films.images[rows])
-    return Seen(film_features(study, shown), left_from_right(shown))
+    judge = second_judge_of(study)
+    second = None if judge is None else film_features(study, shown, judge)
+    return Seen(film_features(study, shown), left_from_right(shown), second)
 
 
 def _whole_patients(patients: np.ndarray, rows: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
@@ -200,14 +215,15 @@ def _what_decides_quality(study: Study) -> tuple[dict[str, Any], dict[str, Any]]
     settings = {
         "study_seed": study.seed,
         "resolution": study.gan.resolution,
-        "network": features_network(study),
+        "networks": [features_network(study), study.gan.second_judge],
         "draws": DRAWS,
         "measures": list(MEASURES),
         "neighbours": NEIGHBOURS,
         "kernel_distance": "jackknife over patients",
         "leaks": [*LEAKS, MIRRORED],
     }
-    inputs: dict[str, Any] = {"weights": identify_weights(*judge_of(study))}
+    judges = filter(None, (judge_of(study), second_judge_of(study)))
+    inputs: dict[str, Any] = {"weights": [identify_weights(*judge) for judge in judges]}
     for role in ("training", "hospital"):
         inputs[role] = films_identity(study, role, study.gan.resolution)
     for fold in study.generated_folds:

@@ -276,4 +276,19 @@ def quality_facts(quality: pd.DataFrame) -> dict[str, str]:
         "variety": variety(rows),
         "shares": shares(rows),
         "features": quality["features"].iloc[0],
+        "second_judge": _second_judge(rows, quality),
     }
+
+
+def _second_judge(rows: pd.DataFrame, quality: pd.DataFrame) -> str:
+    """Who the second judge is and what it finds, in a sentence."""
+    second = rows[rows["measure"] == "kid_second"]
+    if second.empty:
+        return "The study names no second judge"
+    eyes = quality.loc[quality["measure"] == "kid_second", "features"].iloc[0]
+    found = second.groupby("comparison")["estimate"].mean()
+    return (
+        f"A second judge ({eyes}) finds kernel distances of {found['synthetic-hospital']:.3g} for the synthetic films, "
+        f"{found['public-hospital']:.3g} for the public ones and {found['hospital-halves']:.3g} between the halves; "
+        f"by it the synthetic films are {nearness(second.assign(measure='kid'))}"
+    )

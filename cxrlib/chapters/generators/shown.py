@@ -11,6 +11,7 @@ COMPARISONS = {
 }
 MEASURES = {
     "kid": "kernel distance",
+    "kid_second": "kernel distance, second judge",
     "frechet": "Fréchet distance",
     "precision": "precision",
     "recall": "recall",
