@@ -33,19 +33,10 @@ def observed_agreement(counts: np.ndarray) -> np.ndarray:
     return (counts * (counts - 1)).sum(axis=1) / (raters * (raters - 1))
 
 
-def fleiss_kappa(counts: np.ndarray) -> float:
-    """Fleiss' κ (1971), of any number of readers a film; not a number where all answers are of one category."""
-    return float(_of_readers(counts, np.ones((1, len(counts))))[0, 1])
-
-
-def gwet_ac1(counts: np.ndarray) -> float:
-    """Gwet's AC1 (2008, British Journal of Mathematical and Statistical Psychology 61, 29)."""
-    return float(_of_readers(counts, np.ones((1, len(counts))))[0, 2])
-
-
 def _of_readers(counts: np.ndarray, films: np.ndarray) -> np.ndarray:
-    """Observed agreement, Fleiss' κ and Gwet's AC1, (resamples, 3); `films` (resamples, films) says how often each
-    film counts."""
+    """Observed agreement, Fleiss' κ (1971) and Gwet's AC1 (2008, British Journal of Mathematical and Statistical
+    Psychology 61, 29), (resamples, 3); `films` (resamples, films) says how often each film counts. κ is not a number
+    where all answers are of one category."""
     number = films.sum(axis=1)
     observed = films @ observed_agreement(counts) / number
     shares = films @ (counts / counts.sum(axis=1, keepdims=True)) / number[:, None]
@@ -53,25 +44,12 @@ def _of_readers(counts: np.ndarray, films: np.ndarray) -> np.ndarray:
     return np.stack([observed, *(_beyond_chance(observed, chance) for chance in by_chance)], axis=1)
 
 
-def cohen_kappa(first: np.ndarray, second: np.ndarray, categories: int, *, weights: str = "none") -> float:
-    """Cohen's κ of two columns of ratings (films,), where both answered.
-
-    `weights`: "none" (1960), or "quadratic" for ordered categories (Cohen 1968): a disagreement then counts by the
-    square of the steps between the two. Not a number where all answers are of one category, or where nobody answered.
-    """
-    table = _table_of_two(first, second, categories)
-    return float(_of_two(table[None], weights)[0, 1]) if table.sum() else float("nan")
-
-
-def _table_of_two(first: np.ndarray, second: np.ndarray, categories: int) -> np.ndarray:
-    both = (np.asarray(first) >= 0) & (np.asarray(second) >= 0)
-    table = np.zeros((categories, categories))
-    np.add.at(table, (np.asarray(first)[both], np.asarray(second)[both]), 1.0)
-    return table
-
-
 def _of_two(tables: np.ndarray, weights: str) -> np.ndarray:
-    """Share of equal answers, Cohen's κ and Gwet's AC1, (resamples, 3), from tables (resamples, K, K)."""
+    """Share of equal answers, Cohen's κ and Gwet's AC1, (resamples, 3), from tables (resamples, K, K).
+
+    `weights`: "none" (Cohen 1960), or "quadratic" for ordered categories (1968): a disagreement then counts by the
+    square of the steps between the two.
+    """
     number, categories = tables.sum(axis=(1, 2)), tables.shape[1]
     steps = np.subtract.outer(np.arange(categories), np.arange(categories))
     cost = steps.astype(float) ** 2 if weights == "quadratic" else (steps != 0).astype(float)

@@ -3,19 +3,21 @@ probabilities, for one set of films.
 
 Labels are arrays of 0 (negative) and 1 (positive), probabilities lie in [0, 1], and whatever is computed from
 confusion counts takes them in the order of `COUNTS`. The same figures for thousands of resamples at once are in
-`cxrlib.evaluation.resampled`; tests hold the two against each other.
+`cxrlib.evaluation.resampled`; tests hold both against scikit-learn.
 """
 
 import numpy as np
-from sklearn.metrics import average_precision_score, brier_score_loss, confusion_matrix, roc_auc_score
+from sklearn.metrics import confusion_matrix
 
 from cxrlib.errors import InputError
-from cxrlib.evaluation.calibration import calibration_slope
 
 THRESHOLD_METRICS = (
     "accuracy", "f1_positive", "f1_negative", "precision_positive", "precision_negative", "recall_positive",
     "recall_negative", "balanced_accuracy", "mcc", "precision_at_tenth",
 )  # fmt: skip
+# `brier` is the mean squared error of the probability (Brier 1950): 0 is perfect, 0.25 is what "one half" for every
+# film gets; `brier_calibrated` is that after temperature scaling. `calibration_in_the_large` is the mean probability
+# less the share of positives: above 0, films are called positive too readily.
 PROBABILITY_METRICS = (
     "roc_auc", "average_precision", "brier", "brier_calibrated", "calibration_slope", "calibration_in_the_large",
 )  # fmt: skip
@@ -65,12 +67,6 @@ def check_both_labels(labels: np.ndarray, where: str) -> None:
         raise InputError(f"{where}: found labels {found.tolist()}, expected both 0 (negative) and 1 (positive)")
 
 
-def predicted_labels(p_positive: np.ndarray, threshold: np.ndarray | float = THRESHOLD) -> np.ndarray:
-    """1 where the probability of `positive` reaches the threshold. Raises `InputError` for what is no probability."""
-    check_probabilities(p_positive)
-    return (np.asarray(p_positive, dtype=float) >= threshold).astype(np.int64)
-
-
 def confusion_counts(labels: np.ndarray, predicted: np.ndarray) -> dict[str, int]:
     """Counts named as in `COUNTS`."""
     matrix = confusion_matrix(labels, predicted, labels=[1, 0])
@@ -98,29 +94,6 @@ def metrics_from_counts(counts: np.ndarray) -> np.ndarray:
     mcc = _ratio(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
     found, alarms = PREVALENCE * values[5], (1 - PREVALENCE) * _ratio(fp, tn + fp)
     return np.stack([*values, balanced, mcc, _ratio(found, found + alarms)], axis=-1)
-
-
-def threshold_metrics(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """`THRESHOLD_METRICS` by name."""
-    counts = list(confusion_counts(labels, predicted).values())
-    return dict(zip(THRESHOLD_METRICS, metrics_from_counts(np.array(counts)).tolist(), strict=True))
-
-
-def probability_metrics(labels: np.ndarray, p_positive: np.ndarray, p_calibrated: np.ndarray) -> dict[str, float]:
-    """`PROBABILITY_METRICS` by name, by scikit-learn; the slope by `calibration.calibration_slope`.
-
-    `brier` is the mean squared error of the probability (Brier 1950): 0 is perfect, 0.25 is what "one half" for every
-    film gets. `brier_calibrated` is that of the probabilities after temperature scaling. `calibration_in_the_large` is
-    the mean probability less the share of positives: above 0, films are called positive too readily.
-    """
-    return {
-        "roc_auc": float(roc_auc_score(labels, p_positive)),
-        "average_precision": float(average_precision_score(labels, p_positive)),
-        "brier": float(brier_score_loss(labels, p_positive)),
-        "brier_calibrated": float(brier_score_loss(labels, p_calibrated)),
-        "calibration_slope": calibration_slope(labels, p_positive),
-        "calibration_in_the_large": float(np.mean(p_positive) - np.mean(labels)),
-    }
 
 
 def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:

@@ -8,9 +8,6 @@ from statsmodels.stats.inter_rater import fleiss_kappa as reference_fleiss
 from cxrlib.evaluation.agreement import (
     agreement_of_readers,
     agreement_of_two,
-    cohen_kappa,
-    fleiss_kappa,
-    gwet_ac1,
     rating_counts,
 )
 
@@ -29,11 +26,21 @@ def pairs(both_yes, only_first, only_second, both_no):
     return np.concatenate([np.tile(cell, (count, 1)) for cell, count in cells])
 
 
+def of_all(ratings, categories):
+    return {name: found.estimate for name, found in agreement_of_readers(ratings, categories, seed=1).items()}
+
+
+def of_two(first, second, categories, **options):
+    found = agreement_of_two(first, second, categories, seed=1, **options)
+    return {name: interval.estimate for name, interval in found.items()}
+
+
 def test_fleiss_own_table_gives_the_kappa_of_his_paper():
     counts = np.array([[int(digit) for digit in row] for row in DIAGNOSES])
     assert set(counts.sum(axis=1)) == {6}
-    assert fleiss_kappa(counts) == pytest.approx(0.430, abs=0.0005)
-    assert fleiss_kappa(counts) == pytest.approx(reference_fleiss(counts), abs=1e-12)
+    found = of_all(np.array([np.repeat(np.arange(len(row)), row) for row in counts]), counts.shape[1])["Fleiss' κ"]
+    assert found == pytest.approx(0.430, abs=0.0005)
+    assert found == pytest.approx(reference_fleiss(counts), abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -49,8 +56,8 @@ def test_fleiss_own_table_gives_the_kappa_of_his_paper():
 )
 def test_kappa_falls_with_prevalence_and_ac1_does_not(table, kappa, ac1):
     ratings = pairs(*table)
-    assert cohen_kappa(ratings[:, 0], ratings[:, 1], 2) == pytest.approx(kappa, abs=0.005)
-    assert gwet_ac1(rating_counts(ratings, 2)) == pytest.approx(ac1, abs=0.005)
+    assert of_two(ratings[:, 0], ratings[:, 1], 2)["Cohen's κ"] == pytest.approx(kappa, abs=0.005)
+    assert of_all(ratings, 2)["Gwet's AC1"] == pytest.approx(ac1, abs=0.005)
 
 
 def test_ac1_of_several_readers_agrees_with_its_formula_written_out():
@@ -63,7 +70,7 @@ def test_ac1_of_several_readers_agrees_with_its_formula_written_out():
     agree = np.mean([np.mean([a == b for i, a in enumerate(row) for j, b in enumerate(row) if i != j]) for row in kept])
     prevalence = [np.mean([row.count(category) / len(row) for row in kept]) for category in range(5)]
     chance = sum(p * (1 - p) for p in prevalence) / 4
-    assert gwet_ac1(rating_counts(ratings, 5)) == pytest.approx((agree - chance) / (1 - chance), abs=1e-12)
+    assert of_all(ratings, 5)["Gwet's AC1"] == pytest.approx((agree - chance) / (1 - chance), abs=1e-12)
 
 
 @pytest.mark.parametrize("weights", ["none", "quadratic"])
@@ -73,14 +80,16 @@ def test_cohen_agrees_with_scikit_learn_where_both_answered(weights):
     second = np.clip(first + random.integers(-1, 2, 60), 0, 4)
     expected = cohen_kappa_score(first, second, weights=None if weights == "none" else weights)
     with_gaps = np.append(first, [-1, 3]), np.append(second, [2, -1])
-    assert cohen_kappa(*with_gaps, 5, weights=weights) == pytest.approx(expected, abs=1e-12)
+    found = of_two(*with_gaps, 5, weights=weights)
+    assert found["Cohen's κ" + (", weighted" if weights != "none" else "")] == pytest.approx(expected, abs=1e-12)
 
 
 def test_answers_of_one_kind_only_have_no_kappa():
     same = np.zeros(10, int)
-    assert np.isnan(cohen_kappa(same, same, 2))
-    assert np.isnan(fleiss_kappa(rating_counts(np.stack([same, same], axis=1), 2)))
-    assert gwet_ac1(rating_counts(np.stack([same, same], axis=1), 2)) == 1
+    assert np.isnan(of_two(same, same, 2)["Cohen's κ"])
+    found = of_all(np.stack([same, same], axis=1), 2)
+    assert np.isnan(found["Fleiss' κ"])
+    assert found["Gwet's AC1"] == 1
 
 
 def test_a_rating_that_is_no_category_is_refused():
