@@ -11,15 +11,25 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from cxrlib.errors import InputError
+from cxrlib.publishing.guard_contents import is_of_theme
 
 TEXT_FILES = {".html", ".js", ".css", ".json", ".txt", ".ipynb", ".md", ".svg", ".xml"}
+LOADING = {".html", ".svg", ".css", ".js", ".xml"}
 NOT_SHOWN = {"remove-cell", "remove-output", "remove_cell", "remove_output"}
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
-FOREIGN = re.compile(r"(?:\b(?:https?|wss?|ftp):\s*//|(?<![:\w/])//(?=[\w-]+\.[a-z]|[\w-]+/))[^\s\"'<>),;]*", re.I)
-# What a reader clicks on or reads, by tag ("" for all tags).
-HARMLESS = {"": {"alt", "title", "cite", "xmlns", "xmlns:xlink", "content", "aria-label"}, "a": {"href"}}
+# An address of another host as browsers read it: `https:e.org` is one too, and `\\\\e.org`.
+SCHEME = r"\b(?:https?|wss?|ftp):(?=[\s/\\]*[\w\[])"
+FOREIGN = re.compile(rf"(?:{SCHEME}|(?:^|(?<=[\s,;(\"'=]))//(?=[^\s/]))[^\s\"'<>),;]*", re.I)
+# In programs two strokes begin a comment, unless a host follows.
+FOREIGN_IN_PROGRAM = re.compile(rf"(?:{SCHEME}|(?<![:\w/])//(?=[\w.@:-]+[./]|\[))[^\s\"'<>),;`]*", re.I)
+NAMESPACE = re.compile(r"https?://www\.w3\.org/(?:2000/svg|1999/xlink|1999/xhtml|1998/Math/MathML|XML/1998/namespace)")
+HTTP_IN_BASE64 = re.compile(r"\baHR0c[\w+/]*")
+PROGRAM = re.compile(r"^\s*(?:javascript:(?!\s*(?:void\(0\))?;?\s*$)|data:text/|data:application/)", re.I)
+# What a reader clicks on or reads, by tag ("" for all tags), and what only names something.
+HARMLESS = {"": {"alt", "title", "cite", "content", "aria-label", "rdf:resource", "rdf:about"}, "a": {"href"}}
 NO_LOADS = {"canonical", "author", "license", "next", "prev", "search", "index"}
 
 
@@ -72,21 +82,40 @@ def folder_names(html: Path, folders: tuple[Path, ...]) -> Iterator[str]:
 
 
 def foreign_loads(html: Path) -> Iterator[str]:
-    """What pages, style sheets and drawings fetch from elsewhere."""
-    for page in sorted(path for ending in ("*.html", "*.svg") for path in html.rglob(ending)):
-        read = _read(page)
-        for tag, name, value in read.values:
-            # A page that sends its reader on says so in the content of a `meta`.
-            if name not in HARMLESS[""] | HARMLESS.get(tag, set()) or (tag, name) == ("meta", "content"):
-                for address in FOREIGN.findall(value):
-                    if name != "content" or "url=" in value.replace(" ", "").lower():
-                        yield f"{page.relative_to(html)}: loads {address} from another host"
-        for address in FOREIGN.findall(" ".join(read.programs)):
-            yield f"{page.relative_to(html)}: loads {address} from another host"
-    for sheet in sorted(html.rglob("*.css")):
-        text = re.sub(r"/\*.*?\*/", "", sheet.read_text("utf-8", "replace"), flags=re.S)
-        for address in re.findall(rf"(?:@import\s+|url\()\s*[\"']?({FOREIGN.pattern})", text, re.I):
-            yield f"{sheet.relative_to(html)}: loads {address} from another host"
+    """What pages, drawings, style sheets and programs fetch from elsewhere; the theme's own files fetch nothing."""
+    for file in sorted(path for path in html.rglob("*") if path.suffix in LOADING and path.is_file()):
+        data = file.read_bytes()
+        text = data.decode("utf-8", "replace")
+        programs = file.suffix in (".css", ".js")
+        if programs and is_of_theme(data):
+            continue
+        for address in dict.fromkeys(_in_program(text) if programs else _in_page(text)):
+            yield f"{file.relative_to(html)}: loads {address} from another host"
+
+
+def _in_page(text: str) -> Iterator[str]:
+    read = _Page()
+    read.feed(text)
+    read.close()
+    for tag, name, value in read.values:
+        harmless = name in HARMLESS[""] | HARMLESS.get(tag, set()) or name.startswith("xmlns")
+        # A page that sends its reader on says so in the content of a `meta`; so do policies that report elsewhere.
+        if (tag, name) == ("meta", "content"):
+            harmless = not re.search(r"url\s*=|report-", value, re.I)
+        if PROGRAM.match(value) or name.startswith("on"):
+            yield from _in_program(unquote(value)) if name.startswith("on") else [value[:40]]
+        elif not harmless:
+            yield from FOREIGN.findall(re.sub(r"[\t\r\n]", "", value).replace("\\", "/"))
+    yield from _in_program(" ".join(read.programs))
+    yield from re.findall(r"<!ENTITY[^>]*>", text)
+
+
+def _in_program(text: str) -> list[str]:
+    """Addresses in a script or a style sheet, whose parts may be escaped or put together."""
+    plain = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
+    plain = re.sub(r"\\(?:u\{?|x)?0{0,4}([0-9a-fA-F]{2})\}?\s?", lambda code: chr(int(code[1], 16)), plain)
+    plain = re.sub(r"[\"'`]\s*\+\s*[\"'`]", "", plain).replace("\\/", "/")
+    return [*FOREIGN_IN_PROGRAM.findall(NAMESPACE.sub("", plain)), *HTTP_IN_BASE64.findall(plain)]
 
 
 class _Page(HTMLParser):
@@ -102,6 +131,9 @@ class _Page(HTMLParser):
         self._tag = tag
         if dict(attrs).get("rel") not in NO_LOADS:
             self.values += [(tag, name, value) for name, value in attrs if value]
+
+    def handle_pi(self, data: str) -> None:
+        self.values.append(("?", "href", data))
 
     def handle_endtag(self, tag: str) -> None:
         self._tag = ""

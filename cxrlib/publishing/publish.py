@@ -68,8 +68,8 @@ def publish_book(
 
 
 def _signed(study: Study, html: Path, sign: Callable[[list[str]], str]) -> str:
-    pictures, sheet = pictures_of(html), study.results.releases / "sheet.png"
-    write_sheet(pictures, sheet)
+    pictures, sheet = pictures_of(html), study.results.releases / "sheet.html"
+    write_sheet(study, pictures, sheet)
     return checked_name(sign(release_lines(study, html, pictures, sheet)))
 
 

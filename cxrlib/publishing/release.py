@@ -1,18 +1,21 @@
 """What leaves with a book, for the person who answers for it: a list, a sheet with every picture, and a record."""
 
+import base64
 import hashlib
+import io
 import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from cxrlib.artifacts import atomic_path, sha256_of, write_json
+from cxrlib.artifacts import sha256_of, write_json, write_text
 from cxrlib.errors import InputError
 from cxrlib.films.settings import EVERY_ROLE
 from cxrlib.publishing.limits import limits_lines
@@ -20,14 +23,21 @@ from cxrlib.reproducibility import provenance
 from cxrlib.study import REPOSITORY, Study
 
 PICTURES = (".png", ".jpg", ".jpeg", ".svg")
-SHOWN_EVERY_ROLE = (*EVERY_ROLE, "synthetic", "simulated", "real")
-THUMBNAIL, COLUMNS, LINE, LETTERS = 220, 6, 14, 34
+SHOWN = (*EVERY_ROLE, "synthetic")
+WIDEST = 900
+SHEET = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 15px/1.5 sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+figure {{ margin: 0 0 3rem; border-top: 1px solid #999; padding-top: .5rem }} img {{ max-width: 100% }}
+</style></head><body><h1>{title}</h1><p>{said}</p>
+{figures}
+</body></html>
+"""
 LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the book's own pages: file, page that shows it, and what the page says it is."""
+    """A picture of the book's own pages: file, page that shows it, and what the page says it is, caption and all."""
 
     file: Path
     page: str
@@ -35,18 +45,19 @@ class Picture:
 
     @property
     def roles(self) -> str:
-        """The kinds of films that the description names, or `no films`."""
+        """The kinds of films that the description names."""
         words = set(re.findall(r"\w+", self.said.lower()))
-        return ", ".join(role for role in SHOWN_EVERY_ROLE if role in words) or "no films named"
+        return ", ".join(role for role in SHOWN if role in words) or "no role named"
 
 
 class _Links(HTMLParser):
-    """What a page refers to: (tag, address, description)."""
+    """What a page refers to: (tag, address, description); a figure's caption belongs to its picture."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[tuple[str, str, str]] = []
         self.tables = 0
+        self._captioned = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
@@ -54,6 +65,16 @@ class _Links(HTMLParser):
         address = values.get("src") or (values.get("href") if tag in ("a", "link") else "")
         if address:
             self.found.append((tag, address, values.get("alt", "")))
+        self._captioned |= tag == "figcaption"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._captioned &= tag != "figcaption"
+
+    def handle_data(self, data: str) -> None:
+        place = next((n for n in reversed(range(len(self.found))) if self.found[n][0] == "img"), None)
+        if self._captioned and place is not None:
+            tag, address, said = self.found[place]
+            self.found[place] = tag, address, " ".join(f"{said} {data.removesuffix('#')}".split())
 
 
 def check_whole(html: Path) -> None:
@@ -99,27 +120,27 @@ def release_lines(study: Study, html: Path, pictures: list[Picture], sheet: Path
     return [*lines, *(limits_lines() if study.private_roles else [])]
 
 
-def write_sheet(pictures: list[Picture], path: Path) -> None:
-    """A picture of all pictures, small, each with its page and number."""
-    rows = max(1, -(-len(pictures) // COLUMNS))
-    step = THUMBNAIL + 3 * LINE
-    sheet = Image.new("RGB", (COLUMNS * THUMBNAIL, rows * step), "white")
-    drawing = ImageDraw.Draw(sheet)
-    for number, picture in enumerate(pictures):
-        row, column = divmod(number, COLUMNS)
-        left, top = column * THUMBNAIL, row * step
-        if picture.file.suffix != ".svg":
-            with Image.open(picture.file) as image:
-                small = image.convert("RGB")
-            small.thumbnail((THUMBNAIL - 8, THUMBNAIL - 8))
-            sheet.paste(small, (left + 4, top + 4))
-        drawing.text((left + 4, top + THUMBNAIL), f"{number + 1}  {picture.page}"[:LETTERS], fill="black")
-        drawing.text(
-            (left + 4, top + THUMBNAIL + LINE), picture.roles.encode("ascii", "replace")[:LETTERS], fill="black"
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        sheet.save(temporary, "PNG")
+def write_sheet(study: Study, pictures: list[Picture], path: Path) -> None:
+    """A page with every picture, its number, the page that shows it and what is said of it; it needs no other file."""
+    figures = []
+    for number, picture in enumerate(pictures, start=1):
+        told = "<br>".join(map(escape, (f"{number} · {picture.page} · {picture.roles}", picture.said)))
+        figures.append(f'<figure><figcaption>{told}</figcaption><img src="{_embedded(picture.file)}" alt=""></figure>')
+    said = f"{len(pictures)} pictures leave with this book. Look at each: does it show a film that may not be shown?"
+    write_text(
+        path, SHEET.format(title=escape(f"What leaves with {study.name}"), said=said, figures="\n".join(figures))
+    )
+
+
+def _embedded(file: Path) -> str:
+    """A picture as an address that holds it, at most `WIDEST` pixels wide."""
+    if file.suffix == ".svg":
+        return f"data:image/svg+xml;base64,{base64.b64encode(file.read_bytes()).decode()}"
+    with Image.open(file) as image, io.BytesIO() as small:
+        shown = image.convert("RGB")
+        shown.thumbnail((WIDEST, image.height))
+        shown.save(small, "JPEG", quality=85)
+        return f"data:image/jpeg;base64,{base64.b64encode(small.getvalue()).decode()}"
 
 
 def checked_name(responsible: str) -> str:

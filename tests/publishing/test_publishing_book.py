@@ -224,6 +224,17 @@ class TestGuard:
             ('<meta http-equiv="refresh" content="0; URL=https://e.org">', "loads https://e.org"),
             ('<form action="https://e.org/a">', "loads https://e.org/a"),
             ('<a href="b.html" ping="https://e.org/a">', "loads https://e.org/a"),
+            (r'<img src="\\e.org\a.png">', "loads //e.org/a.png"),
+            ('<img src="https:e.org/a.png">', "loads https:e.org"),
+            ('<img src="ht\ttps://e.org/a.png">', "loads https://e.org"),
+            ('<img src="//10.0.0.1/a">', "loads //10.0.0.1/a"),
+            ('<a href="javascript:fetch(x)">', "loads javascript:"),
+            ('<iframe src="data:text/html,%3Cimg%20src">', "loads data:text/html"),
+            ('<script>fetch("ht" + "tps://e.org")</script>', "loads https://e.org"),
+            ('<script>fetch("\\x68ttps:\\/\\/e.org")</script>', "loads https://e.org"),
+            ("<script>fetch(atob('aHR0cHM6Ly9lLm9yZw=='))</script>", "loads aHR0cHM6Ly9lLm9yZw"),
+            ("<p onclick=\"fetch('//e.org/a')\">", "loads //e.org/a"),
+            ('<meta http-equiv="Content-Security-Policy" content="report-uri https://e.org">', "loads https://e.org"),
             ("<p>in /data/hospital/films.</p>", "names a folder of this machine: /data/hospital/films"),
         ],
     )
@@ -248,10 +259,26 @@ class TestGuard:
         (html / "two.html").write_bytes("Größe".encode("latin-1"))
         check_publishable(html)
 
-    def test_style_sheet_that_fetches_a_font_is_refused(self, html):
-        (html / "a.css").write_text("@font-face { src: url('https://fonts.example/a.woff2') }", encoding="utf-8")
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("a.css", "@font-face { src: url('https://fonts.example/a.woff2') }"),
+            ("a.css", "@import/**/'https://fonts.example/a.css';"),
+            ("a.css", "a { background: image-set('https://fonts.example/a.png' 1x) }"),
+            ("a.css", "a { background: url(\\68 ttps://fonts.example/a.png) }"),
+            ("a.js", "fetch('https://fonts.example/a')"),
+            ("a.svg", "<?xml-stylesheet href='https://fonts.example/a.css'?><svg/>"),
+        ],
+    )
+    def test_what_other_files_fetch_is_refused(self, html, name, text):
+        (html / name).write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=r"loads https://fonts\.example"):
             check_publishable(html)
+
+    def test_a_drawing_s_own_notes_load_nothing(self, html):
+        note = '<dc:type rdf:resource="http://purl.org/dc/dcmitype/StillImage"/>'
+        (html / "a.svg").write_text(f'<svg xmlns:xlink="http://www.w3.org/1999/xlink">{note}</svg>', encoding="utf-8")
+        check_publishable(html)
 
     def test_vanished_picture_is_noticed(self, html):
         (html / "one.html").write_text("<p>no picture</p>", encoding="utf-8")

@@ -49,6 +49,7 @@ def study(tmp_path_factory, write_study_in):
     data = {"hospital": {"reader": "folder", "folder": str(root / "films"), "columns": columns}}
     made = load_study(write_study_in(root, data=data, gan={"resolution": SIZE}, classifier={"image_size": SIZE}))
     rows = [(FILE, FILE, PATIENT), ("1.png", "1.png", "7"), ("x/AB3.png", "x/AB3.png", "recall")]
+    rows += [("y.png", "y.png", "88112233"), ("z.png", "z.png", "0005512345")]
     numbers = ("48392", "50118", "61220", "77013")
     rows += [(f"{row}.png", f"{row}.png", name) for row, name in enumerate(("王伟", "김민준", *numbers), start=2)]
     manifest = pd.DataFrame(rows, columns=["image_id", "file", "patient_id"])
@@ -153,6 +154,24 @@ HIDING_PLACES = {
     "under the own header, printed": ("a.md", "    Fallnummer  label\n0            7  negative\n"),
     "printed table": ("a.ipynb", notebook({"text/plain": ["   patient_id     label\n", "0           7  negative"]})),
     "numbers in prose": ("a.html", "<p>of 48392, 50118, 61220 and 77013</p>"),
+    "without its accents": ("a.html", "<p>HUBER-OZTURK 4711</p>"),
+    "umlauts as two letters": ("a.html", "<p>Huber-Oeztuerk 4711</p>"),
+    "in one word": ("a.html", "<a id='HuberÖztürk4711'>"),
+    "escaped for a program": ("a.js", "who = 'Huber-\\xd6zt\\xfcrk 4711'"),
+    "Chinese with a blank": ("a.html", "<p>王 伟</p>"),
+    "signs between thousands": ("a.html", "<td>88,112,233</td>"),
+    "a number as a fraction": ("a.csv", "patient_id,p\n7.0,0.3\n"),
+    "without its leading zeros": ("a.html", "<p>film 5512345 of the ward</p>"),
+    "beside a row's header": ("a.html", "<table><tr><th>patient id</th><td>7</td></tr></table>"),
+    "beside a row's header, printed": ("a.md", "    patient_id     7    12\n    label        neg   pos\n"),
+    "in a list of terms": ("a.html", "<dl><dt>Fallnummer</dt><dd>7</dd></dl>"),
+    "as a table's index": ("a.md", "            p\npatient_id   \n7           0.31\n"),
+    "in a list behind a key": ("a.json", '{"patient_id": [3, 7]}'),
+    "called a patient": ("a.html", "<p>The film of patient 7 was wrong.</p>"),
+    "called as the table calls it": ("a.html", "<p>Fallnummer 7</p>"),
+    "short with a letter, in prose": ("a.html", "<p>as in AB3, where</p>"),
+    "short with a letter, on an axis": ("a.svg", "<svg><text>AB3</text></svg>"),
+    "short with a letter, in a description": ("a.html", '<img alt="film AB3">'),
     "axis label of a drawing": ("a.svg", f"<svg><g><text>{PATIENT}</text></g></svg>"),
 }  # fmt: skip
 
@@ -201,6 +220,22 @@ def test_a_name_that_a_public_role_has_too_says_nothing():
     names = Names({"case-0001", "case-0002"}, shared={"case-0001"})
     assert names.found_in("case-0001") == set()
     assert names.found_in("case-0002") == {"case-0002"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "7 patients, 12 films",
+        "Patients: 7",
+        "films per patient 7",
+        "fold 7 of 12",
+        "the 7 patients",
+        "h-7",
+        "<td>7</td>",
+    ],
+)
+def test_a_count_is_no_id(text):
+    assert Names({"7", "12"}, columns=["Fallnummer"]).found_in(text) == set()
 
 
 @pytest.mark.parametrize("text", ["0.12345678", "123456789", "x12345678y", "1,12345678"])

@@ -1,7 +1,9 @@
 """`cxr publish`: a checked copy in place of the old one, or nothing at all."""
 
+import base64
 import errno
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -132,18 +134,22 @@ def test_a_folder_that_can_t_be_written_is_named(study, tmp_path):
 def test_who_answers_for_it_is_asked_told_what_leaves_and_kept(study, tmp_path):
     html, told = study.build_folder / "html", []
     Image.fromarray(np.zeros((20, 30), np.uint8)).save(html / "a.png")
-    write_text(html / "index.html", "<img src='a.png' alt='Synthetic films'><table></table><a href='index.html'>1</a>")
+    caption = "<figcaption>beside those of the <b>hospital</b><a href='#1'>#</a></figcaption>"
+    figure = f"<figure><img src='a.png' alt='Synthetic films'>{caption}</figure>"
+    write_text(html / "index.html", f"{figure}<table></table><a href='index.html'>1</a>")
     publish(study, tmp_path / "book", sign=lambda lines: told.extend(lines) or "  Ada  Lovelace ")
     said = "\n".join(told)
     assert "1 pages, 1 tables, 1 pictures" in said
-    assert "1 pictures: synthetic" in said
-    sheet = study.results.releases / "sheet.png"
+    assert "1 pictures: hospital, synthetic" in said
+    sheet = study.results.releases / "sheet.html"
     assert str(sheet) in said
-    with Image.open(sheet) as seen:
-        assert seen.size[0] > 200
+    shown = sheet.read_text(encoding="utf-8")
+    assert "1 · index.html · hospital, synthetic<br>Synthetic films beside those of the hospital<" in shown
+    with Image.open(io.BytesIO(base64.b64decode(shown.split("base64,")[1].split('"')[0]))) as seen:
+        assert seen.size == (30, 20)
     (record,) = (json.loads(path.read_text()) for path in study.results.releases.glob("*.json"))
     assert record["responsible"] == "Ada Lovelace"
-    assert record["pictures"] == [{"file": "a.png", "page": "index.html", "films": "synthetic"}]
+    assert record["pictures"] == [{"file": "a.png", "page": "index.html", "films": "hospital, synthetic"}]
     published = files(tmp_path / "book")
     assert record["files_sha256"] == {name: hashlib.sha256(data).hexdigest() for name, data in published.items()}
 

@@ -1,9 +1,10 @@
-"""Forty ways to publish a private film, each refused; what the guard can't see is listed by `publish`."""
+"""Sixty-odd ways to publish a private film, each refused; what the guard can't see is listed by `publish`."""
 
 import base64
 import gzip
 import io
 import json
+import lzma
 import tarfile
 import zlib
 
@@ -11,12 +12,14 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.numpy
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, PngImagePlugin
 
 from cxrlib.artifacts import write_csv, write_json
 from cxrlib.films.manifest import MANIFEST_COLUMNS
 from cxrlib.publishing.guard import private_findings
+from cxrlib.publishing.limits import limits_lines
 from cxrlib.study import load_study
 
 SIZE = 64
@@ -89,6 +92,28 @@ def written_over():
     return np.asarray(image)
 
 
+def pixels():
+    return [(place, int(grey)) for place, grey in enumerate(FILM.ravel())]
+
+
+def in_signs(signs):
+    return "\n".join("".join(signs[int(grey) * len(signs) // 256] for grey in row) for row in FILM)
+
+
+def under_one_colour():
+    image = Image.fromarray(LARGE).convert("P")
+    image.putpalette([255] * 768)
+    buffer = io.BytesIO()
+    image.save(buffer, "png")
+    return buffer.getvalue()
+
+
+def noted(text):
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("Comment", text)
+    return saved(0 * LARGE, "png", pnginfo=notes)
+
+
 BASE64 = base64.b64encode(zlib.compress(FILM.tobytes())).decode()
 PNG64 = base64.b64encode(saved(FILM, "png")).decode()
 ROWS = [", ".join(map(str, row)) for row in FILM]
@@ -141,6 +166,22 @@ WAYS = {
     "table of numbers": ("a.html", "".join(f"<tr><td>{row.replace(', ', '</td><td>')}</td></tr>" for row in ROWS)),
     "CSV": ("a.csv", "\n".join(ROWS)),
     "coloured cells": ("a.html", cells()),
+    "records": ("a.json", json.dumps([{"row": n // SIZE, "column": n % SIZE, "grey": int(g)} for n, g in pixels()])),
+    "attributes": ("a.html", "".join(f'<i data-at="{n}" data-grey="{grey}"></i>' for n, grey in pixels())),
+    "opacity": ("a.svg", "".join(f"<rect x='{n % SIZE}' opacity='{grey / 255:.2f}'/>" for n, grey in pixels())),
+    "letters": ("a.html", f"<pre>{in_signs('abcdefghijklmnopqrstuvwxyz')}</pre>"),
+    "signs": ("a.ipynb", output("text/plain", in_signs(" .:-=+*#%@"))),
+    "signs in a row": ("a.html", f"<p>{in_signs('.:-=+*#%@').replace(chr(10), '')}</p>"),
+    "Braille": ("a.html", f"<p>{in_signs(''.join(map(chr, range(0x2800, 0x2900))))}</p>"),
+    "emoji": ("a.html", f"<p>{in_signs('⚫🌑🌒🌓🌔🌕')}</p>"),
+    "under a palette of one colour": ("a.png", under_one_colour()),
+    "as a profile of colours": ("a.jpg", saved(0 * LARGE, "jpeg", icc_profile=FILM.tobytes())),
+    "as notes of a PNG": ("a.png", noted(FILM.tobytes().decode("latin-1"))),
+    "AVIF": ("a.avif", saved(LARGE, "avif")),
+    "DICOM": ("a.dcm", b"\0" * 128 + b"DICM" + FILM.tobytes()),
+    "safetensors": ("a.safetensors", safetensors.numpy.save({"film": FILM})),
+    "xz": ("a.xz", lzma.compress(FILM.tobytes())),
+    "arrays, packed": ("a.npz", array()),
     "printed blocks": ("a.md", "\n".join("".join(" ░▒▓█"[grey // 52] for grey in row) for row in FILM)),
 }  # fmt: skip
 
@@ -165,3 +206,18 @@ def test_a_private_film_is_refused(study, tmp_path, way):
     name, content = WAYS[way]
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     assert private_findings(study, tmp_path)
+
+
+BEYOND = {
+    "small": (LARGE[::8, ::8], "fewer than 48 pixels a side"),
+    "in another picture's noise": (np.kron(films(9)[7], np.ones((4, 4), np.uint8)) // 8 * 8, "hidden in other"),
+}
+BEYOND["in another picture's noise"][0][:SIZE, :SIZE] += FILM // 32
+
+
+@pytest.mark.parametrize("way", BEYOND)
+def test_what_passes_is_told_before_somebody_signs(study, tmp_path, way):
+    pixels, said = BEYOND[way]
+    (tmp_path / "a.png").write_bytes(saved(pixels, "png"))
+    assert private_findings(study, tmp_path) == []
+    assert any(said in line for line in limits_lines())
