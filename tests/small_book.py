@@ -78,7 +78,7 @@ def write_results(study: Study, executed: Path) -> None:
         write_text(study.results.chapter(name), text)
         # The record, if any, is of the chapter as it was run.
         study.results.chapter_record(name).unlink(missing_ok=True)
-    write_json(study.results.table("statements").with_suffix(".json"), {"answer": ANSWER})
+    write_json(study.results.table("statements").with_suffix(".json"), {"answer_page": ANSWER})
 
 
 def small_study(root: Path, write_study_in) -> Study:

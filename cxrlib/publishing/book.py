@@ -25,6 +25,8 @@ from cxrlib.study import REPOSITORY, Study
 logger = logging.getLogger(__name__)
 
 COVER = "fig-plane"
+# Results on real films that the repository keeps; `benchmarks/keep_results.py` makes them.
+KEPT = REPOSITORY / "benchmarks" / "results" / "public-small"
 LOG_LINES = 40
 NOTHING_PRIVATE = "All films of this study may be published, so that none were searched for."
 
@@ -65,6 +67,7 @@ def assemble(study: Study, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     pages = _own_or_repository(study, "book")
     shutil.copytree(pages, folder, ignore=shutil.ignore_patterns("__pycache__", "_build", ".*"))
+    shutil.copytree(KEPT, folder / "kept")
     (folder / "chapters").mkdir()
     for name in CHAPTERS:
         shutil.copy(study.results.chapter(name), folder / "chapters")
@@ -86,9 +89,9 @@ def _own_or_repository(study: Study, name: str) -> Path:
 def _sentences(study: Study, folder: Path) -> dict[str, str]:
     """What pages name in double braces: all of it comes from the study's settings and results."""
     statements = study.results.table("statements").with_suffix(".json")
-    answer = read_json(statements).get("answer")
+    answer = read_json(statements).get("answer_page")
     if not answer:
-        raise InputError(f"{statements}: no sentence `answer`; make the tables again with --force")
+        raise InputError(f"{statements}: no sentence `answer_page`; make the tables again with --force")
     return {
         "title": study.title,
         "study_file": f"`studies/{study.name}.yaml`",

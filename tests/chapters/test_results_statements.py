@@ -310,3 +310,11 @@ def test_prose_and_tables_take_the_same_interval_from_the_same_place(computed):
         r"area under the ROC curve by \S+ \[\S+ \S+\] to (\S+) \[(\S+), (\S+)\]", said["primary"]
     ).groups()
     assert tuple(re.findall(r"\d\.\d\d", level)) == in_prose
+
+
+def test_the_answer_on_a_page_has_the_verdict_in_bold_and_every_sentence_once():
+    found = sentences(against_baseline(roc_auc=GAIN))
+    first, *others = found["answer_page"].split("\n\n")
+    assert first == f"**{found['verdict']}**"
+    assert len(others) == 3
+    assert found["answer_page"].replace("**", "").split() == found["answer"].split()

@@ -1,6 +1,6 @@
 """The book's answer: the verdict in plain words, then what it rests on. No word is stronger than its interval."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,9 @@ Outcome = Literal["one run", "better", "worse", "moved", "trade", "can't tell"]
 CHANCE = {RANKING: 0.5, BALANCED: 0.5}
 # Sensitivity and specificity that move apart by less than this are no trade worth the name.
 SMALLEST_TRADE = 0.05
+# Which sentences stand together where the answer has paragraphs.
+VERDICT = ("weak_baseline", "verdict")
+GROUNDS = (("primary",), ("own_films", "leakage", "rebalancing"), ("rests",))
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ def outcome(found: Evidence, arm: str, reference: str) -> Outcome:
 
 
 def answer(found: Evidence, endpoint: Mapping[str, Any], arm: str | None, rests: Rests) -> dict[str, str]:
-    """The sentences of the answer by key, and `answer`, all of them in order."""
+    """The sentences of the answer by key; `answer`, all of them in order; `answer_page`, the same in Markdown with the
+    verdict in bold and a paragraph for each thing it rests on."""
     if arm is None:
         said = {"verdict": "This study has no arm with synthetic films, so it does not say what they change."}
     else:
@@ -59,7 +63,13 @@ def answer(found: Evidence, endpoint: Mapping[str, Any], arm: str | None, rests:
             "rebalancing": rebalancing(found, arm),
         }
     said["rests"] = _rests(found, arm or BASELINE, rests)
-    return said | {"answer": " ".join(sentence for sentence in said.values() if sentence)}
+    paragraphs = [f"**{_joined(said, VERDICT)}**", *filter(None, (_joined(said, part) for part in GROUNDS))]
+    said = dict.fromkeys((key for part in (VERDICT, *GROUNDS) for key in part), "") | said
+    return said | {"answer": _joined(said, said), "answer_page": "\n\n".join(paragraphs)}
+
+
+def _joined(said: Mapping[str, str], keys: Iterable[str]) -> str:
+    return " ".join(said[key] for key in keys if said.get(key))
 
 
 def is_weak(found: Evidence, reference: str = BASELINE) -> bool:
