@@ -149,7 +149,7 @@ def _book_sources(study: Study) -> Iterator[Path]:
     own = [path for path in (study.root / "book").rglob("*") if path.is_file()]
     yield from own or code("book/**/*")
     yield from (path for path in (study.root / "_config.yml", REPOSITORY / "_config.yml") if path.is_file())
-    yield from code("cxrlib/publishing/*.py")
+    yield from code("cxrlib/publishing/*.py", "benchmarks/results/public-small/*")
 
 
 def _readers(study: Study) -> list[Key]:
