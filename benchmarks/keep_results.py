@@ -20,8 +20,8 @@ from cxrlib.chapters.results import notebook as results
 from cxrlib.study import REPOSITORY, Study, load_study
 
 TABLES = (
-    "table1", "table2", "table2_seeds", "differences", "verdicts", "at_equal_precision", "tests", "calibration",
-    "subgroups", "shortcut", "quality", "comparisons", "memorisation", "leaks", "attention",
+    "table1", "table2", "table2_seeds", "differences", "verdicts", "at_equal_precision", "tests",
+    "shortcut", "quality", "comparisons", "memorisation", "leaks", "attention",
 )  # fmt: skip
 FIGURES = {
     "ladder": "How well each arm ranks the hospital's films (area under the ROC curve) and answers (balanced "
@@ -84,7 +84,7 @@ def figure(name: str) -> str:
 
 def as_markdown(table: pd.DataFrame) -> str:
     """A table as people read it; its index comes first."""
-    flat = table.reset_index()
+    flat = table.reset_index().rename(columns={"index": ""})
     rows = [list(map(str, flat.columns)), ["---"] * len(flat.columns), *flat.astype(str).to_numpy().tolist()]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 

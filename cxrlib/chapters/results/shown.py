@@ -89,7 +89,7 @@ def _plain(estimate: float, low: float, high: float, digits: int) -> str:
     if abs(estimate) >= BEYOND:
         return f"beyond {BEYOND}"
     inside = "" if pd.isna(low) else f"\u00a0({low:.{digits}f}\u00a0to\u00a0{high:.{digits}f})"
-    return f"{estimate:.{digits}f}{inside}"
+    return f"{estimate:.{digits}f}{inside}".replace("-", "−")
 
 
 def _points(difference: float, low: float, high: float) -> str:
