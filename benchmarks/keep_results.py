@@ -71,11 +71,26 @@ def found(study: Study) -> str:
     """The part of the page that follows from the numbers, in Markdown."""
     said = read_json(study.results.table("statements").with_suffix(".json"))
     parts = [said["answer_page"], figure("ladder")]
-    parts += ["### How the films are ranked", as_markdown(results.TABLES["ranking"](study)), said["tests"] + "."]
-    parts += ["### Every verdict", said["families"] + ".", as_markdown(results.TABLES["verdicts"](study))]
+    parts += ["### How the films are ranked", as_markdown(ranking(study)), said["tests"] + "."]
+    parts += [
+        "### Every verdict",
+        said["families"] + ". Those of the primary endpoint come first.",
+        as_markdown(verdicts(study)),
+    ]
     parts += [figure("plane"), said["price"] + " " + said["equal_precision"]]
     parts += ["### How near the generators' films are to real ones", as_markdown(generators.TABLES["quality"](study))]
     return "\n\n".join([*parts, "### Where this comes from", source(study)]) + "\n"
+
+
+def ranking(study: Study) -> pd.DataFrame:
+    """As in Chapter 5, without what a page is too narrow for."""
+    return results.TABLES["ranking"](study)[["area under ROC", "balanced accuracy", "Matthews correlation"]]
+
+
+def verdicts(study: Study) -> pd.DataFrame:
+    """As in Chapter 5, with shorter headings; the family is said once, by the number of rows above."""
+    table = results.TABLES["verdicts"](study).reset_index().drop(columns="family").set_index("arms")
+    return table.set_axis(["measure", "points (95 %)", "corrected p", "verdict"], axis=1)
 
 
 def figure(name: str) -> str:

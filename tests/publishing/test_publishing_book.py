@@ -1,6 +1,7 @@
 """Chapters run as asked or not at all; a book is published whole, with its numbers, and without anything private."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_output
 from cxrlib.artifacts import CHAPTERS
 from cxrlib.chapters.run import inspect_parameters, run_chapter
 from cxrlib.errors import InputError
-from cxrlib.publishing.book import build_book
+from cxrlib.publishing.book import KEPT, build_book
 from cxrlib.publishing.guard import check_publishable
 from cxrlib.publishing.provenance import duration
 
@@ -142,6 +143,14 @@ class TestBook:
         assert study.title in text
         assert "simulated" in text
         assert (index.parent / "_images" / "cover.png").stat().st_size > 1000
+
+    def test_what_real_films_gave_is_shown_as_it_was_kept(self, built):
+        text = re.sub(r"<[^>]+>", "", page(built[1], "real-films"))
+        kept = (KEPT / "found.md").read_text(encoding="utf-8")
+        estimates = set(re.findall(r"\d[\d.]* \[[^\]]+\]", kept))
+        assert len(estimates) > 5
+        assert all(estimate in text for estimate in estimates)
+        assert "What this can’t say" in text
 
     def test_chapters_show_their_pictures_numbers_and_captions(self, built):
         _, index = built
