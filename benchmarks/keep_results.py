@@ -74,7 +74,7 @@ def found(study: Study) -> str:
     parts += ["### How the films are ranked", as_markdown(ranking(study)), said["tests"] + "."]
     parts += [
         "### Every verdict",
-        said["families"] + ". Those of the primary endpoint come first.",
+        said["families"] + ". Those of the primary endpoint come first; p is corrected.",
         as_markdown(verdicts(study)),
     ]
     parts += [figure("plane"), said["price"] + " " + said["equal_precision"]]
@@ -89,8 +89,8 @@ def ranking(study: Study) -> pd.DataFrame:
 
 def verdicts(study: Study) -> pd.DataFrame:
     """As in Chapter 5, with shorter headings; the family is said once, by the number of rows above."""
-    table = results.TABLES["verdicts"](study).reset_index().drop(columns="family").set_index("arms")
-    return table.set_axis(["measure", "points (95 %)", "corrected p", "verdict"], axis=1)
+    table = results.TABLES["verdicts"](study).reset_index().drop(columns="family").set_index("measure")
+    return table.set_axis(["arms", "points (95 %)", "p", "verdict"], axis=1)
 
 
 def figure(name: str) -> str:
