@@ -26,7 +26,7 @@ def predictions():
         ("baseline", 0, "validation", 1.0),
     )
     parts = [table.assign(arm=arm, seed=seed, role=role, p_positive=p) for arm, seed, role, p in models]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True).assign(fold="all")
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.25, 0.5, 0.73, 1.0])
@@ -58,6 +58,19 @@ def test_the_operating_point_lies_on_both_curves():
             if ax is precision_recall:
                 distances = np.hypot(curve.get_xdata() - place[0], curve.get_ydata() - place[1])
                 assert distances.min() < 1e-12
+
+
+def test_films_of_different_folds_are_not_ranked_against_each_other():
+    """Two folds of one order, their scores shifted: each has the curve of a perfect ranking."""
+    labels, folds = np.tile([0, 0, 1, 1], 2), np.repeat(["fold0", "fold1"], 4)
+    p_positive = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])
+    view = ThresholdView(labels, p_positive, "", folds)
+    _, roc, _ = view.figure(0.5).axes
+    first, first_mark, second, second_mark = roc.get_lines()
+    for curve in (first, second):
+        assert np.trapezoid(curve.get_ydata(), curve.get_xdata()) == pytest.approx(1)
+    assert [(mark.get_xdata()[0], mark.get_ydata()[0]) for mark in (first_mark, second_mark)] == [(0, 0), (1, 1)]
+    assert view.counts(0.5).tolist() == [[2, 2], [2, 2]]
 
 
 def test_headless_there_is_a_picture_and_no_widget_and_live_a_slider(tiny_study_file, monkeypatch):

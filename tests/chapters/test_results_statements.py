@@ -186,6 +186,19 @@ def test_every_piece_changes_with_its_own_data():
     assert "comes from which patients were seen" in before["training_chance"]
 
 
+def test_steps_are_told_apart_from_films():
+    assert "was not tried" in make_statements(tables(arms=(ARM,)), ENDPOINT, ARM, RESTS)["steps"]
+    equal, real = f"{ARM}-equal-steps", "real-crossfit-equal-steps"
+    changes = {(equal, "baseline", "roc_auc"): GAIN, (ARM, "duplicated", "roc_auc"): LOSS}
+    found = tables(changes, arms=(ARM, "duplicated", equal, real))
+    asked = set(found["verdicts"][["arm", "reference"]].itertuples(index=False, name=None))
+    assert {(equal, "baseline"), (real, "baseline"), (ARM, equal), (equal, real), (ARM, "duplicated")} <= asked
+    said = make_statements(found, ENDPOINT, ARM, RESTS)["steps"]
+    assert f"no more steps than the baseline ({equal}), the area changes by +0.12 [+0.05, +0.20] (a clear gain)" in said
+    assert "the further steps change it by +0.02" in said
+    assert "(duplicated), it is −0.12 [−0.20, −0.05] (a clear loss)" in said
+
+
 def test_each_dose_has_its_interval():
     assert "35.0 % [20.0, 90.0] with 10 %" in sentences()["dose"]
 

@@ -185,33 +185,39 @@ def decision_curve(table: pd.DataFrame, role: str, origin: str, arms: Sequence[s
 
 
 def operating_point(
-    points: Mapping[str, tuple[np.ndarray, np.ndarray]], counts: np.ndarray, threshold: float, origin: str
+    models: Sequence[Mapping[str, tuple[np.ndarray, np.ndarray]]], counts: np.ndarray, threshold: float, origin: str
 ) -> Figure:
-    """One threshold: its confusion counts, and its place on the ROC and precision–recall curves.
+    """One threshold: its confusion counts, and its place on the ROC and precision–recall curves of each model.
 
-    `points` holds x and y of "roc" and "precision_recall"; `counts` is [[true positive, false negative], [false
-    positive, true negative]] at `threshold`.
+    `models` hold x and y of "roc" and "precision_recall", a model for each fold, whose films are ranked among
+    themselves; `counts` is [[true positive, false negative], [false positive, true negative]] at `threshold`, (models,
+    2, 2).
     """
     from cxrlib.chapters.results.figures import draw_confusion
 
-    (tp, fn), (fp, tn) = np.asarray(counts, dtype=float)
-    recall, alarms = tp / max(tp + fn, 1), fp / max(fp + tn, 1)
-    precision = tp / (tp + fp) if tp + fp else 1.0
+    recall, alarms, precision = _shares(counts.sum(axis=0))
     titles = (
         f"finds {100 * recall:.0f} %, {100 * alarms:.0f} % false alarms",
         f"{100 * precision:.0f} % of alarms are right",
     )
     figure, axes = panels(1, 3, 3.1)
     with style():
-        draw_confusion(axes[0, 0], np.asarray(counts), f"threshold {threshold:.2f}")
+        draw_confusion(axes[0, 0], counts.sum(axis=0), f"threshold {threshold:.2f}")
         axes[0, 0].set_ylabel("truth")
-        places = ((alarms, recall), (recall, precision))
-        for ax, kind, place, title in zip(axes[0, 1:], CURVES, places, titles, strict=True):
+        for ax, kind, title in zip(axes[0, 1:], CURVES, titles, strict=True):
             curve, x_name, y_name, _ = kind
-            x, y = points[curve]
-            ax.plot(x, y, color=BLACK, drawstyle="steps-post" if curve == "roc" else "default")
-            ax.plot(*place, marker="D", color=VERMILION, markersize=9, markeredgecolor="white", linestyle="none")
+            for points, of_model in zip(models, counts, strict=True):
+                recall, alarms, precision = _shares(of_model)
+                place = (alarms, recall) if curve == "roc" else (recall, precision)
+                ax.plot(*points[curve], color=BLACK, drawstyle="steps-post" if curve == "roc" else "default")
+                ax.plot(*place, marker="D", color=VERMILION, markersize=9, markeredgecolor="white", linestyle="none")
             ax.set(xlabel=x_name, ylabel=y_name, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
             ax.set(title=title, xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
         mark_origin(figure, origin)
     return figure
+
+
+def _shares(counts: np.ndarray) -> tuple[float, float, float]:
+    """Recall, rate of false alarms and precision; of no alarm, 1."""
+    (tp, fn), (fp, tn) = np.asarray(counts, dtype=float)
+    return tp / max(tp + fn, 1), fp / max(fp + tn, 1), tp / (tp + fp) if tp + fp else 1.0

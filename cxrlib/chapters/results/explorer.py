@@ -26,31 +26,38 @@ PARTED = 100
 class ThresholdView:
     """The answers of one classifier at any threshold.
 
-    `labels` are 0 or 1 and `p_positive` probabilities, both (N,). Raises `InputError` unless both labels are there.
+    `labels` are 0 or 1 and `p_positive` probabilities, both (N,). With `folds` (N,), each of which has a model of its
+    own, every model has its curves, since films are ranked only where the same model judged them. Raises `InputError`
+    unless both labels are there.
     """
 
-    def __init__(self, labels: np.ndarray, p_positive: np.ndarray, films: str) -> None:
+    def __init__(self, labels: np.ndarray, p_positive: np.ndarray, films: str, folds: np.ndarray | None = None) -> None:
         self._labels, self._p = np.asarray(labels, dtype=np.int64), np.asarray(p_positive, dtype=float)
         self._origin = films
         if set(self._labels.tolist()) != {0, 1}:
             raise InputError(
                 f"threshold: found films of the labels {sorted(set(self._labels.tolist()))}, expected both"
             )
-        self._points = {
-            "roc": roc_curve(self._labels, self._p)[:2],
-            "precision_recall": precision_recall_curve(self._labels, self._p)[1::-1],
-        }
+        parts = np.zeros(len(self._labels), int) if folds is None else np.asarray(folds)
+        rows = [parts == part for part in np.unique(parts)]
+        self._rows = [chosen for chosen in rows if len(set(self._labels[chosen].tolist())) == 2]
+        self._models = [
+            {
+                "roc": roc_curve(self._labels[chosen], self._p[chosen])[:2],
+                "precision_recall": precision_recall_curve(self._labels[chosen], self._p[chosen])[1::-1],
+            }
+            for chosen in self._rows
+        ]
 
-    def counts(self, threshold: float) -> np.ndarray:
+    def counts(self, threshold: float, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """[[true positive, false negative], [false positive, true negative]]: positive from `threshold` upwards."""
-        called = self._p >= threshold
-        return np.array(
-            [[int((called == answer)[self._labels == label].sum()) for answer in (1, 0)] for label in (1, 0)]
-        )
+        called, labels = self._p[rows] >= threshold, self._labels[rows]
+        return np.array([[int((called == answer)[labels == label].sum()) for answer in (1, 0)] for label in (1, 0)])
 
     def figure(self, threshold: float) -> Any:
         """The counts, and the threshold's place on the ROC and precision–recall curves."""
-        return results_curves.operating_point(self._points, self.counts(threshold), threshold, self._origin)
+        counts = np.stack([self.counts(threshold, rows) for rows in self._rows])
+        return results_curves.operating_point(self._models, counts, threshold, self._origin)
 
     def picture(self, threshold: float) -> bytes:
         """The figure as a PNG, drawn lightly enough to follow a hand."""
@@ -94,6 +101,6 @@ def threshold_explorer(study: Study, predictions: pd.DataFrame, arm: str, seed: 
     """
     rows = predictions[(predictions["arm"] == arm) & (predictions["seed"] == seed) & (predictions["role"] == role)]
     labels = (rows["label"] == "positive").to_numpy(np.int64)
-    view = ThresholdView(labels, rows["p_positive"].to_numpy(), origin(study, role))
+    view = ThresholdView(labels, rows["p_positive"].to_numpy(), origin(study, role), rows["fold"].to_numpy(str))
     picture: Image = show(study, "threshold", view.figure(0.5))
     return picture if os.environ.get(HEADLESS) else ThresholdSlider(view).box

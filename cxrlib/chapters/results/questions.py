@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from cxrlib.classifiers.arms import EQUAL_STEPS
 from cxrlib.evaluation.settings import EndpointSettings
 from cxrlib.evaluation.verdicts import PRIMARY, SECONDARY, with_verdicts
 
@@ -47,6 +48,9 @@ def questions(arms: list[str], doses: list[str], endpoint: EndpointSettings | No
         for rival in RIVALS:
             ask(headline, rival, RANKING)
         ask(headline, next(iter(doses), headline), RANKING)
+        equal = f"{headline}{EQUAL_STEPS}"
+        for pair in ((headline, equal), (equal, f"real-crossfit{EQUAL_STEPS}")):
+            ask(*pair, RANKING)
     ask("synthetic", BASELINE, SENSITIVITY)
     ask(*TOGETHER, RANKING)
     return asked

@@ -13,6 +13,7 @@ import pandas as pd
 from cxrlib.chapters.results.answer import Rests, answer
 from cxrlib.chapters.results.questions import AT_PRECISION, RANKING, SENSITIVITY, SPECIFICITY
 from cxrlib.chapters.wording import MOSTLY_RUNS, Evidence, joined, percentage
+from cxrlib.classifiers.arms import EQUAL_STEPS
 from cxrlib.films.settings import EXTERNAL
 
 SIGNIFICANCE = 0.05
@@ -27,9 +28,9 @@ def make_statements(
     `cxrlib.chapters.results.answer`. `training_chance`: whether runs or patients make the uncertainty. `shift`: from
     validation to hospital. `gain`: the paper's claim. `class_weighted`: balance by weights. `price`: what happens to
     the negatives. `equal_precision`: sensitivity where arms are equally precise. `threshold`: what a threshold from
-    validation changes. `families`: how many verdicts there are. `external`: a second hospital. `synthetic_only`,
-    `dose`, `tests`, `source_rule`. `paper`: what the paper's own counts allow one to conclude. A sentence about an arm
-    that the study lacks says so.
+    validation changes. `families`: how many verdicts there are. `external`: a second hospital. `steps`: what the number
+    of optimiser steps has to do with it. `synthetic_only`, `dose`, `tests`, `source_rule`. `paper`: what the paper's
+    own counts allow one to conclude. A sentence about an arm that the study lacks says so.
     """
     found = Evidence(tables)
     return answer(found, endpoint, arm, rests) | {
@@ -44,6 +45,7 @@ def make_statements(
         "synthetic_only": _synthetic_only(found),
         "dose": _dose(found, arm),
         "tests": _tests(found, arm),
+        "steps": _steps(found, arm),
         "source_rule": _source_rule(found),
         "external": _external(found, arm),
         "paper": _paper(found),
@@ -192,6 +194,25 @@ def _dose(found: Evidence, arm: str | None) -> str:
         if more
         else f"{sentence}."
     )
+
+
+def _steps(found: Evidence, arm: str | None) -> str:
+    """An arm with more films takes more steps of training: what it comes to with no more than the baseline's."""
+    equal, real = (f"{name}{EQUAL_STEPS}" for name in (arm, "real-crossfit"))
+    change, more = found.answer(equal, RANKING), found.answer(arm, RANKING, reference=equal)
+    if change is None or more is None:
+        said = "More films mean more steps of training; what synthetic films give without more steps was not tried."
+    else:
+        said = (
+            f"Trained with synthetic films for no more steps than the baseline ({equal}), the area changes by {change} "
+            f"({change.judged}); the further steps change it by {more} ({more.judged})."
+        )
+    own, again = found.answer(equal, RANKING, reference=real), found.answer(arm, RANKING, reference="duplicated")
+    if own is not None:
+        said += f" Beside the generators' own films, at as few steps, it is {own} ({own.judged})."
+    if again is not None:
+        said += f" Beside public films repeated to the same count (duplicated), it is {again} ({again.judged})."
+    return said
 
 
 def _tests(found: Evidence, arm: str | None) -> str:

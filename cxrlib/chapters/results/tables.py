@@ -110,8 +110,8 @@ def _facts_of_films(study: Study, role: str) -> pd.DataFrame:
 
 
 def _judged_arms(study: Study) -> list[str]:
-    """The arms of the study file that answer for the hospital's films."""
-    return [arm for arm in study.classifier.arms if arm_of(arm).judges_hospital]
+    """The arms that answer for the hospital's films, without the doses."""
+    return [arm for arm in study.classifier_arms if arm_of(arm).judges_hospital and not arm.startswith(DOSE_PREFIX)]
 
 
 def statements_path(study: Study) -> Path:
