@@ -185,6 +185,10 @@ class Study(Settings):
         """Folds for which an arm has a model of its own: those of the hospital if cross-fitted, else `all`."""
         return self.fold_names if arm_of(arm).crossfitted else ("all",)
 
+    def run_of(self, arm: str, seed: int) -> int:
+        """The independent run that a seed belongs to: of several generators, seeds that learn from one are one run."""
+        return seed % self.gan.seeds if self.gan.seeds > 1 and arm_of(arm).synthetic else seed
+
     def synthetic_folds(self, arm: str) -> tuple[str, ...]:
         """Folds whose synthetic films have to be made before the arm can be trained; one for each model's fold."""
         return self.classifier_folds(arm) if arm_of(arm).needs_synthetic else ()

@@ -10,16 +10,25 @@ from cxrlib.evaluation.uncertainty import RESAMPLES
 def resample_ratios(
     scores: Scores, top: np.ndarray, bottom: np.ndarray, *, seed: int, resamples: int = RESAMPLES
 ) -> Resampled:
-    """Sums of `top` over sums of `bottom`, both (seeds, rows, quantities), seed by seed and resample by resample.
+    """Ratios of an arm's films: `ratios_of` with its patients and runs."""
+    return ratios_of(scores.patients, scores.seeds, scores.runs, top, bottom, seed=seed, resamples=resamples)
 
-    Not a number where a resample has no film in the denominator.
+
+def ratios_of(
+    rows: np.ndarray, seeds: tuple[int, ...], runs: tuple[int, ...], top: np.ndarray, bottom: np.ndarray, *,
+    seed: int, resamples: int = RESAMPLES,
+) -> Resampled:  # fmt: skip
+    """Sums of `top` over sums of `bottom`, both (seeds, films, quantities), seed by seed and resample by resample.
+
+    `rows` (films,) are the patients, as whole numbers from 0. Not a number where a resample has no film in the
+    denominator.
     """
-    patients, parts = len(scores.patient_ids), []
+    patients, parts = int(rows.max()) + 1, []
     sums = []
     for values in (top, bottom):
         by_patient = np.zeros((len(values), patients, values.shape[-1]))
         for run, of_run in zip(by_patient, values, strict=True):
-            np.add.at(run, scores.patients, of_run)
+            np.add.at(run, rows, of_run)
         sums.append(by_patient)
     for times in draws(patients, resamples, np.random.default_rng(seed)):
         upper, lower = (np.einsum("rp,spq->rsq", times, values, optimize=True) for values in sums)
@@ -27,4 +36,4 @@ def resample_ratios(
     values = np.concatenate(parts)
     left_out = values[resamples + 1 :].mean(axis=1) - values[0].mean(axis=0)
     behind = (sums[1] > 0).sum(axis=1).min(axis=0)
-    return Resampled(scores.seeds, scores.runs, values[0], values[1 : resamples + 1], left_out, behind)
+    return Resampled(seeds, runs, values[0], values[1 : resamples + 1], left_out, behind)

@@ -8,7 +8,7 @@ import pytest
 from finished_study import trained
 
 from cxrlib.artifacts import read_json
-from cxrlib.chapters.results.attention import ATTENTION_COLUMNS, RUN_COLUMNS
+from cxrlib.chapters.results.attention import ATTENTION_COLUMNS, RUN_COLUMNS, _interval
 from cxrlib.chapters.results.explanations import FAILURES_SHOWN, explain_study, shown_arm
 from cxrlib.classifiers.explanation import attention_maps, attention_stage, mass_inside
 from cxrlib.classifiers.prediction import load_classifier, predict_probabilities, read_predictions
@@ -46,9 +46,22 @@ def test_share_inside_the_lungs_is_that_of_the_maps_recomputed(study):
         chosen = np.array(shares)[:, films.labels == value]
         known = np.isfinite(chosen).any(axis=0)
         assert row["films"] == known.sum()
-        assert row["estimate"] == pytest.approx(np.nanmean(chosen[:, known], axis=0).mean(), abs=1e-4)
+        assert row["estimate"] == pytest.approx(np.nanmean(chosen[:, known], axis=1).mean(), abs=1e-4)
         assert row["chance"] == pytest.approx(masks[films.labels == value][known].mean())
         assert row["low"] <= row["estimate"] <= row["high"]
+
+
+def test_attention_is_as_unsure_as_its_runs_are_apart():
+    """Runs that give 31 and 43 % of their attention to every film: the films alone would make that a sure 37 %."""
+    patients, shares = np.repeat(np.arange(30), 2), np.full((2, 60), 0.31)
+    shares[1] = 0.43
+    shares[0, :5] = np.nan
+    estimate, low, high = _interval(shares, patients, (0, 1), 1)
+    assert estimate == pytest.approx(0.37)
+    assert low < 0.31
+    assert high > 0.43
+    estimate, low, high = _interval(np.where(np.isnan(shares), np.nan, 0.31), patients, (0, 1), 1)
+    assert (low, high) == (pytest.approx(estimate), pytest.approx(0.31))
 
 
 def test_attention_is_told_apart_by_answer_and_run_beside_an_untrained_network(study):

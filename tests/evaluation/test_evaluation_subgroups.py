@@ -46,6 +46,19 @@ def test_levels_are_text_with_bands_of_age_and_no_subgroup_of_one_level(facts):
     assert bands.tolist() == ["under 40", "40 to 59", "40 to 59", "60 to 79", "80 and over", "unknown"]
 
 
+def test_parts_of_the_films_have_intervals_over_runs_too(predictions, facts):
+    """One of two runs calls nearly everything positive: the interval of a part has to know of it."""
+    moved = predictions["p_positive"] + 0.5 * (predictions["seed"] == 1)
+    scores = collect_scores(predictions.assign(p_positive=moved.clip(0, 1)), "hospital")
+    found = subgroup_table(scores, facts, seed=1, resamples=100).query("metric == 'recall_negative'")
+    both = found.query("subgroup == 'view' and arm == 'baseline'")
+    assert len(both) == 2
+    assert (both["high"] - both["low"] > 0.5).all()
+    alike = subgroup_table(collect_scores(predictions, "hospital"), facts, seed=1, resamples=100)
+    alike = alike.query("metric == 'recall_negative' and subgroup == 'view' and arm == 'baseline'")
+    assert (alike["high"] - alike["low"] < 0.5).all()
+
+
 def test_of_private_films_no_typed_word_is_printed_and_rare_levels_are_joined(predictions, facts):
     patients = facts["image_id"].map(predictions.drop_duplicates("image_id").set_index("image_id")["patient_id"])
     labels = facts["image_id"].map(predictions.drop_duplicates("image_id").set_index("image_id")["label"])

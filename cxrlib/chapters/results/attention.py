@@ -13,7 +13,7 @@ from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.explanation import attention_maps, attention_stage, mass_inside
 from cxrlib.classifiers.network import PixelStatistics, build_classifier
 from cxrlib.classifiers.prediction import load_classifier, predict_probabilities
-from cxrlib.evaluation.shares import mean_over_films
+from cxrlib.evaluation.ratios import ratios_of
 from cxrlib.evaluation.suppression import is_small
 from cxrlib.films.images import MASK_KINDS, ImageSet, load_image_set, load_masks
 from cxrlib.films.settings import LABELS
@@ -145,28 +145,41 @@ def _seen_by(
 def _arm_rows(
     study: Study, arm: str, region: str, films: ImageSet, seen: _Seen, before: _Seen, masks: np.ndarray
 ) -> Iterator[dict[str, Any]]:
-    """One row per label: the mean share over runs and films, beside the share of area and that before training."""
-    mean, untrained = _mean(seen.shares[region]), _mean(before.shares[region])
+    """One row per label: the mean share over runs and films, its interval over patients and runs, beside the share of
+    area and that before training."""
+    shares, untrained = seen.shares[region], _mean(before.shares[region])
     area = (masks > 0).mean(axis=(1, 2))
     for label in LABELS:
         of_label = (films.manifest["label"] == label).to_numpy() & (area > 0)
-        chosen = of_label & np.isfinite(mean)
+        chosen = of_label & np.isfinite(shares).any(axis=0)
         if not chosen.any():
             continue
-        patients = films.manifest["patient_id"].to_numpy(str)[chosen]
-        number = len(np.unique(patients))
+        names, patients = np.unique(films.manifest["patient_id"].to_numpy(str)[chosen], return_inverse=True)
+        number = len(names)
         few = is_small(number)
-        found = mean_over_films(mean[chosen], patients, seed=seed_for(study.seed, "attention"))
-        values = {"estimate": found.estimate, "low": found.low, "high": found.high, "chance": area[chosen].mean()}
+        runs = tuple(study.run_of(arm, seed) for seed in study.classifier_seeds(arm))
+        estimate, low, high = _interval(shares[:, chosen], patients, runs, seed_for(study.seed, "attention"))
+        values = {"estimate": estimate, "low": low, "high": high, "chance": area[chosen].mean()}
         known = untrained[chosen][np.isfinite(untrained[chosen])]
         values["untrained"] = known.mean() if len(known) else np.nan
         counts = {
             "films": int(chosen.sum()), "patients": number,
-            "empty_maps": int(np.isnan(seen.shares[region][:, of_label]).sum()),
+            "empty_maps": int(np.isnan(shares[:, of_label]).sum()),
         }  # fmt: skip
         keys = {"role": "hospital", "arm": arm, "label": label, "region": region}
         empty = dict.fromkeys([*counts, *values], None)
         yield keys | (empty if few else counts | values) | {"suppressed": few}
+
+
+def _interval(shares: np.ndarray, patients: np.ndarray, runs: tuple[int, ...], seed: int) -> tuple[float, float, float]:
+    """Mean of shares (runs, films) with its 95 % interval over `patients` (films,) and runs; maps that are all 0 don't
+    count."""
+    known = np.isfinite(shares)
+    kept = np.flatnonzero(known.any(axis=1))
+    seeds, names = tuple(kept.tolist()), tuple(runs[number] for number in kept)
+    top, bottom = (values[kept, :, None].astype(float) for values in (np.where(known, shares, 0.0), known))
+    found = ratios_of(patients, seeds, names, top, bottom, seed=seed).intervals((0, 1))
+    return float(found.estimates[0]), float(found.low[0]), float(found.high[0])
 
 
 def _run_rows(arm: str, films: ImageSet, seen: _Seen, masks: Mapping[str, np.ndarray]) -> Iterator[dict[str, Any]]:

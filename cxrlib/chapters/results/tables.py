@@ -135,7 +135,7 @@ def gather_predictions(study: Study) -> pd.DataFrame:
         p_calibrated = calibrated(table["p_positive"].to_numpy(), facts["temperature"])
         more = {"p_calibrated": p_calibrated, "threshold_validation": facts["threshold_validation"]}
         if study.gan.seeds > 1:
-            more["generator_seed"] = seed % study.gan.seeds if arm_of(arm).synthetic else seed
+            more["generator_seed"] = study.run_of(arm, seed)
         parts.append(pd.concat([keys, table.assign(**more)], axis=1))
     predictions = pd.concat(parts, ignore_index=True)
     for role in study.roles[1:]:
