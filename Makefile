@@ -23,8 +23,9 @@ report: setup
 test: proxy
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not long"
 
+# Everything, and which lines of the library no test reaches.
 test-all: proxy
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov cxrlib --cov-report term:skip-covered
 
 proxy: setup
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory hub || echo "No proxy: the test of several readers is skipped."; fi

@@ -1,6 +1,9 @@
 """Shared by the tests: tiny studies, and the folder of real films where there is one."""
 
+import fcntl
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ import yaml
 from quick_judge import QUICK_JUDGE
 
 from cxrlib.networks import JUDGE, NETWORKS
+from cxrlib.study import load_study
 
 TINY = {
     "name": "tiny",
@@ -60,6 +64,33 @@ def write_tiny_study(tmp_path: Path):
 def write_study_in():
     """`write_study_in(folder, **changes)` gives the path of a changed study file in a folder of the test's choice."""
     return write_study
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """`made_once(name, make)`: a copy of the folder that `make(folder)` fills, once for all processes of a test run."""
+
+    def copied(name, make) -> Path:
+        own = tmp_path_factory.getbasetemp()
+        shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / f"once-{name}"
+        with open(f"{shared}.lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not shared.exists():
+                part = Path(tempfile.mkdtemp(dir=shared.parent))
+                make(part)
+                part.rename(shared)
+        return Path(shutil.copytree(shared, own / name))
+
+    return copied
+
+
+@pytest.fixture(scope="session")
+def trained_study(made_once, write_study_in):
+    """A tiny study with every arm trained and explained; a test file that changes it puts it back."""
+    from finished_study import CLASSIFIER, train
+
+    folder = made_once("trained", lambda folder: train(write_study_in(folder, classifier=CLASSIFIER)))
+    return load_study(folder / "studies" / "tiny.yaml")
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,12 @@
-"""A tiny study with every arm trained, made once for all tests of a process."""
+"""A tiny study with every arm trained; `conftest.trained_study` makes it once for a run of the tests."""
 
-import atexit
-import functools
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from audited import write_audit
 from generated_films import write_generated
 
+from cxrlib.chapters.results.explanations import explain_study
 from cxrlib.chapters.stand_ins import stand_ins
 from cxrlib.classifiers.training import train_classifier
 from cxrlib.films.preparation import prepare_role
@@ -25,12 +22,10 @@ CLASSIFIER = {
 }  # fmt: skip
 
 
-@functools.cache
-def trained(write_study_in) -> Study:
-    """Every classifier of every arm, on simulated films and on "synthetic" ones that are other patients', darkened."""
-    root = Path(tempfile.mkdtemp(prefix="cxr-finished-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    study = load_study(write_study_in(root, classifier=CLASSIFIER))
+def train(file: Path) -> None:
+    """Every classifier of every arm, on simulated films and on "synthetic" ones that are other patients', darkened; and
+    their explanations."""
+    study = load_study(file)
     for role in ROLES:
         prepare_role(study, role)
     write_audit(study)
@@ -39,7 +34,7 @@ def trained(write_study_in) -> Study:
         for seed in study.classifier_seeds(arm):
             for fold in study.classifier_folds(arm):
                 train_classifier(study, arm, seed, fold)
-    return study
+    explain_study(study)
 
 
 def write_synthetic_films(study: Study) -> None:

@@ -1,7 +1,7 @@
 """The guard: nothing is published that a study file forbids.
 
 A role with `publishable: false` may give the book counts and statistics, but no pixel, id, file name or row of a
-patient. The rooms that make figures and tables keep to this; the guard does not trust them. It refuses every file that
+patient. What makes figures and tables keeps to this; the guard does not trust it. It refuses every file that
 is no part of a book (`contents`), and looks at the rest: at texts for the ids and file names of private roles
 (`names`), and at pictures for private films (`pixels`). It finds much, not all: `limits` says what it can't find, and
 how often it misses the rest. Synthetic films may be shown, since figures fall back to them; one that is as near to a

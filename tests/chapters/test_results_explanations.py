@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from finished_study import trained
 
 from cxrlib.artifacts import read_json
 from cxrlib.chapters.results.attention import ATTENTION_COLUMNS, RUN_COLUMNS, _interval
@@ -18,10 +17,8 @@ from cxrlib.study import load_study
 
 
 @pytest.fixture(scope="module")
-def study(write_study_in):
-    study = trained(write_study_in)
-    explain_study(study)
-    return study
+def study(trained_study):
+    return trained_study
 
 
 def shown(study):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from finished_study import trained
 
 from cxrlib.chapters.films.tables import covidx_labels, make_film_tables
 from cxrlib.chapters.generators.comparisons import COLUMNS as COMPARISON_COLUMNS
@@ -26,8 +25,8 @@ CHAPTERS = ("04_classifier_training", "05_results")
 
 
 @pytest.fixture(scope="module")
-def study(write_study_in):
-    study = trained(write_study_in)
+def study(trained_study):
+    study = trained_study
     make_film_tables(study)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cxrlib.generators.lungs.STEPS", 2)

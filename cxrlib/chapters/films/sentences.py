@@ -7,6 +7,7 @@ import pandas as pd
 
 from cxrlib.artifacts import read_json
 from cxrlib.chapters.findings import negatives_sentence
+from cxrlib.chapters.wording import joined
 from cxrlib.chapters.words import percent
 from cxrlib.evaluation.suppression import is_small
 from cxrlib.films.appearance import MEASURES
@@ -51,7 +52,7 @@ def missing_sentence(table1: pd.DataFrame) -> str:
         lost["dropped as copies"] = row.duplicates_dropped
         told = [f"{count:,} {'is' if count == 1 else 'are'} {what}" for what, count in lost.items() if count]
         if told:
-            parts.append(f"of the {row.role} films, {_listed(told)}")
+            parts.append(f"of the {row.role} films, {joined(told)}")
     if not parts:
         return "Nothing is missing: every film that the labels name was found, read and used."
     return f"Every number of this study is without what is not there: {'; '.join(parts)}."
@@ -66,7 +67,7 @@ def both_labels_sentence(study: Study, tables: Mapping[str, pd.DataFrame]) -> st
             parts.append(f"{'fewer than five' if few else f'{row.patients_both:,}'} in {row.role}")
     if not parts:
         return "No patient has films of both labels."
-    return f"Some patients have films of both labels ({_listed(parts)}): they count under either, but once in all."
+    return f"Some patients have films of both labels ({joined(parts)}): they count under either, but once in all."
 
 
 def covidx_sentence(labels: pd.DataFrame | None) -> str:
@@ -158,7 +159,7 @@ def region_sentence(border: Mapping[str, Any]) -> str:
     """What counts as border, and how much lung is in it."""
     share = percent(border["cells"] / border["grid"] ** 2, 0)
     shares = {role: value for role, value in border["lung_share"].items() if not pd.isna(value)}
-    lung = _listed([f"{percent(value, 2)} ({role})" for role, value in shares.items()] or ["unknown"])
+    lung = joined([f"{percent(value, 2)} ({role})" for role, value in shares.items()] or ["unknown"])
     if border["masks"] == "all":
         return (
             "The lungs are known in every film, so the border is what lies outside the lungs of nearly all films, and "
@@ -191,7 +192,7 @@ def shift_sentence(shift: pd.DataFrame, role: str) -> str:
     if not told:
         return f"No measure tells the {role} films from the training films."
     return (
-        f"Set beside a training film of the same label, a {role} film is {_listed(told)}; half of the pairs would be "
+        f"Set beside a training film of the same label, a {role} film is {joined(told)}; half of the pairs would be "
         "chance."
     )
 
@@ -217,7 +218,3 @@ def _row(shortcut: pd.DataFrame, role: str, name: str, learned_on: str) -> pd.Se
 
 def _share(row: pd.Series, name: str) -> str:
     return f"{percent(row[name])} ({100 * row[f'{name}_low']:.0f} to {100 * row[f'{name}_high']:.0f} %)"
-
-
-def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from cxrlib.chapters.wording import joined
 from cxrlib.chapters.words import percent
 from cxrlib.films.settings import LABELS
 from cxrlib.study import Study
@@ -167,7 +168,7 @@ def generator_facts(study: Study, generators: Records) -> dict[str, Any]:
         "films": positive["films"],
         "initialised_from": positive["initialised_from"],
         "modulation": MODULATIONS[study.gan.modulation],
-        "augmentations": _listed(study.gan.augmentations) or "none",
+        "augmentations": joined(list(study.gan.augmentations)) or "none",
         "kept": kept_snapshots(generators),
         "collapse": collapse(generators),
     }
@@ -255,11 +256,6 @@ def _capital(text: str) -> str:
 
 def _small(text: str) -> str:
     return text[0].lower() + text[1:]
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    """Words with commas, and with "and" before the last."""
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def quality_facts(quality: pd.DataFrame) -> dict[str, str]:
