@@ -8,7 +8,7 @@ import pandas as pd
 from cxrlib.evaluation import ranking
 from cxrlib.evaluation.resampled import Resampled, draws
 from cxrlib.evaluation.scores import Scores
-from cxrlib.evaluation.suppression import JOINED, is_small, pooled_levels, suppress_small_cells
+from cxrlib.evaluation.suppression import JOINED, is_small, pooled_levels, standard_views, suppress_small_cells
 from cxrlib.evaluation.uncertainty import RESAMPLES, wilson_interval
 
 SUBGROUPS = ("view", "sex", "age", "source", "finding", "kind of finding")
@@ -27,7 +27,7 @@ def levels(facts: pd.DataFrame, *, private: bool = False) -> pd.DataFrame:
 
     Ages become bands; what is empty is `unknown`. A subgroup with a single level tells nothing and is left out. Of
     `private` films rare levels are joined (`suppression.pooled_levels`; `facts` has `patient_id` and `label` too), and
-    what people typed, sources and findings, is numbered instead of printed.
+    what people typed, sources and findings, is numbered instead of printed, and views of other words are `other`.
     """
     table = pd.DataFrame(index=facts["image_id"].astype(str))
     for name in SUBGROUPS:
@@ -38,6 +38,7 @@ def levels(facts: pd.DataFrame, *, private: bool = False) -> pd.DataFrame:
         if private:
             ages = [band for _, band in AGE_BANDS]
             known = _numbered(name, values) if name in FREE_TEXT else values
+            known = standard_views(known) if name == "view" else known
             values = pooled_levels(known, facts["patient_id"], facts["label"], ordered=ages if name == "age" else ())
         table[name] = values.to_numpy()
     return table[[name for name in table if table[name].nunique() > 1]]

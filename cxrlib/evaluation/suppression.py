@@ -11,6 +11,7 @@ SMALLEST_CELL = 5
 SMALL, WITHHELD = f"<{SMALLEST_CELL}", "withheld"
 HALF_A_PATIENT = 0.5
 JOINED = " or "
+VIEWS = "PA|AP|LL|RL|LAT|LATERAL|SUPINE|ERECT|UPRIGHT|STANDING|SITTING|PORTABLE|BEDSIDE|UNKNOWN|OTHER"
 
 
 def suppress_small_cells(
@@ -62,6 +63,12 @@ def pooled_levels(
         both = sorted({*rare.split(JOINED), *partner.split(JOINED)}, key=_place(ordered))
         joined = joined.where(~joined.isin([rare, partner]), JOINED.join(both))
     return joined
+
+
+def standard_views(views: pd.Series) -> pd.Series:
+    """Names of views, without what people typed besides: one that is not made of the usual words is `other`."""
+    known = views.astype(str).str.fullmatch(rf"(?:(?:{VIEWS})(?:[ ,/_-]+|$))*", case=False)
+    return views.where(known, "other")
 
 
 def hide_pooled(table: pd.DataFrame, columns: Sequence[str], patients: pd.DataFrame, pooled: pd.Series) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from cxrlib.errors import InputError
-from cxrlib.evaluation.suppression import SMALLEST_CELL, pooled_levels, suppress_small_cells
+from cxrlib.evaluation.suppression import SMALLEST_CELL, pooled_levels, standard_views, suppress_small_cells
 
 COLUMNS = ["negative", "positive"]
 AGES = ["under 40", "40 to 59", "60 to 79", "80 and over"]
@@ -167,3 +167,17 @@ def test_who_is_left_out_of_a_level_is_counted_too():
     views = pd.Series(["AP"] * 40 + ["PA"] * 40)
     patients = pd.Series([f"p{number}" for number in (*range(40), *range(2, 42))])
     assert pooled_levels(views, patients, pd.Series(["positive"] * 80)).nunique() == 1
+
+
+def test_words_that_people_type_into_a_view_are_not_printed():
+    typed = pd.Series(["PA", "ap supine", "AP, portable", "lateral", "", "AP Zimmer 3 Huber", "Station 7", "apart"])
+    assert standard_views(typed).tolist() == [
+        "PA",
+        "ap supine",
+        "AP, portable",
+        "lateral",
+        "",
+        "other",
+        "other",
+        "other",
+    ]

@@ -12,7 +12,7 @@ from cxrlib.artifacts import read_json, write_csv, write_json, write_record, wri
 from cxrlib.chapters.films.appearance import film_map, films_by_measure
 from cxrlib.chapters.films.shortcuts import border_weights, shortcuts
 from cxrlib.classifiers.arms import arm_of
-from cxrlib.evaluation.suppression import hide_pooled, pooled_levels
+from cxrlib.evaluation.suppression import hide_pooled, pooled_levels, standard_views
 from cxrlib.evaluation.uncertainty import RESAMPLES
 from cxrlib.films.covidx import labels_path, read_labels
 from cxrlib.films.findings import KINDS, NO_FINDING, kinds_of, known_findings
@@ -182,8 +182,9 @@ def _levels(study: Study, role: str) -> dict[str, pd.Series]:
     age = pd.Series("not known", index=manifest.index)
     for name, (low, high) in AGE_BANDS.items():
         age[manifest["age"].between(low, high, inclusive="left")] = name
-    view = manifest["view"].where(manifest["view"] != "", "not known")
-    common = [name for name in view.value_counts().index if name != "not known"][:COMMON_VIEWS]
+    view = manifest["view"] if study.publishable(role) else standard_views(manifest["view"])
+    view = view.where(view != "", "not known")
+    common = [name for name in view.value_counts().index if name not in ("not known", "other")][:COMMON_VIEWS]
     view = view.where(view.isin([*common, "not known"]), "other")
     return {
         "age": age.astype(pd.CategoricalDtype([*AGE_BANDS, "not known"])),
