@@ -17,6 +17,7 @@ import yaml
 
 from cxrlib.errors import InputError
 from cxrlib.finished import phase_seconds
+from cxrlib.progress import Report, paced
 from cxrlib.stages import STAGES, Stage
 from cxrlib.study import load_study
 from cxrlib.units import unit_of
@@ -68,24 +69,9 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _progress(what: str) -> Callable[[int, int, dict[str, Any]], None]:
+def _progress(what: str) -> Report:
     """Log how far a stage is and the time left, at most every ten seconds."""
-    state = {"first": None, "started": time.monotonic(), "said": time.monotonic()}
-
-    def report(done: int, total: int, facts: dict[str, Any] | None = None) -> None:
-        now = time.monotonic()
-        if state["first"] is None:
-            state["first"], state["started"] = done, now
-        if now - state["said"] < 10 and done < total:
-            return
-        state["said"] = now
-        worked = done - state["first"]
-        left = f", {(now - state['started']) / worked * (total - done):.0f} s left" if worked > 0 else ""
-        shown = {name: value for name, value in (facts or {}).items() if value is not None and name != "seconds_left"}
-        details = "".join(f", {name} {value}" for name, value in shown.items())
-        logging.getLogger("cxr").info("%s: %d of %d%s%s", what, done, total, left, details)
-
-    return report
+    return paced(lambda text: logging.getLogger("cxr").info("%s: %s", what, text), pause_seconds=10)
 
 
 @app.command()

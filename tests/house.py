@@ -28,7 +28,7 @@ FLOORS = (
     ("stages",),
     ("study", "efficientnet_lite"),
     ("artifacts", "stage settings"),
-    ("errors", "settings", "networks", "reproducibility", "wings"),
+    ("errors", "settings", "networks", "reproducibility", "progress", "wings"),
 )
 # What is narrower than its line: a wing that looks at other parts' files only, and what knows arrays alone.
 ONLY = {
@@ -83,6 +83,7 @@ ABOUT = {
     "settings": "the base of all settings",
     "networks": "the table of networks",
     "reproducibility": "seeds, device, versions",
+    "progress": "how far a piece of work is",
     "wings": "what the extras bring",
 }
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from cxrlib import cli
+from cxrlib import cli, progress
 from cxrlib.study import load_study
 
 
@@ -32,7 +32,7 @@ def test_show_prints_the_resolved_settings(tiny_study_file):
 
 def test_progress_says_how_long_is_left_but_not_often(monkeypatch, caplog):
     clock = [0.0]
-    monkeypatch.setattr(cli.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     with caplog.at_level("INFO", logger="cxr"):
         report = cli._progress("films of training")
         for seconds, done in ((0, 1), (5, 11), (12, 25), (13, 27), (40, 100)):
@@ -41,7 +41,7 @@ def test_progress_says_how_long_is_left_but_not_often(monkeypatch, caplog):
     # 24 films in 12 seconds: the other 75 take 38.
     assert [record.message for record in caplog.records] == [
         "films of training: 25 of 100, 38 s left",
-        "films of training: 100 of 100, 0 s left",
+        "films of training: 100 of 100, done after 40 s",
     ]
 
 

@@ -1,8 +1,7 @@
 """What chapters say: where films come from, numbers glued, figures kept, progress."""
 
 import io
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from cxrlib.artifacts import atomic_path
 from cxrlib.chapters import style
 from cxrlib.films.settings import LABELS
+from cxrlib.progress import Report, paced
 from cxrlib.study import Study
 
 
@@ -68,34 +68,23 @@ def show(study: Study, name: str, figure: Figure | bytes) -> Image:
     return Image(data=data, format="png", width=width)
 
 
-def progress(what: str) -> Callable[..., None]:
+def progress(what: str) -> Report:
     """A callback `(done, total, facts)` that keeps one line of the notebook up to date: how far, how long still.
 
     The line appears only once there is work to report, changes at most every second, and never becomes two.
     """
-    state: dict[str, Any] = {"line": None, "first": None, "started": 0.0, "said": 0.0}
+    line: Any = None
 
-    def report(done: int, total: int, facts: Mapping[str, Any] | None = None) -> None:
-        now = time.monotonic()
-        if state["first"] is None:
-            state["first"], state["started"] = done, now
-        if now - state["said"] < 1 and done < total:
-            return
-        state["said"] = now
-        text = HTML(f"{what}: {_so_far(done, total, done - state['first'], now - state['started'])}")
-        if state["line"] is None:
-            state["line"] = display(text, display_id=True)
+    def say(text: str) -> None:
+        nonlocal line
+        shown = HTML(f"{what}: {text}")
+        if line is None:
+            line = display(shown, display_id=True)
         else:
-            state["line"].update(text)
+            line.update(shown)
 
-    return report
-
-
-def _so_far(done: int, total: int, worked: int, seconds: float) -> str:
-    if done >= total:
-        return f"done ({seconds:,.0f} s)"
-    left = f", about {seconds / worked * (total - done):,.0f} s left" if worked > 0 else ""
-    return f"{100 * done / max(total, 1):.0f} %{left}"
+    report = paced(say, pause_seconds=1)
+    return lambda done, total, facts=None: report(done, total)
 
 
 def glue_all(chapter: str, **values: Any) -> None:
