@@ -10,12 +10,15 @@ from finished_study import write_synthetic_films
 
 from cxrlib.chapters.results.notebook import open_chapter
 from cxrlib.chapters.results.tables import make_tables, statements_path
+from cxrlib.chapters.run import _publishable
 from cxrlib.classifiers.prediction import read_predictions
 from cxrlib.classifiers.training import train_classifier
 from cxrlib.films.audit import left_out, prepare_study
 from cxrlib.films.images import load_manifest
+from cxrlib.films.preparation import prepare_role
 from cxrlib.films.settings import ROLES
-from cxrlib.study import load_study
+from cxrlib.publishing.guard import private_findings
+from cxrlib.study import REPOSITORY, load_study
 from cxrlib.units import units
 
 EXTERNAL = {"reader": "phantom", "scanner": "hospital", "negative_patients": 9, "positive_patients": 7}
@@ -113,9 +116,26 @@ def test_a_study_without_it_has_no_trace_of_it(write_study_in, tmp_path):
     assert open_chapter(study).table("external").empty
 
 
+@pytest.mark.parametrize("chapter", ["01_data", "05_results"])
+def test_cells_about_it_are_in_the_book_of_a_study_that_has_it_alone(chapter, write_study_in, tmp_path):
+    notebook, found = REPOSITORY / "notebooks" / f"{chapter}.ipynb", []
+    for study in (load_study(write_study_in(tmp_path)), with_external(write_study_in, tmp_path)):
+        cells = _publishable(notebook, chapter, study, tmp_path).cells
+        found.append(sum("external" in cell.metadata.get("tags", []) for cell in cells))
+    assert found[0] == 0 < found[1]
+
+
 def test_it_is_private_unless_the_study_says_otherwise(write_study_in, tmp_path):
     study = with_external(write_study_in, tmp_path, publishable=False)
     assert study.private_roles == ("external",)
+    study = load_study(write_study_in(tmp_path, gan={"resolution": 64}, data=study.data.model_dump(mode="json")))
+    prepare_role(study, "external")
+    page = tmp_path / "book" / "page.html"
+    page.parent.mkdir()
+    page.write_text("<p>external-p0003 was read twice</p>", encoding="utf-8")
+    assert private_findings(study, page.parent)
+    page.write_text("<p>somebody was read twice</p>", encoding="utf-8")
+    assert not private_findings(study, page.parent)
 
 
 def _area(p_positive, positive):
