@@ -136,15 +136,13 @@ def _inventory(data: bytes, where: str) -> str:
 def _notebook(text: str, where: str) -> Iterator[Piece]:
     try:
         notebook = json.loads(text)
-    except (ValueError, RecursionError):
+        outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+        kinds = [kind for output in outputs for kind in output.get("data", {})]
+        strange = [kind for kind in kinds if kind not in OUTPUTS and not kind.startswith(GLUED)]
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         raise InputError(f"{where}: damaged, no notebook; run the chapter again") from None
-    for cell in notebook.get("cells", []):
-        for output in cell.get("outputs", []):
-            strange = [kind for kind in output.get("data", {}) if kind not in OUTPUTS and not kind.startswith(GLUED)]
-            if strange:
-                raise InputError(
-                    f"{where}: an output of the kind `{strange[0]}`, which can't be looked into; remove it"
-                )
+    if strange:
+        raise InputError(f"{where}: an output of the kind `{strange[0]}`, which can't be looked into; remove it")
     for part in _strings(notebook):
         yield from _text(part, where)
 
@@ -271,6 +269,7 @@ def _picture(data: bytes, where: str, start: bytes) -> Iterator[Piece]:
 def _is_whole_png(data: bytes) -> bool:
     """Whether there are only known parts, nothing behind the end, and no more bytes than the pixels take."""
     place, streams, ended = 8, [b""], False
+    depth, kind, interlaced = 0, None, 0
     while place < len(data) and not ended:
         size, name = int.from_bytes(data[place : place + 4]), data[place + 4 : place + 8].decode("latin-1")
         body = data[place + 8 : place + 8 + size]

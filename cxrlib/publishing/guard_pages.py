@@ -53,11 +53,19 @@ def code_cells(notebook: Path) -> list[dict[str, Any]]:
 def _notebook(file: Path) -> dict[str, Any]:
     try:
         notebook = json.loads(file.read_bytes())
-    except (ValueError, RecursionError):
-        notebook = None
-    if not isinstance(notebook, dict) or not {"cells", "metadata"} <= notebook.keys():
+        whole = isinstance(notebook["metadata"], dict) and all(map(_is_whole_cell, notebook["cells"]))
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        whole = False
+    if not whole:
         raise InputError(f"{file}: damaged, no notebook; run the chapter and build the book again")
     return notebook
+
+
+def _is_whole_cell(cell: dict[str, Any]) -> bool:
+    """Whether a cell has the parts that are read here; raises for some that are no cell at all."""
+    tags, outputs = cell["metadata"].get("tags", []), cell["outputs"] if cell["cell_type"] == "code" else []
+    kinds = [{*output.get("data", {}), *output.get("metadata", {})} for output in outputs if output["output_type"]]
+    return isinstance(tags, list) and isinstance(outputs, list) and len(kinds) == len(outputs)
 
 
 def pictures_shown(cell: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -65,9 +73,9 @@ def pictures_shown(cell: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     if NOT_SHOWN & set(cell["metadata"].get("tags", [])):
         return
     for output in cell["outputs"]:
-        if output["output_type"] not in ("display_data", "execute_result") or "scrapbook" in output["metadata"]:
+        if output["output_type"] not in ("display_data", "execute_result") or "scrapbook" in output.get("metadata", {}):
             continue
-        yield from ((kind, output["data"][kind]) for kind in PICTURES if kind in output["data"])
+        yield from ((kind, output["data"][kind]) for kind in PICTURES if kind in output.get("data", {}))
 
 
 def folder_names(html: Path, folders: tuple[Path, ...]) -> Iterator[str]:

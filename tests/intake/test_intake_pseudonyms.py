@@ -110,6 +110,14 @@ def test_the_default_key_lies_in_the_users_configuration(monkeypatch, tmp_path):
     assert default_key_file() == Path("/home/somebody/.config/cxr/pseudonyms.key")
 
 
+def test_a_home_folder_that_can_t_be_made_is_named(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(InputError, match="the key can't be read or made"):
+        load_pseudonyms(default_key_file(), outside=())
+
+
 CANARIES = {
     "PatientName": "Kanarienvogel^Klara", "PatientID": "PATCANARY77", "AccessionNumber": "ACCCANARY88",
     "PatientBirthDate": "19561103", "InstitutionName": "Canary General", "InstitutionAddress": "Canary Lane 5",

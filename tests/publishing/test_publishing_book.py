@@ -259,8 +259,14 @@ class TestGuard:
         page.write_text(page.read_text(encoding="utf-8") + added, encoding="utf-8")
         check_publishable(html)
 
-    def test_half_a_notebook_is_named(self, html):
-        (html / "_sources" / "one.ipynb").write_text('{"cells": [', encoding="utf-8")
+    @pytest.mark.parametrize(
+        "text",
+        ['{"cells": [', "[]", "5", '{"cells": 5, "metadata": {}}', '{"cells": [5], "metadata": {}}',
+         '{"cells": [{"cell_type": "code", "metadata": {}, "outputs": [5]}], "metadata": {}}',
+         '{"cells": [{"cell_type": "code", "metadata": {}}], "metadata": {}}'],
+    )  # fmt: skip
+    def test_a_damaged_notebook_is_named(self, html, text):
+        (html / "_sources" / "one.ipynb").write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=r"one\.ipynb: damaged, no notebook"):
             check_publishable(html)
 

@@ -183,6 +183,11 @@ REFUSED = {
     "wide characters": ("a.bin", b"\x01\x00" + "lost_88121.dcm".encode("utf-16-le")),
     "page in Latin-1": ("a.html", "Öztürk".encode("latin-1")),
     "half a notebook": ("a.ipynb", '{"cells": ['),
+    "a list for a notebook": ("a.ipynb", "[]"),
+    "a number for its cells": ("a.ipynb", '{"cells": 5, "metadata": {}}'),
+    "a number for a cell": ("a.ipynb", '{"cells": [5], "metadata": {}}'),
+    "a number for its outputs": ("a.ipynb", '{"cells": [{"outputs": [{"data": 5}]}], "metadata": {}}'),
+    "a picture without a header": ("a.png", png()[:8] + png()[33:]),
     "null characters": ("a.html", "a\0b"),
 }
 
