@@ -16,7 +16,7 @@ import numpy as np
 from cxrlib.errors import InputError
 from cxrlib.reading.pages import page_before
 from cxrlib.reading.protocol import Task
-from cxrlib.reading.questions import ABOUT, Question
+from cxrlib.reading.questions import ABOUT
 from cxrlib.reading.session import ReadingSession
 
 Send = Callable[[dict[str, Any], list[bytes]], None]
@@ -60,7 +60,7 @@ class Conversation:
             return
         asked = self.session.open_about(self._screen)
         if asked:
-            questions = [_for_screen(question) for question in ABOUT[asked[0]]]
+            questions = [{"name": question.name, **question.in_plain()} for question in ABOUT[asked[0]]]
             self._send({"kind": "about", "name": asked[0], "questions": questions}, [])
             return
         self._send_task("task", task, progress=self._progress(), reading=self._reading(), **more)
@@ -74,7 +74,7 @@ class Conversation:
         films = [self._films[film] for film in task.films]
         shown = {"task_id": task.task_id, "practice": task.practice, "page": page_before(task, self.session.tasks)}
         shown["keep_window"] = bool(self.session.protocol.record.get("keep_window"))
-        shown["questions"] = [_for_screen(question) for question in task.questions]
+        shown["questions"] = [{"name": question.name, **question.in_plain()} for question in task.questions]
         content = {"kind": kind, "task": shown, "films": [_shape(film) for film in films], **more}
         self._send(content, [_bytes(film) for film in films])
 
@@ -147,17 +147,6 @@ class Conversation:
         """A name under which a browser keeps this reader's unfinished answers; nothing can be read off it."""
         text = f"{self.session.protocol.sha256} {self.session.reader}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _for_screen(question: Question) -> dict[str, Any]:
-    return {
-        "name": question.name,
-        "text": question.text,
-        "kind": question.kind,
-        "choices": list(question.choices),
-        "required": question.required,
-        "points": question.points,
-    }
 
 
 def _shape(film: np.ndarray) -> dict[str, int]:

@@ -255,7 +255,7 @@ def _description(study: Study, fold: str, tasks: pd.DataFrame) -> dict[str, Any]
         },
     }
     for block, content in blocks.items():
-        content["questions"] = {question.name: _in_plain(question) for question in QUESTIONS[block]}
+        content["questions"] = {question.name: question.in_plain() for question in QUESTIONS[block]}
     return {
         "protocol": review.protocol,
         "study": study.name,
@@ -275,14 +275,4 @@ def _description(study: Study, fold: str, tasks: pd.DataFrame) -> dict[str, Any]
         "keep_window": review.keep_window,
         "counted": {name: getattr(review, name) for name in RULES},
         "blocks": blocks,
-    }
-
-
-def _in_plain(question: Question) -> dict[str, Any]:
-    return {
-        "text": question.text,
-        "kind": question.kind,
-        "choices": list(question.choices),
-        "required": question.required,
-        "points": question.points,
     }

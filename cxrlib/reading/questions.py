@@ -31,6 +31,16 @@ class Question:
     required: bool = True
     points: bool = False
 
+    def in_plain(self) -> dict[str, Any]:
+        """All but the name, as protocols and screens have it."""
+        return {
+            "text": self.text,
+            "kind": self.kind,
+            "choices": list(self.choices),
+            "required": self.required,
+            "points": self.points,
+        }
+
 
 CONFIDENCE = Question("confidence", "How sure are you (5 is surest)?", "choice", FIVE_STEPS)
 QUESTIONS: dict[str, tuple[Question, ...]] = {
