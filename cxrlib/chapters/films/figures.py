@@ -58,7 +58,7 @@ def film_flow(flow: pd.DataFrame, origin: str) -> Figure:
     `flow` has role, stage (listed, missing, unreadable, prepared, duplicate, used), reason, films, positive, negative.
     """
     roles = list(dict.fromkeys(flow["role"]))
-    most = max(_lines_left_out(flow[flow["role"] == role]) for role in roles)
+    most = 1 + max(int(flow.loc[flow["role"] == role, "stage"].isin(["missing", "unreadable"]).sum()) for role in roles)
     left_inches = max(BOX_INCHES, 0.22 + 0.17 * most)
     steps = [BOX_INCHES, left_inches, BOX_INCHES, BOX_INCHES - 0.17, BOX_INCHES]
     height = sum(steps) + GAP_INCHES * (len(steps) - 1) + 0.45
@@ -71,10 +71,6 @@ def film_flow(flow: pd.DataFrame, origin: str) -> Figure:
             _draw_flow(ax, flow[flow["role"] == role], steps)
         mark_origin(figure, origin)
     return figure
-
-
-def _lines_left_out(rows: pd.DataFrame) -> int:
-    return 1 + int(rows["stage"].isin(["missing", "unreadable"]).sum())
 
 
 def _draw_flow(ax: Axes, rows: pd.DataFrame, steps: Sequence[float]) -> None:

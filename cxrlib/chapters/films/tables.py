@@ -112,7 +112,7 @@ def table1(study: Study) -> pd.DataFrame:
         row |= {f"{label}_patients": len(patients[label]) for label in reversed(LABELS)}
         row["patients"] = len(set.union(*patients.values()))
         row["patients_both"] = len(set.intersection(*patients.values()))
-        missing = _missing(record)
+        missing = _reasons(record).get("missing", 0)
         row["missing_files"] = missing
         row["unreadable_files"] = len(record["unreadable"]) - missing
         row["duplicates_dropped"] = record["images_used"] - len(manifest)
@@ -154,10 +154,6 @@ def flow(study: Study) -> pd.DataFrame:
 def _reasons(record: dict[str, Any]) -> dict[str, int]:
     """How many files were left out for each kind of reason, most frequent first; a kind names no file."""
     return dict(Counter(kind_of(problem["reason"]) for problem in record["unreadable"]).most_common())
-
-
-def _missing(record: dict[str, Any]) -> int:
-    return _reasons(record).get("missing", 0)
 
 
 def demographics(study: Study) -> pd.DataFrame:

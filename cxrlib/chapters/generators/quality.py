@@ -94,7 +94,9 @@ def measure_quality(study: Study, *, force: bool = False) -> dict[str, Any]:
 def _label_quality(study: Study, label: str) -> Iterator[dict[str, Any]]:
     size = study.gan.resolution
     hospital, public = (load_image_set(study, role, size) for role in ("hospital", "training"))
-    own_rows, public_rows = (_rows_of(films.manifest, label) for films in (hospital, public))
+    own_rows, public_rows = (
+        np.flatnonzero(films.manifest["label"].to_numpy() == label) for films in (hospital, public)
+    )
     random = np.random.default_rng(seed_for(study.seed, "quality", label))
     own_rows = _whole_patients(hospital.manifest["patient_id"].to_numpy(str), own_rows, 2 * MOST_FILMS, random)
     own = _seen(study, hospital, own_rows)
@@ -175,10 +177,6 @@ def _measured(real: Seen, other: Seen) -> dict[str, float]:
     found["frechet"] = frechet_distance(other.features, real.features)
     found["sides"] = side_distance(real.sides, other.sides)
     return found
-
-
-def _rows_of(manifest: pd.DataFrame, label: str) -> np.ndarray:
-    return np.flatnonzero(manifest["label"].to_numpy() == label)
 
 
 def _some(rows: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:

@@ -218,7 +218,7 @@ def _compared(comparisons: pd.DataFrame, label: str, variant: str, usual: str, o
         return f"This study has nothing to set {other} against"
     mine, theirs = kept.loc["standard"], kept.loc[variant]
     ahead, behind = (mine, theirs) if mine["kid"] < theirs["kid"] else (theirs, mine)
-    winner, loser = (usual, other) if ahead is mine else (_capital(other), _small(usual))
+    winner, loser = (usual, other) if ahead is mine else (other[0].upper() + other[1:], _small(usual))
     further = theirs[["further", "further_low", "further_high"]].to_numpy(float)
     between, low, high = further if behind is theirs else -further[[0, 2, 1]]
     clearly = "wins clearly" if low > 0 else "is ahead, but by no more than chance gives"
@@ -248,10 +248,6 @@ def _interval(row: pd.Series) -> str:
 
 def _told(estimate: float, low: float, high: float) -> str:
     return f"{estimate:.3f} ({low:.3f} to {high:.3f})".replace("-", "\u2212")
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _small(text: str) -> str:

@@ -1,5 +1,6 @@
 """Tables of the readings as Chapter 3 shows them. The head of each says whether its readers are simulated."""
 
+import re
 from collections.abc import Mapping
 
 import pandas as pd
@@ -68,7 +69,7 @@ def readers_accuracy(table: pd.DataFrame, readers: str) -> pd.DataFrame:
             shown["p, chance"], shown["p, equivalence"] = _p(main.p_chance), _p(main.p_equivalence)
         counted = (part["counted"] == "yes").any()
         rows[_name(str(reader), readers) + ("" if counted else ", not counted")] = shown
-    return _headed(pd.DataFrame.from_dict(rows, orient="index").fillna("–"), readers)
+    return pd.DataFrame.from_dict(rows, orient="index").fillna("–").rename_axis(readers)
 
 
 def readers_realism(table: pd.DataFrame, readers: str) -> pd.DataFrame:
@@ -94,7 +95,7 @@ def readers_agreement(table: pd.DataFrame, readers: str) -> pd.DataFrame:
     last = chosen["reader"].iloc[-1] if len(chosen) else ""
     rows = []
     for (between, question), part in chosen[chosen["reader"] == last].groupby(["between", "question"], sort=False):
-        found = {_coefficient(row.coefficient): row for row in part.itertuples()}
+        found = {re.sub("^(Fleiss|Cohen).*", "κ", row.coefficient): row for row in part.itertuples()}
         cells = {"films": part["films"].iloc[0], "agreement, %": _estimate(found["agreement"], True)}
         cells |= {name: _estimate(found[name], False) for name in ("κ", "Gwet's AC1") if name in found}
         rows.append({readers: BETWEEN.get(between, between), "question": question, **cells})
@@ -102,10 +103,6 @@ def readers_agreement(table: pd.DataFrame, readers: str) -> pd.DataFrame:
 
 
 BETWEEN = {"readers": "between readers", "first and second answer": "with themselves, shown again"}
-
-
-def _coefficient(name: str) -> str:
-    return "κ" if name.startswith(("Fleiss", "Cohen")) else name
 
 
 def readers_pairs(table: pd.DataFrame, readers: str) -> pd.DataFrame:
@@ -121,10 +118,6 @@ def readers_pairs(table: pd.DataFrame, readers: str) -> pd.DataFrame:
         for row in table[table["reader"] == table["reader"].iloc[-1]].itertuples()
     ]  # fmt: skip
     return _indexed(sorted(rows, key=lambda row: list(KINDS.values()).index(row[readers])), readers)
-
-
-def _headed(table: pd.DataFrame, readers: str) -> pd.DataFrame:
-    return table.rename_axis(readers)
 
 
 def _indexed(rows: list[Mapping], readers: str) -> pd.DataFrame:
