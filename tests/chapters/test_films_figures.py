@@ -123,6 +123,11 @@ def test_no_point_of_a_private_role_is_on_the_map():
     assert drawn(ROLES) == 0
 
 
+def test_contours_of_private_films_leave_the_axes_without_names():
+    axes = films_figures.film_map(points(), ("hospital",), "").axes
+    assert [(len(ax.collections) > 0, ax.get_ylabel(), ax.get_xlabel().strip()) for ax in axes] == [(True, "", "")] * 2
+
+
 def test_too_few_private_films_have_no_contours_either():
     ax = films_figures.film_map(points(count=6), ("hospital",), "").axes[1]
     assert len(ax.collections) == 0
