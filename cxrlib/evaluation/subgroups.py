@@ -11,7 +11,8 @@ from cxrlib.evaluation.scores import Scores
 from cxrlib.evaluation.suppression import JOINED, is_small, pooled_levels, standard_views, suppress_small_cells
 from cxrlib.evaluation.uncertainty import RESAMPLES, wilson_interval
 
-SUBGROUPS = ("view", "sex", "age", "source", "finding", "kind of finding")
+KIND = "kind of finding"
+SUBGROUPS = ("view", "sex", "age", "source", "finding", KIND)
 FREE_TEXT = ("source", "finding")
 METRICS = ("recall_positive", "recall_negative", "roc_auc")
 AGE_BANDS = ((0, "under 40"), (40, "40 to 59"), (60, "60 to 79"), (80, "80 and over"))
@@ -27,11 +28,13 @@ def levels(facts: pd.DataFrame, *, private: bool = False) -> pd.DataFrame:
 
     Ages become bands; what is empty is `unknown`. A subgroup with a single level tells nothing and is left out. Of
     `private` films rare levels are joined (`suppression.pooled_levels`; `facts` has `patient_id` and `label` too), and
-    what people typed, sources and findings, is numbered instead of printed, and views of other words are `other`.
+    what people typed, sources and findings, is numbered instead of printed, and views of other words are `other`;
+    findings are left out where their kinds are known.
     """
     table = pd.DataFrame(index=facts["image_id"].astype(str))
     for name in SUBGROUPS:
-        if name not in facts:
+        # Two cuts of the same thing, each without small parts, may have small ones between them.
+        if name not in facts or (private and name == "finding" and KIND in facts):
             continue
         values = _age_bands(facts["age"]) if name == "age" else facts[name].fillna("").astype(str).str.strip()
         values = values.replace("", UNKNOWN)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cxrlib.study import Study
 
 NO_FINDING, COVID, PNEUMONIA, OTHER = "no finding", "COVID-19", "other pneumonia", "other finding"
+NOT_KNOWN = "not known"
 KINDS = (NO_FINDING, COVID, PNEUMONIA, OTHER)
 # The first that fits counts; what fits none is another finding.
 WORDS = {

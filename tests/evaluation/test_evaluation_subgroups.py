@@ -12,7 +12,7 @@ from cxrlib.evaluation.calibration import bins_of, calibration_slope, logit
 from cxrlib.evaluation.decision import decision_curves, net_benefit
 from cxrlib.evaluation.reliability import reliability_table
 from cxrlib.evaluation.scores import collect_scores
-from cxrlib.evaluation.subgroups import levels, subgroup_table
+from cxrlib.evaluation.subgroups import KIND, levels, subgroup_table
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,15 @@ def test_levels_are_text_with_bands_of_age_and_no_subgroup_of_one_level(facts):
     assert set(table["sex"]) == {"unknown", "F", "M"}
     bands = levels(pd.DataFrame({"image_id": list("abcdef"), "age": [0, 40, 59.9, 60, 80, np.nan]}))["age"]
     assert bands.tolist() == ["under 40", "40 to 59", "40 to 59", "60 to 79", "80 and over", "unknown"]
+
+
+def test_of_private_films_findings_are_told_by_their_kind_alone(predictions, facts):
+    known = predictions.drop_duplicates("image_id").set_index("image_id")[["patient_id", "label"]]
+    more = facts.assign(**{name: facts["image_id"].map(known[name]) for name in known}, **{KIND: facts["finding"]})
+    assert {"finding", KIND} <= set(levels(more))
+    shown = levels(more, private=True)
+    assert "finding" not in shown
+    assert set(shown[KIND]) == {"COVID-19", "none"}
 
 
 def test_parts_of_the_films_have_intervals_over_runs_too(predictions, facts):

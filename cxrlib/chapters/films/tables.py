@@ -15,7 +15,7 @@ from cxrlib.classifiers.arms import arm_of
 from cxrlib.evaluation.suppression import hide_pooled, pooled_levels, standard_views
 from cxrlib.evaluation.uncertainty import RESAMPLES
 from cxrlib.films.covidx import labels_path, read_labels
-from cxrlib.films.findings import KINDS, NO_FINDING, kinds_of, known_findings
+from cxrlib.films.findings import KINDS, NO_FINDING, NOT_KNOWN, kinds_of, known_findings
 from cxrlib.films.images import films_identity, load_manifest
 from cxrlib.films.listing import kind_of
 from cxrlib.films.settings import EXTERNAL, LABELS, CovidxSource
@@ -174,7 +174,7 @@ def demographics(study: Study) -> pd.DataFrame:
 def _levels(study: Study, role: str) -> dict[str, pd.Series]:
     """The level of each film, as an ordered category, per variable."""
     manifest = load_manifest(study, role)
-    finding = kinds_of(known_findings(study, role, manifest)).replace("", "not known")
+    finding = kinds_of(known_findings(study, role, manifest)).replace("", NOT_KNOWN)
     age = pd.Series("not known", index=manifest.index)
     for name, (low, high) in AGE_BANDS.items():
         age[manifest["age"].between(low, high, inclusive="left")] = name
@@ -188,7 +188,7 @@ def _levels(study: Study, role: str) -> dict[str, pd.Series]:
         .map(SEXES)
         .fillna("not known")
         .astype(pd.CategoricalDtype([*SEXES.values(), "not known"])),
-        "finding": finding.astype(pd.CategoricalDtype([*KINDS, "not known"])),
+        "finding": finding.astype(pd.CategoricalDtype([*KINDS, NOT_KNOWN])),
         "view": view.astype(pd.CategoricalDtype([*common, *(["other"] if "other" in set(view) else []), "not known"])),
     }
 
@@ -204,9 +204,9 @@ def _characteristics(study: Study, role: str, variable: str, levels: pd.Series) 
         patients[label] = grouped.nunique().to_numpy()
     names = list(reversed(LABELS))
     if not study.publishable(role):
-        pooled = pooled_levels(
-            levels, manifest["patient_id"], manifest["label"], ordered=list(levels.cat.categories)[:-1]
-        )
+        # As the tables of results pool them: two ways of pooling would tell what either hides.
+        ordered = () if variable == "finding" else list(levels.cat.categories)[:-1]
+        pooled = pooled_levels(levels, manifest["patient_id"], manifest["label"], ordered=ordered)
         films, patients = (hide_pooled(counts, names, patients, pooled) for counts in (films, patients))
     table = films.rename(columns={name: f"films_{name}" for name in names})
     for name in names:

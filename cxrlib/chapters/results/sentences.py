@@ -7,6 +7,7 @@ import pandas as pd
 
 from cxrlib.chapters.wording import joined, percentage
 from cxrlib.chapters.words import percent
+from cxrlib.evaluation.subgroups import KIND
 from cxrlib.study import Study
 
 
@@ -33,7 +34,7 @@ def results_facts(study: Study, tables: Mapping[str, pd.DataFrame], record: Mapp
 
 def _findings(table: pd.DataFrame, arm: str) -> str:
     """How often negatives of each kind are called negative."""
-    rows = table[(table["subgroup"] == "kind of finding") & (table["metric"] == "recall_negative")]
+    rows = table[(table["subgroup"] == KIND) & (table["metric"] == "recall_negative")]
     rows = rows[(rows["role"] == "hospital") & ~rows["suppressed"].astype(bool) & rows["estimate"].notna()]
     parts = []
     for name in dict.fromkeys(("baseline", arm)):

@@ -23,9 +23,9 @@ from cxrlib.evaluation.reliability import reliability_table
 from cxrlib.evaluation.resampled import resample_all
 from cxrlib.evaluation.scores import collect_scores
 from cxrlib.evaluation.significance import significance
-from cxrlib.evaluation.subgroups import subgroup_table
+from cxrlib.evaluation.subgroups import KIND, subgroup_table
 from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES
-from cxrlib.films.findings import kinds_of, known_findings
+from cxrlib.films.findings import NOT_KNOWN, kinds_of, known_findings
 from cxrlib.films.images import films_identity, load_manifest
 from cxrlib.finished import makes
 from cxrlib.reproducibility import seed_for
@@ -106,7 +106,7 @@ def _facts_of_films(study: Study, role: str) -> pd.DataFrame:
     manifest = load_manifest(study, role)
     if study.data.simulated(role):
         return manifest
-    return manifest.assign(**{"kind of finding": kinds_of(known_findings(study, role, manifest))})
+    return manifest.assign(**{KIND: kinds_of(known_findings(study, role, manifest)).replace("", NOT_KNOWN)})
 
 
 def _judged_arms(study: Study) -> list[str]:
