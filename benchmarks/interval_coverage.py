@@ -52,16 +52,12 @@ SCENARIOS = {"calm": (0.15, 0.05), "lottery": (1.0, 0.3)}
 OURS = "this study's"
 METHODS = ("patients alone", "patients and runs drawn", "Satterthwaite", OURS)
 # Generators, and runs that share them.
-SHARED_GENERATORS = (
-    "Runs of one generator are averaged and count as one, since the generator is drawn by lot as well; `seeds` are all "
-    "runs of the arm. With two generators, as with two runs, intervals are wide."
-)
+SHARED_GENERATORS = ((2, 2), (2, 4), (3, 3), (3, 6))
 WANTED = (0.93, 0.97)
 IDENTICAL_ARMS = 7
 GENERATORS = (
     "Runs of one generator are averaged and count as one, since the generator is drawn by lot as well; `seeds` are all "
-    "runs of the arm. With two generators, as with two runs, intervals are wide and hold the truth more often than "
-    "they say."
+    "runs of the arm. With two generators, as with two runs, intervals are wide."
 )
 SINGLE_RUN = (
     "A single run shows nothing of the chance of training: its interval is over patients alone, and a study of single "
