@@ -22,6 +22,11 @@ from cxrlib.study import REPOSITORY, Study
 
 logger = logging.getLogger(__name__)
 
+# A kernel has a session of its own: only so it dies with a chapter that is killed, and writes nothing any more.
+KERNEL = (
+    "from cxrlib.workflow.processes import dies_with_its_parent; dies_with_its_parent(); "
+    "from ipykernel.kernelapp import launch_new_instance; launch_new_instance()"
+)
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -178,7 +183,7 @@ def _kernel_of_this_interpreter(written: Path) -> Iterator[None]:
     figures vanish without an error.
     """
     kernel = {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"],
+        "argv": [sys.executable, "-c", KERNEL, "-f", "{connection_file}", "--log-level=ERROR"],
         "display_name": "Python 3",
         "language": "python",
         "env": {

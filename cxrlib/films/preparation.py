@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
+COUNTED = {"files_expected", "missing", "unexpected", "images_found", "images_used", "unreadable", "reasons"}
 
 
 @makes("data")
@@ -57,9 +58,12 @@ def prepare_role(study: "Study", role: str, *, force: bool = False, progress: Pr
     started = time.perf_counter()
     record, listings = study.results.data_record(role), read_role(study, role)
     settings, inputs, seen = _settings(study, role), _inputs(listings), _seen(listings)
-    if is_finished(record, settings, inputs, force) and read_json(record).get("films_seen", seen) == seen:
-        amend_record(record, films_seen=seen)
-        return read_json(record)
+    if is_finished(record, settings, inputs, force):
+        stored = read_json(record)
+        # One of an older version may lack what is counted today; films of other times may be other films.
+        if stored.keys() >= COUNTED and stored.get("films_seen", seen) == seen:
+            amend_record(record, films_seen=seen)
+            return read_json(record)
     start_afresh(study.results.data(role))
     unreadable: list[dict[str, str]] = []
     if study.data.simulated(role):

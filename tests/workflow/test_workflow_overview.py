@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from damages import DAMAGES
 from PIL import Image
 
 from cxrlib import cli
@@ -20,13 +21,7 @@ from cxrlib.finished import made_with, only_maker, standing
 from cxrlib.study import load_study
 from cxrlib.units import unit_of, units
 from cxrlib.workflow import overview
-from cxrlib.workflow.report import check_settings, plan, save_settings, stored_settings
-
-DAMAGES = {
-    "half": lambda data: data[: len(data) // 2],
-    "empty": lambda data: b"",
-    "one byte": lambda data: data[:-3] + bytes([data[-3] ^ 1]) + data[-2:],
-}
+from cxrlib.workflow.report import _time_left, check_settings, plan, save_settings, stored_settings
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +47,6 @@ def run(study, command, monkeypatch):
     [
         "data/validation/images-32.npy", "data/validation/manifest.csv", "data/validation/audit.json",
         "data/audit.json", "data/duplicates.csv",
-        *(pytest.param(name, marks=pytest.mark.long) for name in ("tables/table1.csv", "tables/films.json")),
     ],
 )  # fmt: skip
 def test_every_damage_is_found_named_and_repaired_by_the_command(prepared, name, damage, monkeypatch):
@@ -122,6 +116,22 @@ def test_status_says_what_is_done_running_and_missing(prepared, monkeypatch, cap
     for command in ("status", "verify", "clean", "report -n"):
         run(prepared, f"cxr {command} tiny --json", monkeypatch)
         json.loads(capsys.readouterr().out)
+
+
+def test_a_record_without_counts_that_a_check_shows_is_made_again(prepared, monkeypatch, capsys):
+    record = prepared.results.data_record("validation")
+    left_out = ("unexpected", "outputs", "made_with", "sha256")
+    stored = {key: value for key, value in read_json(record).items() if key not in left_out}
+    record.write_text(json.dumps(stored))
+    run(prepared, "cxr check tiny", monkeypatch)
+    assert "Verdict: tiny may run." in capsys.readouterr().out
+    assert read_json(record)["unexpected"] == 0
+
+
+def test_a_queue_that_stands_still_promises_no_minutes():
+    assert _time_left(seconds=120, done=60, left=600, since_move=5) == " · about 20 min left"
+    told = [_time_left(seconds, done=60, left=600, since_move=seconds - 120) for seconds in (900, 9000)]
+    assert all("nothing has moved for" in text and "left" not in text for text in told)
 
 
 def test_a_dry_run_does_nothing_and_promises_no_book(prepared, monkeypatch, capsys):

@@ -2,12 +2,13 @@
 
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
 
-import psutil
 import pytest
+from hammered_study import kill
 
 from cxrlib.classifiers.arms import ARMS
 from cxrlib.errors import InputError
@@ -20,17 +21,6 @@ def start_report(file):
     """`cxr report FILE tables`: every stage up to the tables, no chapters."""
     command = [sys.executable, "-m", "cxrlib.cli", "report", str(file), "--cores", "2", "tables"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def kill_tree(process):
-    """`kill -9` for a process and all below it."""
-    top = psutil.Process(process.pid)
-    for victim in [*top.children(recursive=True), top]:
-        try:
-            victim.kill()
-        except psutil.NoSuchProcess:
-            continue
-    process.communicate()
 
 
 def predictions(file):
@@ -67,17 +57,20 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert predictions(file) == before
 
 
-def test_three_kills_change_nothing(finished, tmp_path_factory, write_study_in):
+def test_three_signals_end_all_below_free_the_lock_last_and_change_nothing(finished, tmp_path_factory, write_study_in):
     _, expected, _ = finished
     study = load_study(write_study_in(tmp_path_factory.mktemp("killed")))
     moments = random.Random(2021)
-    for jobs_done in (moments.randint(1, 5), moments.randint(7, 11), moments.randint(13, 16)):
+    begun = zip((signal.SIGTERM, signal.SIGHUP, signal.SIGKILL), ((1, 5), (7, 11), (13, 16)), strict=True)
+    for number, range_of_jobs in begun:
+        jobs_done = moments.randint(*range_of_jobs)
         process = start_report(study.file)
         while sum(unit.stamp(study).exists() for unit in all_units(study)) < jobs_done and process.poll() is None:
             time.sleep(0.05)
         time.sleep(moments.uniform(0, 2))
         assert process.poll() is None, f"ended before it was killed: {process.communicate()[0]}"
-        kill_tree(process)
+        outlived, freed_early = kill(study, process, number)
+        assert (outlived, freed_early) == (0, 0)
     process = start_report(study.file)
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
