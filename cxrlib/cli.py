@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,6 +69,15 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
+def _print(parts: Iterable[Any]) -> None:
+    """Print texts and tables as they come."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
+    for part in parts:
+        console.print(part, markup=False, soft_wrap=isinstance(part, str))
+
+
 def _progress(what: str) -> Report:
     """Log how far a stage is and the time left, at most every ten seconds."""
     return paced(lambda text: logging.getLogger("cxr").info("%s: %s", what, text), pause_seconds=10)
@@ -88,14 +97,9 @@ def show(study: StudyName) -> None:
 @app.command()
 def check(study: StudyName, force: Force = False) -> None:
     """Read and prepare the films, search them for shared patients and copies, and say what was found."""
-    from rich.console import Console
-
     from cxrlib.check import check_study
 
-    terminal = sys.stdout.isatty()
-    console = Console(width=None if terminal else 120, highlight=False)
-    for part in check_study(load_study(study), force=force, progress=_progress):
-        console.print(part, markup=False, soft_wrap=isinstance(part, str))
+    _print(check_study(load_study(study), force=force, progress=_progress))
 
 
 @app.command()
@@ -201,13 +205,9 @@ def readings(
     csv: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Write every answer and the tables there.")] = None,
 ) -> None:
     """Say what readers have said so far; bring the tables of the readings up to date."""
-    from rich.console import Console
-
     from cxrlib.chapters.reading.report import report_readings
 
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
-    for part in report_readings(load_study(study), csv):
-        console.print(part, markup=False, soft_wrap=isinstance(part, str))
+    _print(report_readings(load_study(study), csv))
 
 
 @app.command()

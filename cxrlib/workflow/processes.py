@@ -30,16 +30,12 @@ def dies_with_its_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def end_with_the_report() -> bool:
-    """In a job, watch the report that started it, and kill the whole session, this process too, when it is gone.
-
-    False in a process that no report of this machine started.
-    """
+def end_with_the_report() -> None:
+    """In a job of a report on this machine, watch that report, and kill the whole session, this process too, when it
+    is gone."""
     report = int(os.environ.get(REPORT, 0))
-    if not report or "SLURM_JOB_ID" in os.environ:
-        return False
-    threading.Thread(target=_watch, args=(report,), daemon=True).start()
-    return True
+    if report and "SLURM_JOB_ID" not in os.environ:
+        threading.Thread(target=_watch, args=(report,), daemon=True).start()
 
 
 def _watch(report: int) -> None:

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import yaml
 
-from cxrlib.artifacts import read_json, start_afresh, write_json, write_text
+from cxrlib.artifacts import differences_between, read_json, start_afresh, write_json, write_text
 from cxrlib.errors import InputError
 from cxrlib.finished import HARMLESS_KEYS, Standing, standing
 from cxrlib.reading.events import remove_simulated
@@ -65,7 +65,7 @@ def save_settings(study: Study, force: bool = False) -> None:
 def check_settings(study: Study) -> None:
     """Raise `InputError` where what is there was made with other settings."""
     stored = stored_settings(study.results.study_file)
-    differences = list(_other_settings(stored, study.resolved(), "")) if stored else []
+    differences = [line for line in differences_between(stored, study.resolved()) if _matters(line)] if stored else []
     if differences:
         listed = "\n  ".join(differences)
         raise InputError(
@@ -111,14 +111,9 @@ def save_provenance(study: Study) -> None:
         write_json(path, provenance(REPOSITORY))
 
 
-def _other_settings(found: object, wanted: object, key: str) -> Iterator[str]:
-    if key in HARMLESS_KEYS or found == wanted:
-        return
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        for name in sorted(found.keys() | wanted.keys()):
-            yield from _other_settings(found.get(name), wanted.get(name), f"{key}.{name}".lstrip("."))
-    else:
-        yield f"{key}: there {found!r}, now {wanted!r}"
+def _matters(difference: str) -> bool:
+    key = difference.partition(":")[0]
+    return not any(key == harmless or key.startswith(f"{harmless}.") for harmless in HARMLESS_KEYS)
 
 
 @contextlib.contextmanager
@@ -283,7 +278,7 @@ def _follow(
             if shares[unit] == 1.0 and unit not in finished:
                 finished.append(unit)
                 say(f"[{len(finished)}/{len(wanted)}] {unit.title}{told}")
-                for warning in _warnings(study, unit):
+                for warning in read_json(unit.record(study)).get("warnings", []):  # a generator's signs of collapse
                     say(f"  warning: {unit.title}: {warning}")
                 last_line = time.monotonic()
         if time.monotonic() - last_line > SECONDS_BETWEEN_LINES:
@@ -292,11 +287,6 @@ def _follow(
         if ended:
             return
         time.sleep(0.5)
-
-
-def _warnings(study: Study, unit: Unit) -> list[str]:
-    """What a finished generator warns of: signs of collapse."""
-    return read_json(unit.record(study)).get("warnings", [])
 
 
 def _time_left(seconds: float, done: float, left: float, since_move: float) -> str:

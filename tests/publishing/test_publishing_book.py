@@ -71,6 +71,12 @@ class TestParameters:
 
 
 class TestExecution:
+    def test_half_a_notebook_is_named(self, study):
+        path = small_book.write_chapter(study.root, "01_data", small_book.chapter())
+        path.write_bytes(path.read_bytes()[:200])
+        with pytest.raises(InputError, match=r"01_data\.ipynb: not a readable notebook"):
+            run_chapter(study, "01_data")
+
     def test_failed_chapter_is_kept_as_a_log_and_replaces_nothing(self, study):
         failing = small_book.chapter("print('so far')", "raise InputError('no such folder')")
         failing.cells[2].source = "from cxrlib.errors import InputError"
