@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import check_book
+import hammered_study
 import pandas as pd
 import pytest
 import toys
@@ -138,3 +139,13 @@ def test_results_of_an_older_version_are_taken_over(finished, run):
         run(unit.command(finished))
     assert all(standing(finished, unit).finished for unit in found)
     assert (toys.models(finished), openings(finished), toys.predictions(finished)) == before
+
+
+def test_reports_that_are_killed_at_random_moments_lose_nothing(tmp_path):
+    command = [sys.executable, hammered_study.__file__, str(tmp_path), "4", "2"]
+    done = subprocess.run(command, env=toys.ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["same predictions"]
+    assert told["the book is there"]
+    assert [told.get(name, 0) for name in ("outlived", "freed early", "made again")] == [0, 0, 0]
