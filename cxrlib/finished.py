@@ -15,7 +15,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from cxrlib.artifacts import (
     amend_record,
@@ -203,12 +203,18 @@ def is_running(study: Study, unit: Unit) -> bool:
     path = unit.lock(study)
     if not path.exists():
         return False
-    with open(path, encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    with open(path, "a", encoding="utf-8") as lock:
+        return not is_free(lock)
+
+
+def is_free(lock: TextIO) -> bool:
+    """Whether no process holds this lock."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(lock, fcntl.LOCK_UN)
+    return True
 
 
 def _digest(value: Any) -> str:

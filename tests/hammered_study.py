@@ -5,6 +5,7 @@ finished model was made again, and whether the predictions are those of a study 
 and is no model (tables, chapters, the book) is removed now and then, so that their making, too, is killed.
 """
 
+import contextlib
 import fcntl
 import json
 import random
@@ -52,17 +53,31 @@ def is_free(path):
 
 
 def alive(processes):
-    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            # One that is ending has no memory any more, and can't write.
+            if process.memory_info().rss > 0:
+                found.append(process)
+    return found
+
+
+def has_open(process, path):
+    try:
+        return any(Path(file.path) == path for file in process.open_files())
+    except psutil.Error:
+        return False
 
 
 def kill(study, process, number):
-    """End a report; how many processes outlived it, and whether the lock was free while a job lived."""
+    """End a report; how many processes outlived it, and whether the lock was free while a job lived that held it."""
     below = psutil.Process(process.pid).children(recursive=True)
-    jobs = [child for child in below if "--stamp" in (child.cmdline() if child.is_running() else ())]
+    lock = study.results.root / ".jobs"
+    jobs = [child for child in below if has_open(child, lock)]
     process.send_signal(number)
     freed_early, until = 0, time.monotonic() + SECONDS_TO_END
-    while time.monotonic() < until and alive(below):
-        free = is_free(study.results.root / ".jobs")
+    while time.monotonic() < until and (process.poll() is None or alive(below)):
+        free = is_free(lock)
         freed_early |= int(free and bool(alive(jobs)))
         time.sleep(0.02)
     process.communicate()

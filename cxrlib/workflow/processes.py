@@ -30,23 +30,31 @@ def dies_with_its_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def end_with_the_report() -> None:
-    """In a job of a report on this machine, watch that report, and kill the whole session, this process too, when it
-    is gone."""
-    report = int(os.environ.get(REPORT, 0))
-    if report and "SLURM_JOB_ID" not in os.environ:
-        threading.Thread(target=_watch, args=(report,), daemon=True).start()
+def end_if_the_report_is_gone() -> bool:
+    """In a job of a report on this machine, kill the whole session, this process too, where that report has ended.
 
-
-def _watch(report: int) -> None:
-    while True:
+    False in a process that is no such job. A job asks again once it holds the lock.
+    """
+    report = 0 if "SLURM_JOB_ID" in os.environ else int(os.environ.get(REPORT, 0))
+    if report:
         try:
             os.kill(report, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):
             os.killpg(os.getpgrp(), signal.SIGKILL)
-        except PermissionError:
-            return
+    return bool(report)
+
+
+def end_with_the_report() -> None:
+    """In a job, watch the report that started it until its end."""
+    if end_if_the_report_is_gone():
+        threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    # A report that nobody has waited for can still be asked, but Snakemake in between has died with it.
+    while end_if_the_report_is_gone() and os.getppid() == parent:
         time.sleep(0.2)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -13,18 +13,18 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import yaml
 
 from cxrlib.artifacts import differences_between, read_json, start_afresh, write_json, write_text
 from cxrlib.errors import InputError
-from cxrlib.finished import HARMLESS_KEYS, Standing, standing
+from cxrlib.finished import HARMLESS_KEYS, Standing, is_free, standing
 from cxrlib.reading.events import remove_simulated
 from cxrlib.reproducibility import available_cores, has_gpu, provenance
 from cxrlib.study import REPOSITORY, Study
 from cxrlib.units import Unit, wanted_units
-from cxrlib.workflow.processes import REPORT, dies_with_its_parent
+from cxrlib.workflow.processes import REPORT, dies_with_its_parent, end_if_the_report_is_gone
 
 logger = logging.getLogger(__name__)
 
@@ -124,38 +124,26 @@ def only_one_report(study: Study) -> Iterator[None]:
     given a few seconds.
     """
     study.results.root.mkdir(parents=True, exist_ok=True)
-    with open(study.results.root / ".lock", "w", encoding="utf-8") as lock, open(_jobs_lock(study), "w") as jobs:
+    with open(study.results.root / ".lock", "w") as lock, open(study.results.root / ".jobs", "w") as jobs:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"{study.results.root}: another report of this study is running; wait for it") from None
         until = time.monotonic() + SECONDS_TO_END
-        while not _is_free(jobs):
+        while not is_free(jobs):
             if time.monotonic() > until:
                 raise InputError(f"{study.results.root}: jobs of an earlier report are still running; wait for them")
             time.sleep(0.1)
         yield
 
 
-def _jobs_lock(study: Study) -> Path:
-    return study.results.root / ".jobs"
-
-
-def _is_free(jobs: TextIO) -> bool:
-    try:
-        fcntl.flock(jobs, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    fcntl.flock(jobs, fcntl.LOCK_UN)
-    return True
-
-
 @contextlib.contextmanager
 def a_job_of(study: Study) -> Iterator[None]:
     """Hold a share of the second lock while a job of a report writes."""
     study.results.root.mkdir(parents=True, exist_ok=True)
-    with open(_jobs_lock(study), "w") as jobs:
+    with open(study.results.root / ".jobs", "w") as jobs:
         fcntl.flock(jobs, fcntl.LOCK_SH)
+        end_if_the_report_is_gone()
         yield
 
 
