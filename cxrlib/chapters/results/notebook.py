@@ -167,7 +167,7 @@ def facts(study: Study) -> dict[str, Any]:
             "left_out": left_out if doubtful else "No arm is left out",
             "negatives": negatives_sentence(
                 pd.read_csv(study.results.table("demographics"), dtype=str, keep_default_na=False),
-                read_json(study.results.films_record)["negatives"],
+                read_json(study.results.films_record).get("negatives", {}),
             ),
         }
         | read_json(statements_path(study))
