@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-from cxrlib.artifacts import write_text
+from cxrlib.files import write_text
 from cxrlib.films.phantom import phantom_film, phantom_manifest
 from cxrlib.films.search.whole import Copy, Sieve, confirm
 from cxrlib.films.settings import PhantomSource

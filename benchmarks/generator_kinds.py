@@ -23,8 +23,8 @@ from PIL import Image
 from projected import ProjectedStepper, projected_networks
 from torch import Tensor
 
-from cxrlib.artifacts import atomic_path, read_json, write_json
 from cxrlib.features import extract_features
+from cxrlib.files import atomic_path, read_json, write_json
 from cxrlib.generators.kernel_distance import kernel_distance
 from cxrlib.generators.quality import left_from_right, side_distance
 from cxrlib.generators.settings import GanSettings

@@ -24,7 +24,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
-from cxrlib.artifacts import read_json, write_json, write_text
+from cxrlib.files import read_json, write_json, write_text
 from cxrlib.films.decoding import decode
 from cxrlib.films.search.pictures import FilmIndex
 from cxrlib.publishing.guard_contents import views_of

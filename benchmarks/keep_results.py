@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from cxrlib.artifacts import read_json, write_text
 from cxrlib.chapters.films import notebook as chapter_films
 from cxrlib.chapters.generators import notebook as generators
 from cxrlib.chapters.results import notebook as results
+from cxrlib.files import read_json, write_text
 from cxrlib.study import REPOSITORY, Study, load_study
 
 TABLES = (

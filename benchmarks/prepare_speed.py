@@ -28,7 +28,7 @@ import pandas as pd
 import yaml
 from PIL import Image
 
-from cxrlib.artifacts import write_json, write_text
+from cxrlib.files import write_json, write_text
 from cxrlib.films.film_reading import FilmJob, ReaderProcess, read_films
 from cxrlib.films.images import placed_array
 from cxrlib.films.phantom import phantom_film, phantom_manifest

@@ -24,7 +24,7 @@ import psutil
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
-from cxrlib.artifacts import write_json
+from cxrlib.files import write_json
 from cxrlib.reproducibility import provenance
 from cxrlib.study import REPOSITORY
 

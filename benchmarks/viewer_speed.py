@@ -22,7 +22,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 
-from cxrlib.artifacts import write_json, write_text
+from cxrlib.files import write_json, write_text
 from cxrlib.reproducibility import provenance
 from cxrlib.study import REPOSITORY
 

@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
-from cxrlib.artifacts import read_json
 from cxrlib.errors import InputError
+from cxrlib.files import read_json
 from cxrlib.films.audit import check_before, left_out, prepare_study
 from cxrlib.films.covidx import compare_with_lists, labels_path
 from cxrlib.films.images import load_manifest

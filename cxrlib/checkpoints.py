@@ -8,8 +8,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from cxrlib.artifacts import atomic_path, differences_between
 from cxrlib.errors import InputError
+from cxrlib.files import atomic_path
+from cxrlib.records import differences_between
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from cxrlib.artifacts import atomic_path, sha256_of
 from cxrlib.errors import InputError
+from cxrlib.files import atomic_path, sha256_of
 
 logger = logging.getLogger(__name__)
 

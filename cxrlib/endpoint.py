@@ -6,8 +6,8 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from cxrlib.artifacts import read_json, write_json
 from cxrlib.errors import InputError
+from cxrlib.files import read_json, write_json
 from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)

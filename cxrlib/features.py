@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cxrlib.artifacts import sha256_of
 from cxrlib.errors import InputError
+from cxrlib.files import sha256_of
 from cxrlib.networks import NETWORKS, unknown_network
 from cxrlib.reproducibility import pick_device, random_generator, seed_for
 

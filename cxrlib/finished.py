@@ -17,17 +17,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from cxrlib.artifacts import (
-    amend_record,
-    content_of,
-    damage_of,
-    damaged_outputs,
-    read_json,
-    read_record,
-    sha256_of,
-)
 from cxrlib.errors import InputError
+from cxrlib.files import read_json, sha256_of
 from cxrlib.films.settings import EVERY_ROLE
+from cxrlib.records import amend_record, content_of, damage_of, damaged_outputs, read_record
 from cxrlib.stages import STAGES
 from cxrlib.study import Study
 from cxrlib.units import Unit, units, wanted_units

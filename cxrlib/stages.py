@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxrlib.artifacts import CHAPTERS, read_json
+from cxrlib.artifacts import CHAPTERS
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.errors import InputError
+from cxrlib.files import read_json
 from cxrlib.films.settings import LABELS
 from cxrlib.generators.settings import fold_of, start_of
 from cxrlib.study import REPOSITORY, Study

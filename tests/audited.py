@@ -4,8 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-from cxrlib.artifacts import read_json, write_record
+from cxrlib.files import read_json
 from cxrlib.films.settings import ROLES
+from cxrlib.records import write_record
 from cxrlib.study import Study
 
 

@@ -12,7 +12,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from cxrlib.artifacts import atomic_path
+from cxrlib.files import atomic_path
 from cxrlib.intake.pixels import convert_file
 from cxrlib.intake.source import Source
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import write_csv, write_record
+from cxrlib.files import write_csv
+from cxrlib.records import write_record
 from cxrlib.study import Study
 
 

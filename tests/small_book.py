@@ -11,8 +11,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from cxrlib.artifacts import CHAPTERS, write_json, write_text
+from cxrlib.artifacts import CHAPTERS
 from cxrlib.chapters.run import run_chapter
+from cxrlib.files import write_json, write_text
 from cxrlib.publishing.book import build_book
 from cxrlib.study import Study, load_study
 

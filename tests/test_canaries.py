@@ -9,10 +9,11 @@ import small_book
 from canaries import make_study, names_found, patterns_found
 from nbformat.v4 import new_code_cell
 
-from cxrlib.artifacts import CHAPTERS, write_text
+from cxrlib.artifacts import CHAPTERS
 from cxrlib.chapters.run import notebook_path, run_chapter
 from cxrlib.classifiers.training import train_classifier
 from cxrlib.errors import InputError
+from cxrlib.files import write_text
 from cxrlib.films.settings import LABELS
 from cxrlib.generators.synthesis import synthesise
 from cxrlib.generators.training import train_generator

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cxrlib.artifacts import read_json
 from cxrlib.endpoint import freeze_endpoint
 from cxrlib.errors import InputError
+from cxrlib.files import read_json
 from cxrlib.study import load_study
 
 ARMS = ["baseline", "synthetic", "synthetic-crossfit"]

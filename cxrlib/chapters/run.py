@@ -14,10 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cxrlib.artifacts import CHAPTERS, HEADLESS, WRITTEN, write_record, write_text
+from cxrlib.artifacts import CHAPTERS, HEADLESS
 from cxrlib.errors import InputError
+from cxrlib.files import WRITTEN, write_text
 from cxrlib.films.settings import EVERY_ROLE
 from cxrlib.finished import makes
+from cxrlib.records import write_record
 from cxrlib.study import REPOSITORY, Study
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ import pandas as pd
 from IPython.display import HTML, Image, display
 from matplotlib.figure import Figure
 
-from cxrlib.artifacts import atomic_path
 from cxrlib.chapters import style
+from cxrlib.files import atomic_path
 from cxrlib.films.settings import LABELS
 from cxrlib.progress import Report, paced
 from cxrlib.study import Study

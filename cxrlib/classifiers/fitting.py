@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cxrlib.artifacts import append_log, trim_log
 from cxrlib.checkpoints import load_own_state, save_state
 from cxrlib.classifiers.composition import TrainingFilms
 from cxrlib.classifiers.network import Phase, PixelStatistics, augment_strongly, build_classifier, start_phase
@@ -27,6 +26,7 @@ from cxrlib.classifiers.prediction import predict_probabilities
 from cxrlib.classifiers.settings import ClassifierSettings
 from cxrlib.classifiers.stepping import Batch, Stepper, make_stepper
 from cxrlib.errors import InputError
+from cxrlib.files import append_log, trim_log
 from cxrlib.films.images import ImageSet
 from cxrlib.reproducibility import pick_device, random_generator, seed_for
 

@@ -5,7 +5,7 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cxrlib.artifacts import append_log
+from cxrlib.files import append_log
 
 OTHER_FOLDS = "hospital, other folds"
 logger = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cxrlib.artifacts import read_json
 from cxrlib.classifiers.network import PixelStatistics, as_pixels, normalise
 from cxrlib.errors import InputError
 from cxrlib.features import build_network
+from cxrlib.files import read_json
 from cxrlib.films.images import ImageSet
 from cxrlib.films.settings import EVERY_ROLE, LABELS
 

@@ -10,14 +10,6 @@ from typing import Any
 import pandas as pd
 from torch import Tensor, nn
 
-from cxrlib.artifacts import (
-    is_finished,
-    read_json,
-    sha256_of,
-    start_afresh,
-    write_csv,
-    write_record,
-)
 from cxrlib.checkpoints import save_tensors
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.calibration import decided_by_validation, remarks
@@ -36,9 +28,11 @@ from cxrlib.classifiers.without_network import WITHOUT_NETWORK, validation_films
 from cxrlib.endpoint import freeze_endpoint
 from cxrlib.errors import InputError
 from cxrlib.features import describe_weights, identify_weights
+from cxrlib.files import read_json, sha256_of, write_csv
 from cxrlib.films.images import ImageSet, films_identity, load_image_set
 from cxrlib.films.settings import LABELS
 from cxrlib.finished import makes
+from cxrlib.records import is_finished, start_afresh, write_record
 from cxrlib.reproducibility import deterministic, pick_device
 from cxrlib.study import Study
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from cxrlib.artifacts import sha256_of, write_csv, write_json
 from cxrlib.classifiers.calibration import check_validation, decided_by_validation, logits, remarks, youden_threshold
 from cxrlib.classifiers.composition import learned_rows, rows_under_test
 from cxrlib.classifiers.openings import count_openings, record_opening, record_training_use
 from cxrlib.classifiers.prediction import predictions_table, read_predictions
+from cxrlib.files import sha256_of, write_csv, write_json
 from cxrlib.films.images import ImageSet, load_image_set, load_manifest
 from cxrlib.films.settings import LABELS
 from cxrlib.films.shortcuts import fit_source_rule

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import is_finished, read_json, write_csv, write_record
 from cxrlib.endpoint import freeze_endpoint
 from cxrlib.errors import InputError
+from cxrlib.files import read_json, write_csv
 from cxrlib.films.images import ImageSet, in_parallel, load_image_set
 from cxrlib.films.preparation import prepare_role, rows_of_role, source_problems
 from cxrlib.films.search.whole import COPY_SETTINGS, find_near_duplicates
 from cxrlib.films.settings import EXTERNAL, LABELS, ROLES
 from cxrlib.finished import makes
+from cxrlib.records import is_finished, write_record
 
 if TYPE_CHECKING:
     from cxrlib.study import Study

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from cxrlib.artifacts import atomic_path, read_json
 from cxrlib.errors import InputError
+from cxrlib.files import atomic_path, read_json
 from cxrlib.films.manifest import read_manifest_csv, read_text_table
 from cxrlib.reproducibility import available_cores
 

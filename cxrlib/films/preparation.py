@@ -13,16 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cxrlib.artifacts import (
-    amend_record,
-    is_finished,
-    read_json,
-    sha256_of,
-    start_afresh,
-    write_csv,
-    write_record,
-)
 from cxrlib.errors import InputError
+from cxrlib.files import read_json, sha256_of, write_csv
 from cxrlib.films.film_reading import FilmJob, read_films
 from cxrlib.films.images import PlacedArray, growing_array, masks_path, placed_array
 from cxrlib.films.listing import Listing, kind_of
@@ -30,6 +22,7 @@ from cxrlib.films.manifest import assign_folds, fold_problem, validate_manifest
 from cxrlib.films.phantom import PHANTOM_VERSION, phantom_film, phantom_manifest
 from cxrlib.films.settings import LABELS, Source
 from cxrlib.finished import makes
+from cxrlib.records import amend_record, is_finished, start_afresh, write_record
 
 if TYPE_CHECKING:
     from cxrlib.study import Study

@@ -9,16 +9,7 @@ import numpy as np
 import pandas as pd
 from safetensors.torch import save_file
 
-from cxrlib.artifacts import (
-    atomic_path,
-    damage_of,
-    fingerprint,
-    read_json,
-    sha256_of,
-    start_afresh,
-    write_csv,
-    write_record,
-)
+from cxrlib.files import atomic_path, read_json, sha256_of, write_csv
 from cxrlib.films.images import ImageSet, films_identity, load_image_set, load_masks, load_synthetic, masks_path
 from cxrlib.films.settings import LABELS
 from cxrlib.generators.lungs import (
@@ -32,6 +23,7 @@ from cxrlib.generators.lungs import (
     outline_lungs,
     train_segmenter,
 )
+from cxrlib.records import damage_of, fingerprint, start_afresh, write_record
 from cxrlib.reproducibility import deterministic
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from cxrlib.artifacts import read_json
 from cxrlib.errors import InputError
+from cxrlib.files import read_json
 from cxrlib.generators.layers import (
     CONVOLUTIONS,
     GAIN,

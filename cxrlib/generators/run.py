@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cxrlib.artifacts import append_log, trim_log, write_csv
 from cxrlib.checkpoints import REMEDY, load_own_state, save_state, save_tensors
 from cxrlib.errors import InputError
+from cxrlib.files import append_log, trim_log, write_csv
 from cxrlib.generators.kernel_distance import KernelDistance
 from cxrlib.generators.processes import join_processes
 from cxrlib.generators.settings import FEWEST_FILMS, GanSettings

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as functional
 from PIL import Image
 
-from cxrlib.artifacts import atomic_path
+from cxrlib.files import atomic_path
 from cxrlib.generators.drawing import make_films
 from cxrlib.generators.kernel_distance import KernelDistance, kernel_distance
 from cxrlib.generators.networks import Generator

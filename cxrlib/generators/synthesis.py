@@ -9,16 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cxrlib.artifacts import (
-    atomic_path,
-    is_finished,
-    read_json,
-    sha256_of,
-    start_afresh,
-    write_csv,
-    write_record,
-)  # fmt: skip
 from cxrlib.errors import InputError
+from cxrlib.files import atomic_path, read_json, sha256_of, write_csv
 from cxrlib.finished import makes
 from cxrlib.generators.drawing import draw_films, is_out_of_memory, make_films
 from cxrlib.generators.memorisation import compare_with_training, copy_settings
@@ -26,6 +18,7 @@ from cxrlib.generators.networks import load_generator
 from cxrlib.generators.settings import fold_of
 from cxrlib.generators.stepping import block_dtype
 from cxrlib.generators.training import generator_films
+from cxrlib.records import is_finished, start_afresh, write_record
 from cxrlib.reproducibility import deterministic, pick_device, seed_for
 
 if TYPE_CHECKING:

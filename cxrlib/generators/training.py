@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cxrlib.artifacts import is_finished, read_json, sha256_of, start_afresh, write_record
 from cxrlib.errors import InputError
 from cxrlib.features import identify_weights
+from cxrlib.files import read_json, sha256_of
 from cxrlib.films.held_out import held_out_rows
 from cxrlib.films.settings import LABELS
 from cxrlib.finished import makes
@@ -19,6 +19,7 @@ from cxrlib.generators.quality import describe_features, features_network, film_
 from cxrlib.generators.run import Progress, Run
 from cxrlib.generators.settings import GanSettings, fold_of, start_of
 from cxrlib.generators.snapshots import Features, Judge
+from cxrlib.records import is_finished, start_afresh, write_record
 from cxrlib.reproducibility import deterministic
 
 if TYPE_CHECKING:

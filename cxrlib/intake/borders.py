@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from cxrlib.artifacts import atomic_path
+from cxrlib.files import atomic_path
 
 TILE_PX = 400
 COLUMNS, ROWS = 4, 4

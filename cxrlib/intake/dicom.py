@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from cxrlib.artifacts import as_cell, atomic_path
 from cxrlib.errors import InputError
+from cxrlib.files import as_cell, atomic_path
 from cxrlib.films.listing import CONTACT_SHEETS, IMPORT_TABLE
 from cxrlib.intake.borders import FILMS_PER_SHEET, draw_sheet
 from cxrlib.intake.decisions import read_decisions

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from cxrlib.artifacts import atomic_path
+from cxrlib.files import atomic_path
 from cxrlib.intake.greys import has_window, rescaled, windowed
 from cxrlib.intake.header import (
     DAMAGED,

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from cxrlib.artifacts import atomic_path
 from cxrlib.errors import InputError
+from cxrlib.files import atomic_path
 from cxrlib.intake.header import LINK_OUT, LINK_TO_FOLDER, NOT_A_FILE, UNOPENED, UNPACKED, UNREADABLE_ARCHIVE
 from cxrlib.intake.journal import Sighting
 from cxrlib.intake.pseudonyms import make_private_folder

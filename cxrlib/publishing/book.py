@@ -13,13 +13,15 @@ from typing import Any
 
 import yaml
 
-from cxrlib.artifacts import CHAPTERS, read_json, write_record, write_text
+from cxrlib.artifacts import CHAPTERS
 from cxrlib.errors import InputError
+from cxrlib.files import read_json, write_text
 from cxrlib.finished import makes
 from cxrlib.publishing.guard import check_publishable, check_results
 from cxrlib.publishing.guard_pages import code_cells, pictures_shown
 from cxrlib.publishing.limits import limits_text
 from cxrlib.publishing.provenance import provenance_sentences
+from cxrlib.records import write_record
 from cxrlib.study import REPOSITORY, Study
 
 logger = logging.getLogger(__name__)

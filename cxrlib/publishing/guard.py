@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cxrlib.artifacts import read_json
 from cxrlib.errors import InputError
+from cxrlib.files import read_json
 from cxrlib.films.manifest import read_manifest_csv
 from cxrlib.films.search.pictures import FilmIndex
 from cxrlib.films.settings import FolderSource

@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cxrlib.artifacts import read_json
+from cxrlib.files import read_json
 
 MEASURED = Path(__file__).with_name("limits.json")
 BEYOND = (

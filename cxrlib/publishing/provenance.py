@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cxrlib.artifacts import read_json, write_json
+from cxrlib.files import read_json, write_json
 from cxrlib.finished import phase_seconds
 from cxrlib.reproducibility import provenance
 from cxrlib.study import REPOSITORY, Study

@@ -5,8 +5,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from cxrlib.artifacts import damage_of, write_text
 from cxrlib.errors import InputError
+from cxrlib.files import write_text
 from cxrlib.publishing.guard import check_publishable, check_results
 from cxrlib.publishing.release import (
     check_whole,
@@ -16,6 +16,7 @@ from cxrlib.publishing.release import (
     write_release,
     write_sheet,
 )
+from cxrlib.records import damage_of
 from cxrlib.study import Study
 
 MARK = ".cxr-book"

@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 
 from PIL import Image
 
-from cxrlib.artifacts import sha256_of, write_json, write_text
 from cxrlib.errors import InputError
+from cxrlib.files import sha256_of, write_json, write_text
 from cxrlib.films.settings import EVERY_ROLE
 from cxrlib.publishing.limits import limits_lines
 from cxrlib.reproducibility import provenance

@@ -15,8 +15,8 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from cxrlib.artifacts import write_text
 from cxrlib.errors import InputError
+from cxrlib.files import write_text
 from cxrlib.study import REPOSITORY
 from cxrlib.wings import WINGS
 

@@ -17,8 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cxrlib.artifacts import Reading, sha256_of
+from cxrlib.artifacts import Reading
 from cxrlib.errors import InputError
+from cxrlib.files import sha256_of
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from cxrlib.artifacts import fingerprint, sha256_of, write_csv, write_text
 from cxrlib.errors import InputError
+from cxrlib.files import sha256_of, write_csv, write_text
 from cxrlib.films.images import films_identity, load_image_set, load_synthetic
 from cxrlib.films.settings import LABELS
 from cxrlib.reading.copy_pairs import COPY_KINDS
@@ -25,6 +25,7 @@ from cxrlib.reading.events import people_have_answered, remove_simulated
 from cxrlib.reading.questions import QUESTIONS, Question
 from cxrlib.reading.settings import ReviewSettings
 from cxrlib.reading.worklist import draw_worklist, halves, real_films_in_words
+from cxrlib.records import fingerprint
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 

@@ -10,13 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.artifacts import is_finished, read_json, sha256_of, write_csv, write_record
 from cxrlib.errors import InputError
+from cxrlib.files import read_json, sha256_of, write_csv
 from cxrlib.films.settings import LABELS
 from cxrlib.finished import makes
 from cxrlib.reading.agreement import readings
 from cxrlib.reading.events import read_events
 from cxrlib.reading.protocol import Protocol, prepare_protocol, reading_fold
+from cxrlib.records import is_finished, write_record
 from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)

@@ -23,8 +23,9 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from cxrlib.artifacts import Reading, read_json, write_text
+from cxrlib.artifacts import Reading
 from cxrlib.errors import InputError
+from cxrlib.files import read_json, write_text
 from cxrlib.reading.events import person
 from cxrlib.reading.session import MOST_EVENT_BYTES
 from cxrlib.reading.viewer import one_module, style

@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cxrlib.artifacts import Reading, sha256_of
+from cxrlib.artifacts import Reading
 from cxrlib.errors import InputError
+from cxrlib.files import sha256_of
 from cxrlib.reading.durable import append_durably, locked, make_private, set_aside_torn
 from cxrlib.reading.events import checked_reader, current_answers, decode_event, encode_event, reader_slug
 from cxrlib.reading.protocol import Protocol, Task

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from cxrlib.artifacts import read_json, write_record
+from cxrlib.files import read_json
 from cxrlib.finished import makes
 from cxrlib.reading.agreement import simulated_names
 from cxrlib.reading.events import SIMULATED, reader_slug, remove_simulated
 from cxrlib.reading.protocol import Protocol, Task, prepare_protocol
 from cxrlib.reading.questions import ARTEFACTS, FIVE_STEPS, ORIGIN_STEPS
 from cxrlib.reading.session import ReadingSession
+from cxrlib.records import write_record
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 

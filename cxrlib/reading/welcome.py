@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from cxrlib.artifacts import sha256_of
 from cxrlib.errors import InputError
+from cxrlib.files import sha256_of
 from cxrlib.reading.conversation import Conversation, Send
 from cxrlib.reading.events import person, read_events
 from cxrlib.reading.protocol import Protocol, prepare_protocol

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import read_json
+from cxrlib.files import read_json
 from cxrlib.films.held_out import held_out_rows
 from cxrlib.films.images import load_image_set, load_manifest, load_synthetic
 from cxrlib.films.settings import LABELS

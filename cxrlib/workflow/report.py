@@ -17,10 +17,11 @@ from typing import Any
 
 import yaml
 
-from cxrlib.artifacts import differences_between, read_json, start_afresh, write_json, write_text
 from cxrlib.errors import InputError
+from cxrlib.files import read_json, write_json, write_text
 from cxrlib.finished import HARMLESS_KEYS, Standing, is_free, standing
 from cxrlib.reading.events import remove_simulated
+from cxrlib.records import differences_between, start_afresh
 from cxrlib.reproducibility import available_cores, has_gpu, provenance
 from cxrlib.study import REPOSITORY, Study
 from cxrlib.units import Unit, wanted_units

@@ -71,8 +71,8 @@ def test_sources_that_training_lacks_are_not_judged_by_its_rule():
 
 
 def test_covidx_is_told_in_the_numbers_of_its_label_files(real_films, tmp_path, write_study_in):
-    from cxrlib.artifacts import write_csv
     from cxrlib.chapters.films.tables import covidx_labels
+    from cxrlib.files import write_csv
 
     covidx = {"reader": "covidx", "folder": str(real_films / "covidx8b"), "split": "test", "allow_missing": True}
     facts = covidx_labels(load_study(write_study_in(tmp_path, data={"validation": covidx})))

@@ -7,11 +7,11 @@ import torch
 from matplotlib.figure import Figure
 from safetensors.torch import save_file
 
-from cxrlib.artifacts import sha256_of, write_json
 from cxrlib.chapters import words
 from cxrlib.chapters.generators import exhibits as generators_exhibits
 from cxrlib.chapters.generators import shown as generators_shown
 from cxrlib.chapters.generators.sentences import collapse, comparison_facts, generator_facts, kept_snapshots
+from cxrlib.files import sha256_of, write_json
 from cxrlib.films.audit import prepare_study
 from cxrlib.films.images import load_image_set
 from cxrlib.films.settings import LABELS

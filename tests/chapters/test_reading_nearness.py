@@ -6,11 +6,11 @@ import pytest
 from generated_films import write_generated
 from scipy.stats import binomtest
 
-from cxrlib.artifacts import read_json
 from cxrlib.chapters.generators.novelty import anatomy_table, leak_table, memorisation_table
 from cxrlib.chapters.reading import nearness as reading_nearness
 from cxrlib.chapters.reading import nearness_figures as reading_nearness_figures
 from cxrlib.chapters.reading import nearness_shown as reading_nearness_shown
+from cxrlib.files import read_json
 from cxrlib.films.audit import prepare_study
 from cxrlib.films.images import load_image_set, load_masks, load_synthetic
 from cxrlib.films.settings import LABELS

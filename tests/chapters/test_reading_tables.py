@@ -16,7 +16,6 @@ from rich.console import Console
 from sklearn.metrics import roc_auc_score
 from small_reading import answers_to
 
-from cxrlib.artifacts import read_json
 from cxrlib.chapters.reading import shown
 from cxrlib.chapters.reading import story as reading_story
 from cxrlib.chapters.reading.notebook import open_chapter
@@ -28,6 +27,7 @@ from cxrlib.classifiers.composition import compose_training_films
 from cxrlib.classifiers.training import _what_decides as what_decides
 from cxrlib.classifiers.training import train_classifier
 from cxrlib.errors import InputError
+from cxrlib.files import read_json
 from cxrlib.films.images import load_synthetic
 from cxrlib.films.preparation import prepare_role
 from cxrlib.reading.agreement import PEOPLE, PROGRAMS

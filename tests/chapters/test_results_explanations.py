@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrlib.artifacts import read_json
 from cxrlib.chapters.results.attention import ATTENTION_COLUMNS, RUN_COLUMNS, _interval
 from cxrlib.chapters.results.explanations import FAILURES_SHOWN, explain_study, shown_arm
 from cxrlib.classifiers.explanation import attention_maps, attention_stage, mass_inside
 from cxrlib.classifiers.prediction import load_classifier, predict_probabilities, read_predictions
 from cxrlib.errors import InputError
+from cxrlib.files import read_json
 from cxrlib.films.images import load_image_set, load_masks
 from cxrlib.study import load_study
 

@@ -11,7 +11,6 @@ from generated_films import write_generated
 from safetensors.torch import save_file
 from sklearn import metrics as reference
 
-from cxrlib.artifacts import write_record
 from cxrlib.chapters.films.tables import table1
 from cxrlib.chapters.generators.quality import Seen, _measured, measure_quality
 from cxrlib.chapters.generators.sentences import quality_facts
@@ -25,6 +24,7 @@ from cxrlib.films.images import load_image_set
 from cxrlib.films.settings import LABELS, ROLES
 from cxrlib.generators.quality import left_from_right
 from cxrlib.generators.training import GeneratorFilms
+from cxrlib.records import write_record
 from cxrlib.study import load_study
 
 ARMS = ["baseline", "synthetic", "synthetic-crossfit", "oversampled"]

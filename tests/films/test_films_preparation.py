@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxrlib import artifacts
 from cxrlib.errors import InputError
+from cxrlib.files import sha256_of
 from cxrlib.films import preparation
 from cxrlib.films.images import load_image_set, load_masks, load_synthetic
 from cxrlib.films.manifest import MANIFEST_COLUMNS, assign_folds, read_manifest_csv, validate_manifest
@@ -54,8 +54,8 @@ def test_simulated_films_are_prepared_with_masks_and_folds(tiny_study_file):
     assert record["simulated"]
     assert record["unreadable"] == []
     assert record["by_label"] == films.manifest["label"].value_counts().to_dict()
-    assert record["images_sha256"]["32"] == artifacts.sha256_of(study.results.images("hospital", 32))
-    assert record["manifest_sha256"] == artifacts.sha256_of(study.results.manifest("hospital"))
+    assert record["images_sha256"]["32"] == sha256_of(study.results.images("hospital", 32))
+    assert record["manifest_sha256"] == sha256_of(study.results.manifest("hospital"))
     opacities = load_masks(study, "hospital", 32, "opacities", audited=False)
     np.testing.assert_array_equal(opacities.any(axis=(1, 2)), films.labels == 1)
     assert load_masks(study, "hospital", 32, "lungs", audited=False).shape == films.images.shape

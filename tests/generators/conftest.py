@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from audited import write_audit
 
-from cxrlib.artifacts import sha256_of, write_csv, write_json
+from cxrlib.files import sha256_of, write_csv, write_json
 from cxrlib.generators.settings import GanSettings
 from cxrlib.study import Study, load_study
 

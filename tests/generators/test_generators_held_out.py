@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrlib.artifacts import write_csv
 from cxrlib.errors import InputError
+from cxrlib.files import write_csv
 from cxrlib.films.images import load_image_set
 from cxrlib.generators.settings import FEWEST_HELD_OUT_FILMS
 from cxrlib.generators.training import GeneratorFilms, generator_films

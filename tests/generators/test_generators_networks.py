@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as functional
 from safetensors.torch import save_file
 
-from cxrlib.artifacts import write_json
 from cxrlib.errors import InputError
+from cxrlib.files import write_json
 from cxrlib.generators.layers import Convolution, FilmOutput, doubled, smoothed
 from cxrlib.generators.losses import r1_penalty
 from cxrlib.generators.networks import (

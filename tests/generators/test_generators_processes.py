@@ -10,8 +10,8 @@ import torch
 from quick_judge import ENVIRONMENT
 from safetensors.torch import load_file
 
-from cxrlib.artifacts import read_json
 from cxrlib.errors import InputError
+from cxrlib.files import read_json
 from cxrlib.generators.diffaugment import Share
 from cxrlib.generators.processes import Processes
 from cxrlib.generators.training import train_generator

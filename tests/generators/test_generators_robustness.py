@@ -15,9 +15,9 @@ import torch
 from quick_judge import ENVIRONMENT
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cxrlib.artifacts import read_json
 from cxrlib.checkpoints import load_state, save_state
 from cxrlib.errors import InputError
+from cxrlib.files import read_json
 from cxrlib.generators import run as run_module
 from cxrlib.generators.networks import load_generator
 from cxrlib.generators.stepping import Stepper

@@ -6,7 +6,6 @@ import pytest
 from audited import write_audit
 from generated_films import write_generated
 
-from cxrlib.artifacts import write_record
 from cxrlib.chapters.results.tables import gather_predictions
 from cxrlib.classifiers.composition import compose_training_films
 from cxrlib.classifiers.prediction import PREDICTION_COLUMNS
@@ -19,6 +18,7 @@ from cxrlib.films.preparation import prepare_role
 from cxrlib.films.settings import LABELS
 from cxrlib.generators.settings import fold_of, start_of
 from cxrlib.generators.training import generator_films, train_generator
+from cxrlib.records import write_record
 from cxrlib.study import load_study
 from cxrlib.units import units
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from cxrlib.artifacts import read_json
+from cxrlib.files import read_json
 from cxrlib.generators.kernel_distance import KernelDistance, kernel_distance
 from cxrlib.generators.networks import load_generator
 from cxrlib.generators.quality import film_features

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from cxrlib.artifacts import sha256_of
 from cxrlib.errors import InputError
+from cxrlib.files import sha256_of
 from cxrlib.films.images import load_synthetic
 from cxrlib.generators import synthesis
 from cxrlib.generators.drawing import LARGEST_BATCH, make_films

@@ -5,9 +5,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from cxrlib.artifacts import read_json
 from cxrlib.checkpoints import load_state
 from cxrlib.errors import InputError
+from cxrlib.files import read_json
 from cxrlib.generators import stepping
 from cxrlib.generators.networks import load_generator
 from cxrlib.generators.run import Run, check_films

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrlib.artifacts import read_json
 from cxrlib.chapters.generators import comparisons as comparisons_module
 from cxrlib.chapters.generators.comparisons import compare_generators
 from cxrlib.errors import InputError
+from cxrlib.files import read_json
 from cxrlib.generators import stepping
 from cxrlib.generators.training import train_generator
 from cxrlib.study import load_study

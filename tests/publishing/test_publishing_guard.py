@@ -16,10 +16,10 @@ import pydata_sphinx_theme
 import pytest
 from PIL import Image, PngImagePlugin
 
-from cxrlib.artifacts import write_csv, write_json
 from cxrlib.chapters.exhibits import row_of_synthetic
 from cxrlib.chapters.sheets import FilmRow, film_sheet
 from cxrlib.errors import InputError
+from cxrlib.files import write_csv, write_json
 from cxrlib.films.decoding import decode
 from cxrlib.films.phantom import phantom_film, phantom_manifest
 from cxrlib.films.search.pictures import FilmIndex

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxrlib.artifacts import write_record, write_text
 from cxrlib.errors import InputError
+from cxrlib.files import write_text
 from cxrlib.publishing import limits
 from cxrlib.publishing.publish import MARK
 from cxrlib.publishing.publish import publish_book as publish
+from cxrlib.records import write_record
 from cxrlib.study import load_study
 
 

@@ -16,7 +16,7 @@ import safetensors.numpy
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, PngImagePlugin
 
-from cxrlib.artifacts import write_csv, write_json
+from cxrlib.files import write_csv, write_json
 from cxrlib.films.manifest import MANIFEST_COLUMNS
 from cxrlib.publishing.guard import private_findings
 from cxrlib.publishing.limits import limits_lines

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_reading import answers_to, as_an_ordinary_user
 
-from cxrlib.artifacts import read_json
 from cxrlib.errors import InputError
+from cxrlib.files import read_json
 from cxrlib.films.held_out import held_out_rows
 from cxrlib.films.images import load_image_set, load_manifest
 from cxrlib.films.settings import LABELS

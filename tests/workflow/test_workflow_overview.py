@@ -11,13 +11,14 @@ from damages import DAMAGES
 from PIL import Image
 
 from cxrlib import cli
-from cxrlib.artifacts import amend_record, content_of, read_json, write_record
 from cxrlib.chapters.films.tables import make_film_tables
 from cxrlib.errors import InputError
+from cxrlib.files import read_json
 from cxrlib.films.audit import prepare_study
 from cxrlib.films.images import load_image_set
 from cxrlib.films.preparation import prepare_role
 from cxrlib.finished import made_with, only_maker, standing
+from cxrlib.records import amend_record, content_of, write_record
 from cxrlib.study import load_study
 from cxrlib.units import unit_of, units
 from cxrlib.workflow import overview

@@ -15,7 +15,8 @@ import toys
 from damages import DAMAGES
 
 from cxrlib import cli
-from cxrlib.artifacts import CHAPTERS, read_json
+from cxrlib.artifacts import CHAPTERS
+from cxrlib.files import read_json
 from cxrlib.finished import standing
 from cxrlib.study import load_study
 from cxrlib.units import wanted_units

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import read_json
 from cxrlib.chapters.exhibits import draw_rows, film_row
 from cxrlib.chapters.sheets import FilmRow
 from cxrlib.chapters.stand_ins import outlined_stand_ins
 from cxrlib.chapters.words import origin, publishable
 from cxrlib.errors import InputError
+from cxrlib.files import read_json
 from cxrlib.films.containment import Refused, open_inside
 from cxrlib.films.decoding import UnreadableImage, decode, decode_mask
 from cxrlib.films.images import ImageSet, load_image_set, load_masks, resize_images

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from cxrlib.artifacts import read_json
 from cxrlib.chapters import sheets
 from cxrlib.chapters.chapter import Chapter, Drawn
 from cxrlib.chapters.films import exhibits, figures, shown
 from cxrlib.chapters.films.sentences import data_records, film_sentences
 from cxrlib.chapters.words import film_counts, origin, publishable
+from cxrlib.files import read_json
 from cxrlib.films.appearance import MEASURES
 from cxrlib.films.images import load_manifest
 from cxrlib.study import Study

@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.artifacts import read_json
 from cxrlib.chapters.findings import negatives_sentence
 from cxrlib.chapters.wording import joined
 from cxrlib.chapters.words import percent
 from cxrlib.evaluation.suppression import is_small
+from cxrlib.files import read_json
 from cxrlib.films.appearance import MEASURES
 from cxrlib.films.settings import EVERY_ROLE
 from cxrlib.study import Study

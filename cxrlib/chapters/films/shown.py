@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.artifacts import read_json
 from cxrlib.chapters.words import with_interval
 from cxrlib.evaluation.paper import paper_table1
 from cxrlib.evaluation.suppression import suppress_small_cells
+from cxrlib.files import read_json
 from cxrlib.films.listing import kind_of
 from cxrlib.films.settings import EVERY_ROLE, LABELS
 from cxrlib.study import Study

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import read_json, write_csv, write_json, write_record, write_table
 from cxrlib.chapters.films.appearance import film_map, films_by_measure
 from cxrlib.chapters.films.shortcuts import border_weights, shortcuts
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.evaluation.suppression import hide_pooled, pooled_levels, standard_views
 from cxrlib.evaluation.uncertainty import RESAMPLES
+from cxrlib.files import read_json, write_csv, write_json, write_table
 from cxrlib.films.covidx import labels_path, read_labels
 from cxrlib.films.findings import KINDS, NO_FINDING, NOT_KNOWN, kinds_of, known_findings
 from cxrlib.films.images import films_identity, load_manifest
@@ -21,6 +21,7 @@ from cxrlib.films.listing import kind_of
 from cxrlib.films.settings import EXTERNAL, LABELS, CovidxSource
 from cxrlib.films.shortcuts import fit_source_rule
 from cxrlib.finished import makes
+from cxrlib.records import write_record
 from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import read_json, write_record, write_table
 from cxrlib.errors import InputError
 from cxrlib.evaluation.uncertainty import wilson_interval
+from cxrlib.files import read_json, write_table
 from cxrlib.films.images import ImageSet
 from cxrlib.finished import makes
 from cxrlib.generators.copy_search import CopySearch
@@ -19,6 +19,7 @@ from cxrlib.generators.networks import load_generator
 from cxrlib.generators.quality import film_extractor
 from cxrlib.generators.snapshots import Judge, films_of_seed
 from cxrlib.generators.training import generator_films, judge_films, seed_of
+from cxrlib.records import write_record
 from cxrlib.reproducibility import deterministic, seed_for
 from cxrlib.study import Study
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.artifacts import read_json
 from cxrlib.chapters import sheets, tables
 from cxrlib.chapters.chapter import Chapter, Drawn
 from cxrlib.chapters.generators import exhibits, figures, sentences, shown
 from cxrlib.chapters.training import training_curves
 from cxrlib.chapters.words import origin
+from cxrlib.files import read_json
 from cxrlib.films.settings import LABELS
 from cxrlib.study import Study
 

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import read_json, sha256_of, write_record, write_table
 from cxrlib.chapters.generators.novelty import anatomy_table, leak_table, memorisation_table
 from cxrlib.errors import InputError
 from cxrlib.features import identify_weights
+from cxrlib.files import read_json, sha256_of, write_table
 from cxrlib.films.images import ImageSet, films_identity, load_image_set, load_synthetic, masks_path
 from cxrlib.films.settings import LABELS
 from cxrlib.finished import makes
@@ -32,6 +32,7 @@ from cxrlib.generators.quality import (
 )
 from cxrlib.generators.settings import fold_of
 from cxrlib.generators.training import generator_films
+from cxrlib.records import write_record
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.artifacts import atomic_path, write_csv, write_table, write_text
 from cxrlib.chapters.reading.rows import Group
 from cxrlib.chapters.reading.tables import StudyReadings
+from cxrlib.files import atomic_path, write_csv, write_table, write_text
 from cxrlib.reading.events import current_answers, read_events
 from cxrlib.reading.pace import standings
 

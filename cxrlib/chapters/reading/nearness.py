@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cxrlib.artifacts import read_json
 from cxrlib.chapters.exhibits import film_row, row_of_synthetic, synthetic_row
 from cxrlib.chapters.reading.nearness_figures import NearnessPanel, lungs_beside_real
 from cxrlib.chapters.sheets import FilmRow
 from cxrlib.chapters.stand_ins import NOT_SHOWN
 from cxrlib.chapters.style import note
 from cxrlib.chapters.words import origin, percent, publishable, synthetic_origin
+from cxrlib.files import read_json
 from cxrlib.films.images import load_image_set, load_synthetic
 from cxrlib.films.settings import LABELS
 from cxrlib.generators.lung_measures import load_anatomy

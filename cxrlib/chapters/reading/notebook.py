@@ -4,13 +4,13 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.artifacts import read_json
 from cxrlib.chapters import sheets
 from cxrlib.chapters.chapter import Chapter, Drawn
 from cxrlib.chapters.reading import nearness, nearness_figures, nearness_shown, shown
 from cxrlib.chapters.reading.story import ReadingStory, tell_readings
 from cxrlib.chapters.reading.tables import load_readings
 from cxrlib.chapters.words import synthetic_origin
+from cxrlib.files import read_json
 from cxrlib.films.settings import LABELS
 from cxrlib.reading.agreement import PROGRAMS
 from cxrlib.reading.protocol import prepare_protocol

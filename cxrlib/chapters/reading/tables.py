@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.artifacts import write_table
 from cxrlib.chapters.reading.rows import TABLES, Group
+from cxrlib.files import write_table
 from cxrlib.reading.agreement import ALL, SIDES, groups_of, readings, simulated_names
 from cxrlib.reading.events import read_events
 from cxrlib.reading.pace import clock_jumps, standings

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import atomic_path, read_json, write_csv, write_record, write_table
 from cxrlib.chapters.results.attention import OUTLINED_FILMS, Looker, Report, attention_tables, explained_arms
 from cxrlib.chapters.stand_ins import stand_ins
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.prediction import read_predictions
 from cxrlib.errors import InputError
+from cxrlib.files import atomic_path, read_json, write_csv, write_table
 from cxrlib.films.images import (
     films_identity,
     load_image_set,
@@ -22,6 +22,7 @@ from cxrlib.films.images import (
 from cxrlib.films.settings import LABELS
 from cxrlib.finished import makes
 from cxrlib.publishing.guard import near_copies
+from cxrlib.records import write_record
 from cxrlib.reproducibility import deterministic, seed_for
 from cxrlib.study import Study
 

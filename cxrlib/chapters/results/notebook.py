@@ -4,7 +4,6 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.artifacts import read_json
 from cxrlib.chapters.chapter import Chapter, Drawn
 from cxrlib.chapters.findings import negatives_sentence
 from cxrlib.chapters.results import curves, explained, explanation_figures, figures, ladder, shown
@@ -13,6 +12,7 @@ from cxrlib.chapters.results.tables import statements_path
 from cxrlib.chapters.style import chosen_rows
 from cxrlib.chapters.wording import joined
 from cxrlib.chapters.words import origin
+from cxrlib.files import read_json
 from cxrlib.films.settings import EXTERNAL
 from cxrlib.study import Study
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.artifacts import read_json, sha256_of, write_json, write_record, write_table
 from cxrlib.chapters.results.answer import Rests
 from cxrlib.chapters.results.questions import headline_arm, questions, verdict_table
 from cxrlib.chapters.results.statements import make_statements
@@ -25,9 +24,11 @@ from cxrlib.evaluation.scores import collect_scores
 from cxrlib.evaluation.significance import significance
 from cxrlib.evaluation.subgroups import KIND, subgroup_table
 from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES
+from cxrlib.files import read_json, sha256_of, write_json, write_table
 from cxrlib.films.findings import NOT_KNOWN, kinds_of, known_findings
 from cxrlib.films.images import films_identity, load_manifest
 from cxrlib.finished import makes
+from cxrlib.records import write_record
 from cxrlib.reproducibility import seed_for
 from cxrlib.study import Study
 

@@ -1,0 +1,56 @@
+"""Nothing is half-written, and no cell that people open is a formula."""
+
+import csv
+import re
+
+import pandas as pd
+import pytest
+
+from cxrlib.errors import InputError
+from cxrlib.files import append_log, atomic_path, trim_log, unquoted_cell, write_table, write_text
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), atomic_path(path) as temporary:
+        temporary.write_text(f"half {1 / 0}")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made_is_said_plainly(tmp_path):
+    (tmp_path / "results").write_text("a file where a folder should be")
+    with pytest.raises(InputError, match="can't be written"):
+        write_text(tmp_path / "results" / "study.yaml", "text")
+
+
+def test_a_torn_log_line_is_dropped_before_going_on(tmp_path):
+    log = tmp_path / "log.csv"
+    for images in (10, 20, 30):
+        append_log(log, {"images": images, "loss": 0.5})
+    with open(log, "a") as file:
+        file.write("40")
+    trim_log(log, lambda row: int(row["images"]) <= 20)
+    append_log(log, {"images": 30, "loss": 0.25})
+    with open(log, newline="") as file:
+        assert [row["images"] for row in csv.DictReader(file)] == ["10", "20", "30"]
+
+
+FORMULAS = ("=cmd|' /C calc'!A0", "+1+cmd|'/C calc'!A0", "-2+3+cmd", "@SUM(A1)", "\t=1", "\n=1", "'=1", "''@x")
+
+
+def test_no_cell_that_people_open_is_a_formula_and_each_reads_back(tmp_path):
+    plain = ["-2.5", "+19", "it's", "'quoted'", "a=b", "−0.3", ""]
+    write_table(tmp_path / "t.csv", pd.DataFrame({"comment": [*FORMULAS, *plain], "number": range(len(FORMULAS) + 7)}))
+    read = pd.read_csv(tmp_path / "t.csv", dtype=str, keep_default_na=False)["comment"]
+    assert not any(cell[:1] in tuple("=@\t\n") for cell in read)
+    assert list(read[len(FORMULAS) :]) == plain
+    assert [unquoted_cell(cell) for cell in read] == [*FORMULAS, *plain]
+    in_r = [re.sub(r"^'(?='*[=@\t\n+-])", "", cell) for cell in read]
+    assert in_r == [*FORMULAS, *plain]
+
+
+def test_what_no_text_can_hold_is_left_out(tmp_path):
+    write_table(tmp_path / "t.csv", pd.DataFrame({"comment": ["a\0b", "c\ud83dd", "\r=1"]}))
+    assert pd.read_csv(tmp_path / "t.csv")["comment"].tolist() == ["ab", "c?d", "'\n=1"]
