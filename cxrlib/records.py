@@ -96,8 +96,9 @@ def amend_record(record: Path, found: Iterable[Path] = (), **more: Any) -> None:
 
     Raises `InputError` where they don't.
     """
-    stored = read_record(record)
-    if "outputs" not in stored:
+    stored, found = read_record(record), list(found)
+    # Whoever adds a fact and names no files leaves it to the next to take them over.
+    if found and not stored.get("outputs"):
         stored["outputs"] = _described(record, found)
         known = {key.removesuffix("_sha256"): value for key, value in stored.items() if key.endswith("_sha256")}
         known |= (

@@ -73,6 +73,16 @@ def test_a_record_of_an_older_version_takes_over_what_is_there_unless_it_is_dama
         amend_record(record, [output])
 
 
+def test_a_fact_added_to_a_record_of_an_older_version_leaves_its_files_to_be_taken_over(tmp_path):
+    record, output = tmp_path / "audit.json", tmp_path / "manifest.csv"
+    output.write_text("0.25")
+    write_json(record, {"settings": {}, "inputs": {}, "seconds": 1.0})
+    amend_record(record, films_seen="abc")
+    amend_record(record, [output])
+    output.write_text("0.26")
+    assert "manifest.csv" in damage_of(record)[0]
+
+
 def test_fingerprints_differ_where_settings_do():
     assert fingerprint({"a": 1}, {}) == fingerprint({"a": 1}, {})
     assert fingerprint({"a": 1}, {}) != fingerprint({"a": 2}, {})

@@ -139,6 +139,9 @@ def test_results_of_an_older_version_are_taken_over(finished, run):
     for unit in found:
         run(unit.command(finished))
     assert all(standing(finished, unit).finished for unit in found)
+    # What is taken over is watched from then on.
+    unwatched = {unit.id for unit in found if unit.stage.outputs and not read_json(unit.record(finished))["outputs"]}
+    assert unwatched == set()
     assert (toys.models(finished), openings(finished), toys.predictions(finished)) == before
 
 
