@@ -16,6 +16,11 @@ CHAPTERS = {
 }
 
 
+def kept_copy(path: Path) -> Path:
+    """Where the second copy of a file lies that can't be made again."""
+    return path.with_name(f".{path.name}.kept")
+
+
 @dataclass(frozen=True)
 class Results:
     """The tree `results/<study>/`."""
@@ -185,6 +190,17 @@ class Results:
         return self.root / "releases"
 
     @property
+    def unique(self) -> list[Path]:
+        """What can't be made again and is kept twice, as far as it or its copy is there."""
+        patterns = ("endpoint.json", f"classifier/*/*/*/{OPENINGS}", "review/*/protocol.yaml", "review/*/worklist.csv")
+        found = [Path(pattern) for pattern in (*patterns, "review/*/tasks.csv")]
+        copies = [path for pattern in found for path in self.root.glob(str(kept_copy(pattern)))]
+        return sorted(
+            {path.with_name(path.name.removeprefix(".").removesuffix(".kept")) for path in copies}
+            | {path for pattern in found for path in self.root.glob(str(pattern))}
+        )
+
+    @property
     def published(self) -> tuple[Path, ...]:
         """The folders that may hold nothing of a private role."""
         return tuple(self.root / name for name in ("chapters", "figures", "tables"))
@@ -210,6 +226,11 @@ class Reading:
     def task_list(self) -> Path:
         """One row per task: its block, its films and, where there is one, the right answer."""
         return self.root / "tasks.csv"
+
+    @property
+    def frozen(self) -> tuple[Path, ...]:
+        """What answers rest on, and nobody can make again."""
+        return self.protocol, self.worklist, self.task_list
 
     @property
     def events(self) -> Path:

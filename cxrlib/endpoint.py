@@ -8,6 +8,7 @@ from typing import Any
 
 from cxrlib.errors import InputError
 from cxrlib.files import read_json, write_json
+from cxrlib.kept import keep, restore
 from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ def freeze_endpoint(study: Study) -> dict[str, Any]:
     file, endpoint = study.results.endpoint, study.endpoint
     wanted = endpoint.model_dump(mode="json") if endpoint else dict.fromkeys(DECLARED)
     opened = any(study.results.root.glob("classifier/*/*/*/openings.csv"))
+    restore([file])
     if file.exists():
         frozen = read_json(file)
         if endpoint is None or {key: frozen[key] for key in DECLARED} == wanted:
@@ -40,6 +42,7 @@ def freeze_endpoint(study: Study) -> dict[str, Any]:
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest() if endpoint else ""
     content = wanted | {"sha256": digest, "time": datetime.now(UTC).isoformat(timespec="seconds")}
     write_json(file, content | {"declared_before_opening": not opened})
+    keep(file)
     return read_json(file)
 
 

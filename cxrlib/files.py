@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from cxrlib.errors import InputError
 
 # What a spreadsheet takes for a formula, unless it is all number.
 FORMULA = re.compile(r"'*(?:[=@\t\n]|[+-](?![\d.,%\s()–-]*$))")
+TEMPORARY = re.compile(r"\..*-[0-9a-f]{12}(\.\w+)?")
 # Names a file that gets a line for every file written, for whoever has to know what a notebook wrote.
 WRITTEN = "CXR_WRITTEN"
 
@@ -48,6 +50,13 @@ def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of processes that were killed: those that nobody has touched for an hour."""
+    for path in folder.rglob(".*"):
+        if TEMPORARY.fullmatch(path.name) and path.is_file() and time.time() - path.stat().st_mtime > 3600:
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, *, private: bool = False) -> None:

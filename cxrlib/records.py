@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cxrlib.artifacts import OPENINGS
+from cxrlib.artifacts import OPENINGS, kept_copy
 from cxrlib.errors import InputError
 from cxrlib.files import read_json, sha256_of, write_json
 
@@ -190,7 +190,7 @@ def start_afresh(folder: Path) -> None:
     # Deepest first, so that a folder is looked at when what lies in it is gone.
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_symlink() or not path.is_dir():
-            if path.name != OPENINGS:
+            if path.name not in (OPENINGS, kept_copy(Path(OPENINGS)).name):
                 path.unlink()
         elif not any(path.iterdir()):
             path.rmdir()

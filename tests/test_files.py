@@ -1,13 +1,14 @@
 """Nothing is half-written, and no cell that people open is a formula."""
 
 import csv
+import os
 import re
 
 import pandas as pd
 import pytest
 
 from cxrlib.errors import InputError
-from cxrlib.files import append_log, atomic_path, trim_log, unquoted_cell, write_table, write_text
+from cxrlib.files import append_log, atomic_path, remove_leftovers, trim_log, unquoted_cell, write_table, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -17,6 +18,20 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         temporary.write_text(f"half {1 / 0}")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_path):
+    with atomic_path(tmp_path / "data" / "films.npy") as left, atomic_path(tmp_path / "table.csv") as written:
+        os.utime(left, (1, 1))
+        kept = [tmp_path / ".table.csv.kept", tmp_path / ".lock"]
+        for path in kept:
+            path.touch()
+            os.utime(path, (1, 1))
+        remove_leftovers(tmp_path)
+        assert not left.exists()
+        assert written.exists()
+        assert all(path.exists() for path in kept)
+        left.touch()
 
 
 def test_a_folder_that_cannot_be_made_is_said_plainly(tmp_path):

@@ -2,10 +2,13 @@
 
 import csv
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cxrlib.files import append_log
+from cxrlib.kept import keep, restore
 
 OTHER_FOLDS = "hospital, other folds"
 logger = logging.getLogger(__name__)
@@ -23,7 +26,7 @@ def record_opening(
         "threshold_validation": threshold_validation,
         "temperature": temperature,
     }
-    append_log(path, row, durable=True)
+    _append(path, row)
     logger.info("%s: %d %s films are opened, after the last epoch, to be predicted once", path.parent, films, role)
 
 
@@ -32,12 +35,19 @@ def record_training_use(path: Path, films: int) -> None:
     yet, nothing is decided, and no film under test is among them."""
     empty = dict.fromkeys(("model_sha256", "role", "films", "threshold_validation", "temperature"), "")
     facts = {"role": OTHER_FOLDS, "films": films}
-    append_log(path, {"time": datetime.now(UTC).isoformat(timespec="seconds"), **empty, **facts}, durable=True)
+    _append(path, {"time": datetime.now(UTC).isoformat(timespec="seconds"), **empty, **facts})
     logger.info("%s: %d hospital films of other folds are opened, to be learned from", path.parent, films)
+
+
+def _append(path: Path, row: Mapping[str, Any]) -> None:
+    restore([path])
+    append_log(path, row, durable=True)
+    keep(path)
 
 
 def count_openings(path: Path) -> int:
     """How often the hospital's films under test were opened by models of this arm, seed and fold."""
+    restore([path])
     if not path.exists():
         return 0
     with open(path, newline="", encoding="utf-8") as file:

@@ -19,6 +19,7 @@ from cxrlib.errors import InputError
 from cxrlib.files import sha256_of, write_csv, write_text
 from cxrlib.films.images import films_identity, load_image_set, load_synthetic
 from cxrlib.films.settings import LABELS
+from cxrlib.kept import keep, restore
 from cxrlib.reading.copy_pairs import COPY_KINDS
 from cxrlib.reading.durable import make_private
 from cxrlib.reading.events import people_have_answered, remove_simulated
@@ -132,6 +133,7 @@ def prepare_protocol(study: Study) -> Protocol:
     """
     with _said_of(study):
         reading = study.results.reading(study.review.protocol)
+        restore(reading.frozen)
         inputs = _inputs(study)
         wanted = _fingerprint(study, inputs)
         stored = _read_record(reading.protocol) if reading.protocol.exists() else {}
@@ -152,6 +154,7 @@ def load_protocol(study: Study) -> Protocol:
     reading, tables = study.results.reading(study.review.protocol), []
     record = reading.protocol
     with _said_of(study):
+        restore(reading.frozen)
         if not record.exists():
             raise InputError(f"{record}: no reading has been prepared; run `cxr review {study.name}`")
         content = _read_record(record)
@@ -226,6 +229,8 @@ def _draw(study: Study, facts: dict[str, Any]) -> None:
     }
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
     write_text(reading.protocol, text, private=True)
+    for path in reading.frozen:
+        keep(path)
 
 
 def _description(study: Study, fold: str, tasks: pd.DataFrame) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from cxrlib.errors import InputError
 from cxrlib.files import read_json
 from cxrlib.finished import is_running, standing
+from cxrlib.kept import loss_of
 from cxrlib.study import Study
 from cxrlib.units import Unit, all_units, called
 from cxrlib.workflow.report import only_one_report, plan, stored_settings
@@ -51,6 +52,11 @@ def verify(study: Study) -> list[dict[str, str]]:
         {"unit": path.name, "problem": f"{path}: damaged", "command": report}
         for path, read in notes
         if path.exists() and not _readable(path, read)
+    ]
+    found += [
+        {"unit": path.name, "problem": loss, "command": report}
+        for path in study.results.unique
+        if (loss := loss_of(path))
     ]
     for unit in all_units(study):
         judged = standing(study, unit, thorough=True)

@@ -18,8 +18,9 @@ from typing import Any
 import yaml
 
 from cxrlib.errors import InputError
-from cxrlib.files import read_json, write_json, write_text
+from cxrlib.files import read_json, remove_leftovers, write_json, write_text
 from cxrlib.finished import HARMLESS_KEYS, Standing, is_free, standing
+from cxrlib.kept import restore
 from cxrlib.reading.events import remove_simulated
 from cxrlib.records import differences_between, start_afresh
 from cxrlib.reproducibility import available_cores, has_gpu, provenance
@@ -135,6 +136,8 @@ def only_one_report(study: Study) -> Iterator[None]:
             if time.monotonic() > until:
                 raise InputError(f"{study.results.root}: jobs of an earlier report are still running; wait for them")
             time.sleep(0.1)
+        remove_leftovers(study.results.root)
+        restore(study.results.unique)
         yield
 
 
