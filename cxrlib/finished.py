@@ -29,9 +29,9 @@ logger = logging.getLogger(__name__)
 
 # What may change without making finished films, generators or classifiers obsolete.
 HARMLESS_KEYS = (
-    "title", "summary", "gan.preset", "gan.comparisons", "gan.comparison_label", "gan.seeds", "gan.second_judge",
-    "gan.second_judge_weights", "classifier.arms", "classifier.doses", "classifier.equal_steps", "classifier.seeds",
-    "review", "synthesis.exclude_rejected",
+    "title", "summary", "about", "gan.preset", "gan.comparisons", "gan.comparison_label", "gan.seeds",
+    "gan.second_judge", "gan.second_judge_weights", "classifier.arms", "classifier.doses", "classifier.equal_steps",
+    "classifier.seeds", "review", "synthesis.exclude_rejected",
     *(f"data.{role}.{key}" for role in EVERY_ROLE for key in ("publishable", "findings")),
 )  # fmt: skip
 
@@ -89,7 +89,9 @@ def standing(study: Study, unit: Unit, *, thorough: bool = False, varied: Mappin
 def made_with(study: Study, unit: Unit, varied: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What a unit is made with: settings, source files, arguments, and the content of the records that it reads."""
     settings = study.resolved()
-    for key in () if unit.stage.derived else HARMLESS_KEYS:
+    # Who the authors are concerns the book alone.
+    derived: tuple[str, ...] = () if unit.stage.name == "book" else ("about",)
+    for key in derived if unit.stage.derived else HARMLESS_KEYS:
         *parents, last = key.split(".")
         found = functools.reduce(lambda part, name: part.get(name, {}), parents, settings)
         for part in found if isinstance(found, list) else [found]:

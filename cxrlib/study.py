@@ -25,6 +25,7 @@ from cxrlib.generators.settings import (
     fold_of,
     generator_name,
 )
+from cxrlib.publishing.settings import AboutSettings
 from cxrlib.reading.settings import ReviewSettings
 from cxrlib.settings import Settings
 
@@ -39,6 +40,7 @@ class Study(Settings):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
     summary: str = ""
+    about: AboutSettings = AboutSettings()
     seed: int = Field(default=2021, ge=0)
     threads_per_job: PositiveInt = 1
     data: DataSettings

@@ -10,8 +10,8 @@ from cxrlib.wings import WINGS, missing_wing
 
 PACKAGE = Path(__file__).resolve().parent.parent / "cxrlib"
 OUTSIDE = {"chapters", "cli", "check", "workflow", *(name.split(".")[1] for name in (n[0] for n in WINGS.values()))}
-# The study reads the settings of the reading, which are data and need nothing.
-KEPT = "cxrlib.reading.settings"
+# The study reads the settings of these wings, which are data and need nothing.
+KEPT = ("cxrlib.reading", "cxrlib.reading.settings", "cxrlib.publishing", "cxrlib.publishing.settings")
 BLOCK = """
 import sys
 
@@ -40,7 +40,7 @@ def test_every_module_of_the_core_loads_without_any_wing():
     # captum, which the core uses, brings matplotlib along.
     gone = {name for wing in WINGS.values() for name in wing} - {"matplotlib", "IPython"}
     code = f"import importlib\nfor name in {list(core_modules())}: importlib.import_module(name)"
-    done = run_without(gone, code, kept=("cxrlib.reading", KEPT))
+    done = run_without(gone, code, kept=KEPT)
     assert done.returncode == 0, done.stderr[-1500:]
 
 
@@ -50,9 +50,8 @@ def test_every_module_of_the_core_loads_without_any_wing():
 def test_who_lacks_a_wing_is_told_and_nothing_leaves_without_the_guard(tiny_study_file, command, wing):
     before = sorted(tiny_study_file.parent.parent.rglob("*"))
     code = f"from cxrlib.cli import main\nsys.argv = ['cxr', *{command}, {str(tiny_study_file)!r}]\nmain()"
-    kept = ("cxrlib.reading", KEPT) if wing == "publish" else (KEPT,)
     gone = ("cxrlib.publishing",) if wing == "publish" else ("cxrlib.reading.protocol", "cxrlib.reading.agreement")
-    done = run_without(gone, code, kept)
+    done = run_without(gone, code, KEPT)
     assert done.returncode == 2, done.stderr[-1500:]
     assert f"pip install 'cxrlib[{wing}]'" in done.stderr
     assert "Traceback" not in done.stderr

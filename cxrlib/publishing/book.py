@@ -17,6 +17,8 @@ from cxrlib.artifacts import CHAPTERS
 from cxrlib.errors import InputError
 from cxrlib.files import read_json, write_text
 from cxrlib.finished import makes
+from cxrlib.publishing.about import about_sentences
+from cxrlib.publishing.cards import card_sentences
 from cxrlib.publishing.guard import check_publishable, check_results
 from cxrlib.publishing.guard_pages import code_cells, pictures_shown
 from cxrlib.publishing.limits import limits_text
@@ -103,6 +105,8 @@ def _sentences(study: Study, folder: Path) -> dict[str, str]:
         "cover": _cover(study, folder),
         "guard_limits": limits_text() if study.private_roles else NOTHING_PRIVATE,
         **provenance_sentences(study),
+        **about_sentences(study, folder),
+        **card_sentences(study),
     }
 
 

@@ -183,6 +183,15 @@ class TestBook:
             assert said in provenance
         assert page(index, "index").rindex("provenance.html") > page(index, "index").index("references.html")
 
+    def test_who_answers_for_it_what_reviewers_ask_and_the_cards_are_pages(self, built):
+        study, index = built
+        assert "@misc" in page(index, "about")
+        for name in ("claim", "tripod", "stard"):
+            assert f'id="checklist-{name}"' in page(index, "checklists")
+        assert page(index, "cards").count('id="sheet-') == len(study.roles)
+        # Links to chapters hold although these chapters lack the headings that answers name.
+        assert 'href="chapters/05_results.html"' in page(index, "checklists")
+
     def test_second_build_changes_nothing(self, built):
         study, index = built
         folder = index.parent.stat().st_ino
