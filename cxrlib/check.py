@@ -1,6 +1,8 @@
 """`cxr check`: what a study's sources hold, what was prepared of it, which copies are left out, whether it may run."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +21,54 @@ from cxrlib.study import Study
 from cxrlib.workflow.report import only_one_report
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a role is ready: not if there is a `because`; `but` is what a person should know of one that is."""
+
+    role: str
+    because: tuple[str, ...] = ()
+    but: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """`ready`, `ready, but` or `not ready`."""
+        return "not ready" if self.because else "ready, but" if self.but else "ready"
+
+    @property
+    def line(self) -> str:
+        """The verdict as a person reads it."""
+        said = {"ready": "", "ready, but": " ", "not ready": ", because "}[self.word]
+        return f"  {self.role}: {self.word}{said}{'; '.join(self.because or self.but)}"
+
+
+class NotReady(InputError):
+    """A study that may not run, with what was found of each role."""
+
+    def __init__(self, message: str, verdicts: list[Verdict]) -> None:
+        super().__init__(message)
+        self.verdicts = verdicts
+
+
 def check_study(
     study: Study, *, force: bool = False, progress: Callable[[str], Any] | None = None
-) -> Iterator[RenderableType]:
-    """Prepare and audit a study, and give the parts of the report as they are known.
+) -> Generator[RenderableType, None, list[Verdict]]:
+    """Prepare and audit a study, and give the parts of the report as they are known; returns the roles' verdicts.
 
-    Raises `InputError` with everything that is wrong with sources and patients, before a pixel is read; or with what
+    Raises `NotReady` with everything that is wrong with sources and patients, before a pixel is read; or with what
     preparation or audit refuse.
     """
     yield f"{study.name}: {study.title}\n\nSources"
     yield from (f"  {line}" for role in study.roles for line in _source_lines(study, role))
     yield from _official_lists(study)
-    check_before(study)
-    with only_one_report(study):
-        audit = prepare_study(study, force=force, progress=progress)
+    try:
+        check_before(study)
+        with only_one_report(study):
+            audit = prepare_study(study, force=force, progress=progress)
+    except InputError as error:
+        verdicts = _refused(study, str(error))
+        if verdicts:
+            yield "\n".join(["\nVerdict", *(verdict.line for verdict in verdicts)])
+        raise NotReady(str(error), verdicts) from None
     records = {role: read_json(study.results.data_record(role)) for role in study.roles}
     yield ""
     yield films_table(records, audit)
@@ -41,7 +77,48 @@ def check_study(
         yield unreadable
     yield from _copies(study, audit)
     yield from _source_rule_lines(study)
-    yield f"\n{verdict(study, audit)}"
+    verdicts = [Verdict(role, but=tuple(_remarks(study, role, records[role], audit))) for role in study.roles]
+    yield "\n".join(["\nVerdict", *(verdict.line for verdict in verdicts)])
+    yield verdict(study, audit)
+    return verdicts
+
+
+def _refused(study: Study, problems: str) -> list[Verdict]:
+    """Verdicts from lines that name roles, as in `data.hospital: …`; nothing if none does."""
+    found: dict[str, list[str]] = {role: [] for role in study.roles}
+    for line in problems.splitlines():
+        named = re.search(r"\bdata\.(\w+):? ?(.*)", line)
+        if named and named[1] in found:
+            found[named[1]].append(named[2])
+    if not any(found.values()):
+        return []
+    waits = ("the films are read only when every role is in order",)
+    return [Verdict(role, because=tuple(why), but=() if why else waits) for role, why in found.items()]
+
+
+def _remarks(study: Study, role: str, record: dict[str, Any], audit: dict[str, Any]) -> Iterator[str]:
+    """What a person should know of a role that may be used."""
+    listed, lost = record["files_expected"], record["missing"]
+    damaged = len(record["unreadable"]) - lost
+    copies = len(audit["excluded"][role])
+    if lost:
+        yield f"{lost:,} of {listed:,} listed films are not there"
+    if damaged:
+        yield f"{damaged:,} of {listed:,} listed films can't be used"
+    if copies:
+        yield f"{copies:,} {'film is a copy' if copies == 1 else 'films are copies'} and left out"
+    pairs = sum(found["pairs"] for found in audit["pairs"] if found["role_a"] == found["role_b"] == role)
+    if pairs and role == "hospital":
+        yield f"{pairs:,} {'pair' if pairs == 1 else 'pairs'} of films under two patients' ids"
+    if not study.data.simulated(role) and audit["used"][role]["patients"] == audit["used"][role]["images_used"] > 1:
+        unnamed = [source for source in study.data.sources(role) if _without_table(source)]
+        if unnamed:
+            yield "folders name no patients, so each film counts as one"
+
+
+def _without_table(source: Source) -> bool:
+    listing = read_listing(source)
+    return listing.labels_file == listing.root
 
 
 def _source_lines(study: Study, role: str) -> Iterator[str]:
@@ -162,7 +239,7 @@ def _source_rule_lines(study: Study) -> Iterator[str]:
 def verdict(study: Study, audit: dict[str, Any]) -> str:
     """Whether the study may run, and what a person should look at first."""
     dropped = sum(len(ids) for ids in audit["excluded"].values())
-    said = [f"Verdict: {study.name} may run."]
+    said = [f"{study.name} may run."]
     if dropped:
         kind = "" if audit["excluded"].get(EXTERNAL) else "public "
         said.append(f"{dropped:,} {kind}{'copy is' if dropped == 1 else 'copies are'} left out of every stage.")
@@ -174,3 +251,19 @@ def verdict(study: Study, audit: dict[str, Any]) -> str:
             "learns from a film that it is tested on."
         )
     return " ".join(said)
+
+
+def as_record(study: Study, verdicts: list[Verdict]) -> dict[str, Any]:
+    """The verdicts for programs, with counts of films where the audit is done."""
+    audit = (
+        {} if any(verdict.because for verdict in verdicts) or not verdicts else read_json(study.results.audit_record)
+    )
+    roles = {
+        verdict.role: {
+            "verdict": verdict.word,
+            "why": list(verdict.because or verdict.but),
+            **({"used": audit["used"][verdict.role]} if audit else {}),
+        }
+        for verdict in verdicts
+    }
+    return {"study": study.name, "may_run": bool(audit), "roles": roles, "copies": audit.get("pairs", [])}

@@ -95,18 +95,51 @@ def show(study: StudyName) -> None:
 
 
 @app.command()
-def check(study: StudyName, force: Force = False) -> None:
-    """Read and prepare the films, search them for shared patients and copies, and say what was found."""
-    from cxrlib.check import check_study
+def check(
+    study: StudyName,
+    force: Force = False,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 1 if a role is ready, but …")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read and prepare the films, search them for shared patients and copies, and say what was found.
 
-    _print(check_study(load_study(study), force=force, progress=_progress))
+    Ends with a verdict on each role, and a page with pictures. The exit code is 0 for a study that may run, 2 for one
+    that may not.
+    """
+    from cxrlib.check import NotReady, as_record, check_study
+    from cxrlib.check_page import write_page
+
+    loaded = load_study(study)
+    verdicts: list[Any] = []
+
+    def parts() -> Iterable[Any]:
+        verdicts.extend((yield from check_study(loaded, force=force, progress=_progress)))
+        yield f"The films as pictures (private): {write_page(loaded, verdicts).as_uri()}"
+
+    try:
+        list(parts()) if as_json else _print(parts())
+    except NotReady as error:
+        if as_json:
+            _tell(as_record(loaded, error.verdicts) | {"problems": str(error).splitlines()})
+        raise
+    if as_json:
+        _tell(as_record(loaded, verdicts))
+    if strict and any(verdict.but for verdict in verdicts):
+        raise SystemExit(1)
 
 
 @app.command()
 def import_dicom(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder, archive or DICOMDIR of a DICOM export.")],
-    labels: Annotated[Path, typer.Option(help="CSV or Excel table: a column `label` and one of ids or file names.")],
-    out: Annotated[Path, typer.Option(help="Folder to make, for the `folder` reader; must not hold anything else.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV or Excel table: a column `label` and one of ids or file names; without it, folders positive/ …"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to make, for the `folder` reader; must not hold anything else.")
+    ] = None,
     key: Annotated[
         Path | None, typer.Option(help="File of the secret key; by default ~/.config/cxr/pseudonyms.key")
     ] = None,
@@ -115,14 +148,25 @@ def import_dicom(
     ] = (),
     decisions: Annotated[Path | None, typer.Option(help="A table: image_id, and decision (use or skip)")] = None,
     word: Annotated[list[str], typer.Option(help="What a label's word means, e.g. krank=positive; repeatable")] = (),
+    rules: Annotated[
+        Path | None, typer.Option(help="A table: field, value, decision (use or skip); a dry run writes it if absent")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done, and do nothing.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Turn a DICOM export into a folder of films under pseudonyms. Interrupted, type the same again."""
+    asked = {"columns": _pairs(column, "--column"), "words": _pairs(word, "--word"), "rules": rules}
+    if dry_run:
+        from cxrlib.intake.dry_run import dry_run as look_at_headers
+
+        plan = look_at_headers(source, labels, decisions=decisions, progress=_progress, **asked)
+        _tell(plan.as_json() if as_json else list(plan.lines()))
+        return
     from cxrlib.intake.dicom import import_dicom as import_films
 
-    columns, words = _pairs(column, "--column"), _pairs(word, "--word")
-    imported = import_films(
-        source, labels, out, key_file=key, columns=columns, words=words, decisions=decisions, progress=_progress
-    )
+    if out is None:
+        raise InputError("--out: missing; expected a folder to make, e.g. --out films (or --dry-run to look first)")
+    imported = import_films(source, labels, out, key_file=key, decisions=decisions, progress=_progress, **asked)
     for line in imported.lines(out):
         _say(line)
     if not imported.used:

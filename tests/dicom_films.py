@@ -1,5 +1,6 @@
 """DICOM films for tests: made from an array, with a header that a hospital's would have, canaries included."""
 
+import csv
 import os
 import signal
 import tempfile
@@ -13,6 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from cxrlib.files import atomic_path
+from cxrlib.intake import dicom
 from cxrlib.intake.pixels import convert_file
 from cxrlib.intake.source import Source
 
@@ -93,3 +95,35 @@ def convert_or_crash(item: tuple[bytes, Path, str], source: Source) -> tuple[str
             temporary.write_bytes(b"\x89PNG")
             os.kill(os.getpid(), signal.SIGKILL)
     return convert_file(item, source)
+
+
+class Hospital:
+    """A source, a table of labels, a key and a place for the output, under one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.source, self.out, self.labels = folder / "export", folder / "films", folder / "labels.csv"
+        self.key = folder / "private" / "secret.key"
+        self.source.mkdir(parents=True)
+        self.write_labels("patient_id,label", "P1,positive")
+
+    def write_labels(self, *lines: str) -> None:
+        self.labels.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def add(self, name: str, dataset: Dataset | None = None, **attributes) -> Path:
+        return save(dataset or film(ramp(), bits=12, **attributes), self.source / name)
+
+    def run(self, **options) -> dicom.Imported:
+        return dicom.import_dicom(self.source, self.labels, self.out, key_file=self.key, **options)
+
+    def table(self, name: str) -> list[dict[str, str]]:
+        with open(self.out / name, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def private_table(self) -> dict[str, dict[str, str]]:
+        """What became of each file, by its name in the source."""
+        (place,) = self.key.parent.glob("secret.key.imports/*/files.csv")
+        with open(place, newline="", encoding="utf-8", errors="surrogateescape") as file:
+            return {row["file"]: row for row in csv.DictReader(file)}
+
+    def content(self) -> dict[str, bytes]:
+        return {str(path.relative_to(self.out)): path.read_bytes() for path in self.out.rglob("*") if path.is_file()}

@@ -1,13 +1,17 @@
 """`cxr check`: what a person reads before anything is trained."""
 
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from cxrlib.check import check_study
+from cxrlib.cli import app
+from cxrlib.errors import InputError
 from cxrlib.study import load_study
 from cxrlib.units import all_units
 
@@ -80,6 +84,15 @@ def test_a_good_study_is_described_and_may_run_without_torch(data, write_tiny_st
     assert ["hospital", "training", "same-file", "1", "training"] in cells
     assert str(load_study(file).results.duplicates) in done.stdout
     assert "may run. 1 public copy is left out of every stage." in said
+    assert "training: ready, but 1 film is a copy and left out" in said
+    assert "validation: ready, but 4 of 10 listed films are not there" in said
+    assert "hospital: ready, but 1 of 40 listed films can't be used" in said
+    page = load_study(file).results.root / "data" / "check.html"
+    assert page.as_uri() in done.stdout.replace("\n", "")
+    assert page.stat().st_mode & 0o777 == 0o600
+    text = page.read_text()
+    assert text.count("<img") == 7 + 1 + 6 + 24 + 2, "of each label up to 12 films, copies too, and both of the pair"
+    assert "hospital and training" in text or "training and hospital" in text
 
 
 def test_everything_wrong_is_said_at_once_and_nothing_is_prepared(data, write_tiny_study, tmp_path):
@@ -92,12 +105,34 @@ def test_everything_wrong_is_said_at_once_and_nothing_is_prepared(data, write_ti
     assert "0 of 10 images present" in flat(done.stdout)
     problems = [line for line in done.stderr.splitlines() if "data." in line]
     assert len(problems) == 2
+    assert "training: not ready" not in done.stdout
+    assert "validation: not ready, because" in flat(done.stdout)
+    assert "hospital: not ready, because 2 of its patients also have films in data.training" in flat(done.stdout)
     assert "data.validation" in problems[0]
     assert "10 of the 10 images in test_COVIDx8B.txt are missing" in problems[0]
     assert "data.hospital: 2 of its patients also have films in data.training" in problems[1]
     assert "t1" not in done.stderr, "no id of a private role"
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_programs_read_the_verdicts_and_their_exit_codes(data, write_tiny_study, tmp_path):
+    data["validation"] = make_folder(tmp_path / "more", "v", 8, 5)
+    command = ["check", str(write_tiny_study(data=data)), "--json", "--strict"]
+    done = CliRunner().invoke(app, command)
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["may_run"]) == (0, True)
+    assert {role: told["verdict"] for role, told in found["roles"].items()} == dict.fromkeys(data, "ready")
+    assert found["roles"]["hospital"]["used"]["images_used"] == 40
+    (tmp_path / "clinic" / "5.png").write_bytes(b"not a film")
+    done = CliRunner().invoke(app, [*command, "--force"])
+    assert (done.exit_code, json.loads(done.stdout)["roles"]["hospital"]["verdict"]) == (1, "ready, but")
+    (tmp_path / "more" / "labels.csv").unlink()
+    done = CliRunner().invoke(app, command)
+    found = json.loads(done.stdout)
+    assert isinstance(done.exception, InputError)
+    assert (found["may_run"], found["roles"]["validation"]["verdict"]) == (False, "not ready")
+    assert "no folders named by label" in found["roles"]["validation"]["why"][0]
 
 
 def test_report_refuses_shared_patients_before_anything_runs(data, write_tiny_study, tmp_path):

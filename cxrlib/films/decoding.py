@@ -19,6 +19,8 @@ DRAFT_GAP = 2
 STRIP_PIXELS = 4_000_000
 # Of 255; lossy formats store what is opaque a little lower.
 LEAST_OPAQUE = 250
+# Of 255, between the colours of a pixel: scans and lossy formats tint a grey film a little.
+MOST_COLOUR = 12
 
 Result = TypeVar("Result")
 
@@ -36,6 +38,23 @@ def decode(source: Path | BinaryIO, sizes: Sequence[int]) -> list[np.ndarray]:
     """
     grey = _grey(_load(source, DRAFT_GAP * max(sizes)))
     return [np.asarray(grey.resize((size, size), Image.Resampling.BILINEAR)) for size in sizes]
+
+
+def grey_values(source: Path | BinaryIO) -> np.ndarray:
+    """A film's grey values at its own size and depth, (rows, columns), eight or sixteen bits unsigned.
+
+    Raises `UnreadableImage`, also for a film in colours.
+    """
+    image = _opaque(_load(source))
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if values.min() >= 0 and values.max() < 2**16:
+            return values.astype(np.uint16)
+    if image.mode not in ("1", "L", "LA") and not image.mode.startswith(("I", "F")):
+        colours = np.asarray(image.convert("RGB").resize((64, 64)), np.int16)
+        if np.ptp(colours, axis=2).mean() > MOST_COLOUR:
+            raise UnreadableImage("in colours; expected shades of grey")
+    return np.asarray(_grey(image))
 
 
 def decode_mask(source: Path | BinaryIO, sizes: Sequence[int]) -> list[np.ndarray]:

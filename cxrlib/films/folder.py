@@ -7,8 +7,17 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from cxrlib.errors import InputError
+from cxrlib.films.class_folders import labels_by_folder
 from cxrlib.films.label_table import read_label_table, refuse_twice
-from cxrlib.films.listing import Listing, by_unique_suffix, files_under, is_folder, make_listing, unlisted_images
+from cxrlib.films.listing import (
+    IMAGE_SUFFIXES,
+    Listing,
+    by_unique_suffix,
+    files_under,
+    is_folder,
+    make_listing,
+    unlisted_images,
+)
 from cxrlib.films.manifest import MANIFEST_COLUMNS
 from cxrlib.films.settings import LABELS, FolderSource
 from cxrlib.films.table_words import UNCERTAIN, column_of, meaning_of
@@ -22,7 +31,8 @@ def read_folder(source: FolderSource) -> Listing:
 
     The table has the columns that `source.columns` names (by default file, patient_id, label and, where known, source,
     finding, view, sex, age, lung_mask); others are ignored. Its words for the labels are those of `source.labels`, or
-    negative and positive in the usual words and numbers; rows that say neither are left out and counted. A file may be
+    negative and positive in the usual words and numbers; rows that say neither are left out and counted. Without a
+    table, images lie in folders named by their label, and each is a patient of its own. A file may be
     named by the end of its path, or by the path it had elsewhere. Without a `source` column, the source is the
     `location`, else the folder's name. Raises `InputError` for a missing folder, table or column, an unknown label, a
     missing patient, an age that is none, and a file that is listed twice.
@@ -30,6 +40,11 @@ def read_folder(source: FolderSource) -> Listing:
     root = Path(source.folder)
     if not is_folder(root):
         raise InputError(f"{root}: no such folder; expected images and a table {source.labels_file}")
+    if (
+        not (root / source.labels_file).exists()
+        and source.labels_file == FolderSource.model_fields["labels_file"].default
+    ):
+        return _read_class_folders(source, root)
     asked = {name for fact, name in source.columns.model_dump().items() if fact in REQUIRED_COLUMNS}
     table = read_label_table(root, source.labels_file, wanted=asked.issubset)
     where = str(root / source.labels_file)
@@ -53,6 +68,14 @@ def read_folder(source: FolderSource) -> Listing:
     unlisted = unlisted_images(root, {*named, *(row["file"] for row in left_out)})
     listing = make_listing(rows, root, root / source.labels_file, unlisted)
     return replace(listing, unreadable=[*listing.unreadable, *left_out])
+
+
+def _read_class_folders(source: FolderSource, root: Path) -> Listing:
+    images = [file for file in files_under(root) if file.lower().endswith(IMAGE_SUFFIXES)]
+    labels = labels_by_folder(images, source.labels, f"{root / source.labels_file}: no such file, and")
+    rows = pd.DataFrame({"file": list(labels), "label": list(labels.values())}, dtype=str)
+    rows = rows.assign(image_id=rows["file"], patient_id=rows["file"], source=root.resolve().name, fold="")
+    return make_listing(rows, root, root, [file for file in images if file not in labels])
 
 
 def _named_as_in_a_manifest(table: pd.DataFrame, source: FolderSource, where: str) -> pd.DataFrame:

@@ -20,7 +20,8 @@ IMPORT_TABLE, CONTACT_SHEETS = "import.csv", "borders"
 class Listing:
     """Rows as in a manifest, their files under `root`, and `unreadable`: {"file", "reason"} of those left out.
 
-    `labels_file` is the table that was read; its hash is an input of the prepared images. `unexpected` are files that
+    `labels_file` is the table that was read, or `root` where folders are named by label; its hash is an input of the
+    prepared images. `unexpected` are files that
     lie among the images though the table does not name them; `expected_by_label` counts what it does name.
     """
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from cxrlib.errors import InputError
 from cxrlib.films.label_table import read_label_table
 
-WORDS = {"use": True, "used": True, "yes": True, "skip": False, "skipped": False, "no": False}
+USE_OR_SKIP = {"use": True, "used": True, "yes": True, "skip": False, "skipped": False, "no": False}
 
 
 def read_decisions(file: Path) -> dict[str, bool]:
@@ -17,9 +17,9 @@ def read_decisions(file: Path) -> dict[str, bool]:
     if not {"image_id", "decision"} <= set(table.columns):
         raise InputError(f"{file}: found the columns {', '.join(table.columns)}; expected image_id and decision")
     decided = table[table["decision"] != ""]
-    wrong = decided.index[~decided["decision"].str.lower().isin(WORDS)]
+    wrong = decided.index[~decided["decision"].str.lower().isin(USE_OR_SKIP)]
     if len(wrong):
         raise InputError(
             f"{file}: row {wrong[0]}: decision: found `{decided['decision'][wrong[0]]}`, expected use or skip"
         )
-    return dict(zip(decided["image_id"], decided["decision"].str.lower().map(WORDS), strict=True))
+    return dict(zip(decided["image_id"], decided["decision"].str.lower().map(USE_OR_SKIP), strict=True))

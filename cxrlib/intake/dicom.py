@@ -9,78 +9,69 @@ import contextlib
 import csv
 import fcntl
 import hashlib
-import itertools
 import logging
 import os
 import shutil
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from cxrlib.errors import InputError
 from cxrlib.files import as_cell, atomic_path
-from cxrlib.films.listing import CONTACT_SHEETS, IMPORT_TABLE
-from cxrlib.intake.borders import FILMS_PER_SHEET, draw_sheet
+from cxrlib.films.listing import IMPORT_TABLE
+from cxrlib.intake.by_folder import FolderLabels, NoLabels
 from cxrlib.intake.decisions import read_decisions
 from cxrlib.intake.header import CRASHED, SLOW, Header, read_header
 from cxrlib.intake.journal import Journal
 from cxrlib.intake.judgement import NOT_SAID_VIEW, UNCLEAR
 from cxrlib.intake.labels import FilmLabels, read_film_labels
-from cxrlib.intake.outcome import BORDERS, IMAGES, LABELS_FILE, NOTED, UNCLEAR_SHEETS, Imported
+from cxrlib.intake.outcome import IMAGES, LABELS_FILE, Imported
 from cxrlib.intake.pixels import BLACK_PERCENTILE, LONG_SIDE_PX, WHITE_PERCENTILE, convert_file
 from cxrlib.intake.pseudonyms import Pseudonyms, default_key_file, load_pseudonyms, make_private_folder
+from cxrlib.intake.rules import FIELDS, Rules, read_rules
+from cxrlib.intake.sheets import draw_sheets
 from cxrlib.intake.source import Source, is_archive
+from cxrlib.intake.work import Progress, Work, notes_of
 from cxrlib.intake.workers import Lost, run_isolated
 
 logger = logging.getLogger(__name__)
 
-# Given what is counted, a function of (done, total).
-Progress = Callable[[str], Callable[[int, int], None]]
+Labels = FilmLabels | FolderLabels | NoLabels
 
 SECONDS_PER_FILE = 60
 UTF8 = {"encoding": "utf-8", "errors": "surrogateescape"}  # file names that are no text stay as they are
 LABEL_COLUMNS = ("file", "patient_id", "label", "view", "sex", "age", "year")
 IMPORT_COLUMNS = ("file_id", "image_id", "outcome", "reason", "note")
 # Whatever changes how a film looks or what a header means belongs here: a journal of other settings starts afresh.
-SETTINGS = f"dicom 4, {LONG_SIDE_PX} px, percentiles {BLACK_PERCENTILE} and {WHITE_PERCENTILE}"
-
-
-@dataclass(frozen=True)
-class _Import:
-    source: Source
-    out: Path
-    private: Path
-    pseudonyms: Pseudonyms
-    journal: Journal
-    seconds_per_file: int
-    progress: Progress | None = field(default=None)
+SETTINGS = f"dicom 5, {LONG_SIDE_PX} px, percentiles {BLACK_PERCENTILE} and {WHITE_PERCENTILE}"
 
 
 def import_dicom(
     source: Path,
-    labels: Path,
+    labels: Path | None,
     out: Path,
     *,
     key_file: Path | None = None,
     columns: Mapping[str, str] | None = None,
     words: Mapping[str, str] | None = None,
+    rules: Path | None = None,
     decisions: Path | None = None,
+    look: Callable[[Work], None] | None = None,
     seconds_per_file: int = SECONDS_PER_FILE,
     progress: Progress | None = None,
 ) -> Imported:
     """Turn the DICOM files of a folder, an archive or a DICOMDIR into the folder `out`; called again, it goes on.
 
-    `labels` is the hospital's table, `columns` and `words` its names and words (see `read_film_labels`). The key is
-    made on first use. `decisions` is a person's table (see `read_decisions`), kept for later calls. `labels.csv` is
-    written last: a folder that has it is finished. `progress("headers")`, then `progress("films")`, are told (done,
-    total).
+    `labels` is the hospital's table, `columns` and `words` its names and words (see `read_film_labels`); without one,
+    films have the labels of the folders that they lie in. The key is made on first use. `rules` and `decisions` are a
+    person's tables (see `read_rules` and `read_decisions`), kept for later calls; `look` lets a person decide more once
+    films are drawn. `labels.csv` is written last: a folder that has it is finished. `progress("headers")`, then
+    `progress("films")`, are told (done, total).
 
     Raises `InputError` for folders within each other, a folder `out` that holds anything else, an unfit key, another
-    key than the import began with, a table
-    of labels that can't be used or disagrees with itself, a full disk, and a second import into the same folder.
+    key than the import began with, labels that can't be used or disagree with themselves, a full disk, and a second
+    import into the same folder.
     """
     source, out = Path(source), Path(out)
     _check_places(source, out)
@@ -90,28 +81,56 @@ def import_dicom(
     private = place.with_name(f"{place.name}.imports") / name
     began = (private / "journal.sqlite").exists()
     pseudonyms = load_pseudonyms(key_file, outside=(source, out), make=not began)
-    table = read_film_labels(Path(labels), pseudonyms, columns, words)
+    table = labels_of(source, labels, pseudonyms, columns, words)
+    ruled, decided = read_rules(rules) if rules else None, read_decisions(decisions) if decisions else {}
     with _alone(private), contextlib.closing(Journal(private / "journal.sqlite", SETTINGS)) as journal:
-        work = _Import(
-            Source(source, private / "unpacked"), out, private, pseudonyms, journal, seconds_per_file, progress
-        )
+        work = Work(Source(source, private / "unpacked"), out, private, pseudonyms, journal, seconds_per_file, progress)
         _check_key(work, place)
         _check_out(work)
-        _read_headers(work)
-        journal.decide(read_decisions(decisions) if decisions else {})
-        table.find_files((os.fsdecode(path), keys["file"]) for path, _, keys in journal.keyed())
-        journal.note_labels((path, *table.label_of(keys, usable)) for path, usable, keys in journal.keyed())
+        read_headers(work, journal.rule(ruled))
+        journal.decide(decided)
+        find_labels(work, table)
         _draw_films(work)
+        if look:
+            look(work)
+            table = labels_of(source, labels, pseudonyms, columns, words)
+            find_labels(work, table)
+            _draw_films(work)
         _clear_films(work)
-        sheets = _draw_sheets(work)
+        sheets = draw_sheets(work, SETTINGS)
         _write_tables(work)
         shutil.rmtree(work.source.unpacked, ignore_errors=True)
         return _summary(work, table, sheets, place)
 
 
-def _check_places(source: Path, out: Path) -> None:
+def labels_of(
+    source: Path,
+    file: Path | None,
+    pseudonyms: Pseudonyms,
+    columns: Mapping[str, str] | None,
+    words: Mapping[str, str] | None,
+) -> FilmLabels | FolderLabels:
+    """The labels of a table, or without one those of folders."""
+    if file is None:
+        return FolderLabels(f"{source}: no table of labels, and", words or {})
+    return read_film_labels(Path(file), pseudonyms, columns, words)
+
+
+def find_labels(work: Work, table: Labels) -> None:
+    """Note each film's label in the journal."""
+    journal = work.journal
+    table.find_files((os.fsdecode(path), keys["file"]) for path, _, keys in journal.keyed())
+    journal.note_labels((path, *table.label_of(keys, usable)) for path, usable, keys in journal.keyed())
+
+
+def check_source(source: Path) -> None:
+    """Raise `InputError` for what is no folder, archive or DICOMDIR."""
     if not source.is_dir() and not is_archive(source):
         raise InputError(f"{source}: no such folder; expected that of a DICOM export, an archive, or its DICOMDIR")
+
+
+def _check_places(source: Path, out: Path) -> None:
+    check_source(source)
     if source.name.upper() == "DICOMDIR":
         source = source.parent
     inside, outside = out.resolve(), source.resolve()
@@ -121,7 +140,7 @@ def _check_places(source: Path, out: Path) -> None:
         raise InputError(f"{out}: not a folder; choose another name with --out")
 
 
-def _check_key(work: _Import, key_file: Path) -> None:
+def _check_key(work: Work, key_file: Path) -> None:
     """Refuse another key than the import began with: under it every film and patient would have another name."""
     known, check = work.journal.fact("key_check"), work.pseudonyms.check_value
     if known and known != check:
@@ -132,7 +151,7 @@ def _check_key(work: _Import, key_file: Path) -> None:
     work.journal.remember("key_check", check)
 
 
-def _check_out(work: _Import) -> None:
+def _check_out(work: Work) -> None:
     """Refuse to write among files of others; forget what was made if the folder was removed."""
     began = work.journal.fact("began")
     if began and not work.out.exists():
@@ -168,10 +187,11 @@ def _alone(private: Path) -> Iterator[None]:
         yield
 
 
-def _read_headers(work: _Import) -> None:
+def read_headers(work: Work, rules: Rules) -> None:
+    """Read the headers that were not read yet into the journal."""
     journal = work.journal
     journal.see(work.source.walk(), lambda path: work.pseudonyms.of("file", os.fsdecode(path)))
-    read = partial(read_header, source=work.source, pseudonyms=work.pseudonyms)
+    read = partial(read_header, source=work.source, pseudonyms=work.pseudonyms, rules=rules)
     total = sum(1 for _ in journal.without_header())
     report = work.progress("headers") if work.progress else None
     for done, (path, header) in enumerate(run_isolated(read, journal.without_header(), work.seconds_per_file), 1):
@@ -182,19 +202,19 @@ def _read_headers(work: _Import) -> None:
             report(done, total)
 
 
-def _draw_films(work: _Import) -> None:
+def _draw_films(work: Work) -> None:
     """Write every image once; where a file fails, the next file of the same image is tried."""
     journal, images = work.journal, work.out / IMAGES
     for leftover in images.glob(".*.png"):
         leftover.unlink()
     for path, image_id in journal.drawn():
-        if not _picture(work, image_id).is_file():
+        if not work.picture(image_id).is_file():
             journal.note_pixels(path, None)
     draw = partial(convert_file, source=work.source)
     done, total = 0, sum(1 for _ in journal.undecoded())
     report = work.progress("films") if work.progress else None
     while total:
-        items: Iterable = ((path, _picture(work, image_id), turn) for path, image_id, turn in journal.undecoded())
+        items: Iterable = ((path, work.picture(image_id), turn) for path, image_id, turn in journal.undecoded())
         for (path, *_), result in run_isolated(draw, items, work.seconds_per_file):
             if isinstance(result, Lost):
                 result = (SLOW if result.slow else CRASHED, result.detail, "")
@@ -208,11 +228,7 @@ def _draw_films(work: _Import) -> None:
         total += failed
 
 
-def _picture(work: _Import, image_id: str) -> Path:
-    return work.out / IMAGES / f"{image_id}.png"
-
-
-def _clear_films(work: _Import) -> None:
+def _clear_films(work: Work) -> None:
     """Remove pictures that are no part of the data set any more, and what a killed worker left."""
     images = work.out / IMAGES
     images.mkdir(exist_ok=True)
@@ -222,81 +238,22 @@ def _clear_films(work: _Import) -> None:
             picture.unlink()
 
 
-def _draw_sheets(work: _Import) -> dict[str, int]:
-    """Write the contact sheets, unless those of exactly these films are there: {kind: sheets}."""
-    borders = work.out / CONTACT_SHEETS
-    films = {
-        BORDERS: lambda: ((row["image_id"], _picture(work, row["image_id"])) for row in work.journal.used()),
-        NOTED: lambda: (
-            (f"{row['image_id']}: {_notes(row)}", _picture(work, row["image_id"]))
-            for row in work.journal.used()
-            if _notes(row) not in ("", NOT_SAID_VIEW)
-        ),
-        UNCLEAR_SHEETS: lambda: _unclear_pictures(work),
-    }
-    counts, digest = {}, hashlib.sha256(SETTINGS.encode())
-    for kind, listed in films.items():
-        captions = [caption for caption, _ in listed()]
-        digest.update("".join(captions).encode())
-        counts[kind] = -(-len(captions) // FILMS_PER_SHEET)
-    # Films that nobody has told to be chests may show anything: their sheets stay beside the key.
-    private = work.private / UNCLEAR_SHEETS
-    make_private_folder(private)
-    folders = {BORDERS: borders, NOTED: borders, UNCLEAR_SHEETS: private}
-    wanted = {folders[kind] / f"{kind}-{sheet + 1:03d}.png" for kind in counts for sheet in range(counts[kind])}
-    present = {path for folder in (borders, private) if folder.is_dir() for path in folder.iterdir()}
-    if work.journal.fact("sheets") == digest.hexdigest() and present == wanted:
-        return counts
-    work.journal.remember("sheets", "")
-    for path in present:
-        path.unlink()
-    items = (item for kind, listed in films.items() for item in _sheets(folders[kind], kind, listed()))
-    for (place, *_), result in run_isolated(draw_sheet, items, 10 * work.seconds_per_file):
-        if isinstance(result, Lost):
-            raise InputError(f"{place}: the contact sheet can't be drawn: {result.detail}; run the import again")
-    for path in private.iterdir():
-        path.chmod(0o600)
-    work.journal.remember("sheets", digest.hexdigest())
-    return counts
-
-
-def _unclear_pictures(work: _Import) -> Iterator[tuple[str, Path]]:
-    """(caption, picture) of films that a person should tell; the pictures lie beside the key, not in the folder."""
-    folder = work.private / "unclear"
-    make_private_folder(folder)
-    films = list(work.journal.unclear())
-    items = [(path, folder / f"{image}.png", turn) for path, image, turn, _ in films]
-    absent = [item for item in items if not item[1].is_file()]
-    for _ in run_isolated(partial(convert_file, source=work.source), absent, work.seconds_per_file):
-        pass
-    for (_, picture, _), (_, image, _, reason) in zip(items, films, strict=True):
-        if picture.is_file():
-            picture.chmod(0o600)
-            yield f"{image}: {reason}", picture
-
-
-def _sheets(
-    folder: Path, kind: str, films: Iterable[tuple[str, Path]]
-) -> Iterator[tuple[Path, list[tuple[str, Path]], bool]]:
-    rest = iter(films)
-    number = 1
-    while some := list(itertools.islice(rest, FILMS_PER_SHEET)):
-        yield folder / f"{kind}-{number:03d}.png", some, kind == BORDERS
-        number += 1
-
-
-def _notes(row: sqlite3.Row) -> str:
-    return "; ".join(note for note in (row["note"], row["pixel_note"]) if note)
-
-
-def _write_tables(work: _Import) -> None:
+def _write_tables(work: Work) -> None:
     """The private table of files first, the labels last."""
     journal = work.journal
     files = work.private / "files.csv"
     _write_rows(
         files,
-        (*IMPORT_COLUMNS, "detail", "file"),
-        (tuple(map(as_cell, (*_outcome(row), row["detail"], _said(row["path"])))) for row in journal.outcomes()),
+        (*IMPORT_COLUMNS, "detail", "file", *FIELDS),
+        (
+            tuple(
+                map(
+                    as_cell,
+                    (*_outcome(row), row["detail"], _said(row["path"]), *(row[f"said_{name}"] for name in FIELDS)),
+                )
+            )
+            for row in journal.outcomes()
+        ),
         private=True,
     )
     _write_rows(work.out / IMPORT_TABLE, IMPORT_COLUMNS, (_outcome(row) for row in journal.outcomes()))
@@ -319,7 +276,7 @@ def _outcome(row) -> tuple[str, ...]:
         row["image_id"],
         outcome,
         row["reason"],
-        "; ".join(note for note in (row["note"], row["pixel_note"]) if note),
+        notes_of(row),
     )
 
 
@@ -330,10 +287,10 @@ def _write_rows(path: Path, columns: Iterable[str], rows: Iterable[Iterable[str]
         writer.writerows(rows)
 
 
-def _summary(work: _Import, table: FilmLabels, sheets: dict[str, int], key_file: Path) -> Imported:
+def _summary(work: Work, table: Labels, sheets: dict[str, int], key_file: Path) -> Imported:
     by_label, view_unknown, notes = {}, 0, Counter()
     for row in work.journal.used():
-        notes.update(note for note in _notes(row).split("; ") if note not in ("", NOT_SAID_VIEW))
+        notes.update(note for note in notes_of(row).split("; ") if note not in ("", NOT_SAID_VIEW))
         by_label[row["label"]] = by_label.get(row["label"], 0) + 1
         view_unknown += NOT_SAID_VIEW in row["note"]
     return Imported(

@@ -2,14 +2,16 @@
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cxrlib.films.listing import IMAGE_SUFFIXES
 from cxrlib.intake import judgement
 from cxrlib.intake.judgement import words
 from cxrlib.intake.labels import BARE, without_zeros
 from cxrlib.intake.pseudonyms import Pseudonyms
+from cxrlib.intake.rules import Rules, said_by
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -26,6 +28,9 @@ NOT_A_FILE = "not an ordinary file"
 UNPACKED = "an archive: its files are counted one by one"
 UNREADABLE_ARCHIVE = "an archive that can't be opened, or holds nothing; is it encrypted?"
 INDEX = "DICOMDIR, an index of other files"
+NOT_NAMED = "not named by the DICOMDIR"
+NOT_THERE = "named by the DICOMDIR, but not there"
+OUTSIDE = "named by the DICOMDIR, but outside of its folder"
 DAMAGED = "damaged"
 CRASHED = "damaged: the decoder crashed"
 SLOW = "damaged: the decoder took too long"
@@ -43,6 +48,7 @@ NO_CONTRAST = "one grey value only"
 UNLABELLED = "no label"
 UNCERTAIN_LABEL = "its label is uncertain or empty"
 REJECTED = "left out by a person's decision"
+RULED_OUT = "left out by a rule of yours"
 DUPLICATE = "a copy of another file (same image id)"
 
 # Those of plain radiography; and those under which a film may come besides, if it says that it shows the chest.
@@ -64,6 +70,7 @@ TAGS = [
     "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BurnedInAnnotation",
     "RecognizableVisualFeatures",
 ]  # fmt: skip
+NO_RULES = Rules()
 FOR_PROCESSING_CLASS = "1.2.840.10008.5.1.4.1.1.1.1.1"
 BARE_STARTS = (b"\x08\0", b"\0\x08", b"\x02\0")  # the first groups of a file without DICOM's preamble
 INDEX_CLASS = "1.2.840.10008.1.3.10"
@@ -81,7 +88,7 @@ class Skipped(Exception):
 class Header:
     """A file's header with pseudonyms for ids. `view` is AP, PA or empty; `sex` F, M or empty; `age` and `year` are
     digits or empty. With a `reason` the file is left out. `turn` and `note` are those of a `Judgement`. `keys` are
-    pseudonyms by which a label may be found."""
+    pseudonyms by which a label may be found; `said` are its own words in the `FIELDS`, which stay with the key."""
 
     reason: str = ""
     detail: str = ""
@@ -94,22 +101,38 @@ class Header:
     turn: str = ""
     note: str = ""
     keys: dict[str, str] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)
 
 
-def read_header(path: bytes, source: "Source", pseudonyms: Pseudonyms) -> Header:
-    """Read the header of the file `path` of `source`; whatever is wrong becomes its reason."""
+def read_header(path: bytes, source: "Source", pseudonyms: Pseudonyms, rules: Rules = NO_RULES) -> Header:
+    """Read the header of the file `path` of `source`, by the rules; whatever is wrong becomes its reason.
+
+    A picture (PNG, JPEG, TIFF …) has no header: its label, and whose it is, is found by its file.
+    """
     try:
         dataset = open_dataset(source.file(path), TAGS, stop_before_pixels=True)
-        # Values are parsed when they are asked for, and a damaged one may raise anything.
-        try:
-            keys = keys_of(dataset, os.fsdecode(path), pseudonyms)
-            return describe(dataset, keys)
-        except Skipped as skipped:
-            return Header(skipped.reason, skipped.detail, keys=keys)
-        except Exception as error:
-            raise Skipped(DAMAGED, in_plain_words(error)) from None
     except Skipped as skipped:
+        if skipped.reason == NOT_DICOM and os.fsdecode(path).lower().endswith(IMAGE_SUFFIXES):
+            return picture_header(os.fsdecode(path), pseudonyms)
         return Header(skipped.reason, skipped.detail)
+    # Values are parsed when they are asked for, and a damaged one may raise anything.
+    keys: dict[str, str] = {}
+    said: dict[str, str] = {}
+    try:
+        keys, said = keys_of(dataset, os.fsdecode(path), pseudonyms), said_by(dataset)
+        if rules.apply(dataset):
+            raise Skipped(RULED_OUT)
+        return replace(describe(dataset, keys), said=said)
+    except Skipped as skipped:
+        return Header(skipped.reason, skipped.detail, keys=keys, said=said)
+    except Exception as error:
+        return Header(DAMAGED, in_plain_words(error))
+
+
+def picture_header(file: str, pseudonyms: Pseudonyms) -> Header:
+    """What is known of a picture without a header: its name."""
+    keys = {"file": pseudonyms.of("file", file)}
+    return Header(image_id=pseudonyms.of("picture", file), note=judgement.NOT_SAID_VIEW, keys=keys)
 
 
 def open_dataset(path: Path, tags: list[str], stop_before_pixels: bool) -> "Dataset":
@@ -168,12 +191,12 @@ def describe(dataset: "Dataset", keys: dict[str, str]) -> Header:
     name the patient."""
     _check_kind(dataset)
     said = judgement.judge(dataset, words(dataset, "Modality").upper() in MODALITIES)
-    if said.reason and said.reason not in judgement.UNCLEAR:
+    if said.reason and said.reason not in judgement.JUDGED:
         raise Skipped(said.reason, said.because)
     if "image_uid" not in keys:
         raise Skipped(NO_ID)
     sex = words(dataset, "PatientSex").upper()
-    # Where the header can't tell, a person may: all that a film needs is kept.
+    # Where words decide, a person may decide otherwise: all that a film needs is kept.
     return Header(
         reason=said.reason,
         detail=said.because,

@@ -4,6 +4,7 @@ It lies beside the key, never in the folder that is passed on, since it knows th
 database holds any number of files in little memory and never shows half of a change.
 """
 
+import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,9 +14,10 @@ from typing import NamedTuple
 from cxrlib.errors import InputError
 from cxrlib.films.table_words import UNCERTAIN
 from cxrlib.intake.header import DUPLICATE, NO_ID, REJECTED, UNCERTAIN_LABEL, UNLABELLED, Header
-from cxrlib.intake.judgement import UNCLEAR
+from cxrlib.intake.judgement import JUDGED, UNCLEAR
 from cxrlib.intake.labels import BARE, KEYS
 from cxrlib.intake.pseudonyms import make_private_folder
+from cxrlib.intake.rules import FIELDS, Rules
 
 KEY_KINDS = (*KEYS, *BARE.values())
 FACTS = ("image_id", "patient_id", "view", "sex", "age", "year", "turn", "note")
@@ -32,15 +34,17 @@ CREATE TABLE IF NOT EXISTS files (
     header_reason TEXT, told TEXT, pixel_reason TEXT, detail TEXT DEFAULT '', label TEXT DEFAULT '',
     pixel_note TEXT DEFAULT '',
     {", ".join(f"{name} TEXT DEFAULT ''" for name in FACTS)},
-    {", ".join(f"key_{kind} TEXT DEFAULT ''" for kind in KEY_KINDS)}
+    {", ".join(f"key_{kind} TEXT DEFAULT ''" for kind in KEY_KINDS)},
+    {", ".join(f"said_{name} TEXT DEFAULT ''" for name in FIELDS)}
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS images ON files (image_id, path);
 """
 # What became of each file: a copy is one whose image was made from another file.
 OUTCOMES = f"""
-SELECT file_id, path, label, {", ".join(FACTS)}, detail, pixel_note, CASE
+SELECT file_id, path, label, {", ".join(FACTS)}, {", ".join(f"said_{name}" for name in FIELDS)}, detail, pixel_note,
+CASE
     WHEN header_reason != '' THEN header_reason
-    WHEN patient_id = '' THEN '{NO_ID}'
+    WHEN patient_id = '' AND (label != '' OR key_image_uid != '') THEN '{NO_ID}'
     WHEN label = '' THEN '{UNLABELLED}'
     WHEN label = '{UNCERTAIN}' THEN '{UNCERTAIN_LABEL}'
     WHEN pixel_reason IS NULL THEN '{DUPLICATE}'
@@ -116,26 +120,36 @@ class Journal:
         return self._paths("header_reason IS NULL")
 
     def note_header(self, path: bytes, header: Header) -> None:
-        names = [*FACTS, *(f"key_{kind}" for kind in KEY_KINDS)]
-        values = [getattr(header, name) for name in FACTS] + [header.keys.get(kind, "") for kind in KEY_KINDS]
+        facts = {name: getattr(header, name) for name in FACTS}
+        facts |= {f"key_{kind}": header.keys.get(kind, "") for kind in KEY_KINDS}
+        facts |= {f"said_{name}": header.said.get(name, "") for name in FIELDS}
         self._database.execute(
-            f"UPDATE files SET header_reason = ?, told = ?, detail = ?, {', '.join(f'{name} = ?' for name in names)} "
+            f"UPDATE files SET header_reason = ?, told = ?, detail = ?, {', '.join(f'{name} = ?' for name in facts)} "
             "WHERE path = ?",
-            (header.reason, header.reason, header.detail, *values, path),
+            (header.reason, header.reason, header.detail, *facts.values(), path),
         )
+
+    def rule(self, rules: Rules | None) -> Rules:
+        """Keep a person's rules, or give those that were kept; headers that were read by others are read again."""
+        kept = self.fact("rules") or "[]"
+        said = kept if rules is None else json.dumps(sorted([*what, used] for what, used in rules.decided.items()))
+        if said != kept:
+            self._database.execute("UPDATE files SET header_reason = NULL WHERE told IS NOT NULL")
+            self.remember("rules", said)
+        return Rules({(name, value): used for name, value, used in json.loads(said)})
 
     def decide(self, decisions: Mapping[str, bool]) -> None:
         """Keep a person's decisions, {image id: whether it is used}, and apply them with all that were kept before.
 
-        A person may leave out any film, and use one of which the header can't tell what it shows.
+        A person may leave out any film, and use one that the header's words leave out for its view or part.
         """
         self._database.execute("BEGIN")
         for image, used in decisions.items():
             self._database.execute("INSERT OR REPLACE INTO decisions VALUES (?, ?)", (image, used))
         decided = "image_id IN (SELECT image_id FROM decisions WHERE used = ?)"
-        unclear = ", ".join(f"'{reason.replace(chr(39), 2 * chr(39))}'" for reason in UNCLEAR)
+        judged = ", ".join(f"'{reason.replace(chr(39), 2 * chr(39))}'" for reason in JUDGED)
         self._database.execute("UPDATE files SET header_reason = told WHERE told IS NOT NULL")
-        self._database.execute(f"UPDATE files SET header_reason = '' WHERE told IN ({unclear}) AND {decided}", (1,))
+        self._database.execute(f"UPDATE files SET header_reason = '' WHERE told IN ({judged}) AND {decided}", (1,))
         self._database.execute(
             f"UPDATE files SET header_reason = ? WHERE header_reason = '' AND {decided}", (REJECTED, 0)
         )
@@ -149,6 +163,22 @@ class Journal:
             f"AND {LABELLED} GROUP BY image_id ORDER BY image_id"
         )
         return ((bytes(row[0]), *row[1:]) for row in self._database.execute(query, UNCLEAR).fetchall())
+
+    def left_out(self, each: int) -> Iterator[tuple[bytes, str, str, str]]:
+        """(path, image id, turn, reason) of `each` films of every reason that words decide, as a sample to look at."""
+        reasons = [reason for reason in JUDGED if reason not in UNCLEAR]
+        query = (
+            "SELECT path, image_id, turn, header_reason FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY header_reason "
+            "ORDER BY image_id) AS place FROM (SELECT MIN(path) AS path, image_id, turn, header_reason FROM files "
+            f"WHERE header_reason IN ({', '.join('?' * len(reasons))}) GROUP BY image_id)) WHERE place <= ? "
+            "ORDER BY header_reason, image_id"
+        )
+        rows = self._database.execute(query, (*reasons, each)).fetchall()
+        return ((bytes(row[0]), *row[1:]) for row in rows)
+
+    def decided(self) -> dict[str, bool]:
+        """What a person decided, {image id: whether it is used}."""
+        return {image: bool(used) for image, used in self._database.execute("SELECT image_id, used FROM decisions")}
 
     def keyed(self) -> Iterator[tuple[bytes, bool, dict[str, str]]]:
         """(path, whether it may be used, pseudonyms by which its label may be found) of files with ids."""
@@ -221,6 +251,11 @@ class Journal:
                 f"SELECT reason, COUNT(*) FROM ({OUTCOMES}) WHERE reason != '' GROUP BY reason ORDER BY 2 DESC, 1"
             )
         )
+
+    def values(self, name: str) -> list[tuple[str, str, int]]:
+        """(value, reason or empty, files) of one of the header's `FIELDS`, of files that have a header."""
+        query = f"SELECT said_{name}, reason, COUNT(*) FROM ({OUTCOMES}) WHERE said_modality != '' OR image_id != '' "
+        return [tuple(row) for row in self._database.execute(f"{query} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2")]
 
     def count(self, what: str = "*") -> int:
         """Files; or distinct values of a column among the films used."""

@@ -21,6 +21,8 @@ UNCLEAR_VIEW = "can't tell whether it is a frontal view"
 UNCLEAR = (UNCLEAR_PART, UNCLEAR_VIEW)
 MADE_IMAGE = "an image made from a film (bones or soft tissue alone, marks of a program, a report)"
 TEST_IMAGE = "a test image of the machine"
+# What words and positions decide, and a person who looks at the film may decide otherwise.
+JUDGED = (*UNCLEAR, OTHER_PART, OTHER_VIEW, MADE_IMAGE)
 
 # Who typed what: the words of a series are about this film, those of a study about all its films.
 SERIES_WORDS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription")

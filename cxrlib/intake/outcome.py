@@ -8,8 +8,10 @@ from cxrlib.films.listing import CONTACT_SHEETS, IMPORT_TABLE
 from cxrlib.intake.judgement import NOT_SAID_VIEW, UNCLEAR
 
 IMAGES, LABELS_FILE = "images", "labels.csv"
-# Contact sheets: of every film's borders, of films with notes, of those that the header can't tell.
-BORDERS, NOTED, UNCLEAR_SHEETS = "borders", "noted", "cant-tell"
+# Contact sheets: of every film's borders, of films with notes, of those that the header can't tell, and a sample of
+# those that it tells to be something else.
+BORDERS, NOTED, UNCLEAR_SHEETS, LEFT_OUT_SHEETS = "borders", "noted", "cant-tell", "left-out"
+EACH_LEFT_OUT = 16
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,17 @@ class Imported:
             )
         if self.sheets[NOTED]:
             yield f"LOOK at {NOTED}-001.png there ({self.sheets[NOTED]}): these may hang wrong or be no chests"
+        private = self.private_folder / UNCLEAR_SHEETS
         if self.sheets[UNCLEAR_SHEETS]:
-            yield f"LOOK at {self.private_folder / UNCLEAR_SHEETS} ({self.sheets[UNCLEAR_SHEETS]}): films left to you"
-        if self.sheets[NOTED] or self.sheets[UNCLEAR_SHEETS]:
-            yield "Write your decisions (use or skip) in a table with image_id and decision, and add --decisions TABLE"
+            yield f"LOOK at {private / UNCLEAR_SHEETS}-001.png ({self.sheets[UNCLEAR_SHEETS]}): films left to you"
+        if self.sheets[LEFT_OUT_SHEETS]:
+            yield (
+                f"LOOK at {private / LEFT_OUT_SHEETS}-001.png ({self.sheets[LEFT_OUT_SHEETS]}): up to {EACH_LEFT_OUT} "
+                "films of each kind that was left out; is a frontal chest among them?"
+            )
+        if any(self.sheets[kind] for kind in (NOTED, UNCLEAR_SHEETS, LEFT_OUT_SHEETS)):
+            yield (
+                "Decide in the browser with --look, or write your decisions (use or skip) in a table with image_id and "
+                "decision, and add --decisions TABLE"
+            )
         yield f"Keep to yourselves: {self.key_file} (the key) and {self.private_folder / 'files.csv'} (who is who)"

@@ -12,11 +12,14 @@ import numpy as np
 from PIL import Image
 
 from cxrlib.files import atomic_path
+from cxrlib.films.decoding import UnreadableImage, grey_values
 from cxrlib.intake.greys import has_window, rescaled, windowed
 from cxrlib.intake.header import (
+    COLOUR,
     DAMAGED,
     NO_CONTRAST,
     NO_PIXELS,
+    NOT_DICOM,
     OTHER_DEPTH,
     UNKNOWN_SYNTAX,
     Skipped,
@@ -93,7 +96,12 @@ def picture_of(file: Path, long_side: int = LONG_SIDE_PX) -> Image.Image:
 
 def shown(file: Path, long_side: int = LONG_SIDE_PX) -> tuple[Image.Image, str]:
     """`picture_of` a file, and a note where its header leaves in doubt how it is to be shown, else empty."""
-    dataset = open_dataset(file, TAGS, stop_before_pixels=False)
+    try:
+        dataset = open_dataset(file, TAGS, stop_before_pixels=False)
+    except Skipped as skipped:
+        if skipped.reason != NOT_DICOM:
+            raise
+        return _at_size(_grey_of_picture(file), long_side), ""
     try:
         grey, note = _grey_of(dataset, file)
     except Skipped:
@@ -102,12 +110,26 @@ def shown(file: Path, long_side: int = LONG_SIDE_PX) -> tuple[Image.Image, str]:
         raise Skipped(DAMAGED, "asks for too much memory") from None
     except Exception as error:  # decoders and damaged attributes raise nearly every type
         raise Skipped(DAMAGED, in_plain_words(error)) from None
+    return _at_size(grey, long_side), note
+
+
+def _at_size(grey: np.ndarray, long_side: int) -> Image.Image:
     film = Image.fromarray(grey)
     scale = long_side / max(film.size)
     if scale < 1:
         size = tuple(max(1, round(side * scale)) for side in film.size)
         film = film.resize(size, Image.Resampling.BILINEAR)
-    return Image.fromarray(np.rint(np.clip(np.asarray(film), 0, 1) * 255).astype(np.uint8)), note
+    return Image.fromarray(np.rint(np.clip(np.asarray(film), 0, 1) * 255).astype(np.uint8))
+
+
+def _grey_of_picture(file: Path) -> np.ndarray:
+    """float32 (rows, columns) of a picture that is no DICOM file, stretched as films are."""
+    try:
+        values = grey_values(file)
+    except UnreadableImage as error:
+        raise Skipped(COLOUR if "colours" in str(error) else DAMAGED, str(error)) from None
+    counts = np.bincount(values.ravel())
+    return _stretched(np.arange(len(counts), dtype=float), counts)[values]
 
 
 def _grey_of(dataset: "Dataset", file: Path) -> tuple[np.ndarray, str]:
@@ -124,14 +146,18 @@ def _grey_of(dataset: "Dataset", file: Path) -> tuple[np.ndarray, str]:
     if not first:
         notes.append(OTHER_WINDOW)
     values = -values if inverse else values
-    black, white = _percentiles(values, counts)
-    if not white > black:
-        raise Skipped(NO_CONTRAST)
-    greys = np.clip((values - black) / (white - black), 0, 1).astype(np.float32)
-    film = greys[stored - lowest]
+    film = _stretched(values, counts)[stored - lowest]
     if padded.any() and film[padded].max() > 0.5:
         padded = _at_the_border(padded)
     return np.where(padded, np.float32(0), film), "; ".join(notes)
+
+
+def _stretched(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The grey, float32 from 0 to 1, of each value that occurs so often."""
+    black, white = _percentiles(values, counts)
+    if not white > black:
+        raise Skipped(NO_CONTRAST)
+    return np.clip((values - black) / (white - black), 0, 1).astype(np.float32)
 
 
 def _first_that_shows(stored: np.ndarray, counts: np.ndarray, dataset: "Dataset") -> tuple[np.ndarray, bool]:

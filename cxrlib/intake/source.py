@@ -14,7 +14,18 @@ from typing import BinaryIO
 
 from cxrlib.errors import InputError
 from cxrlib.files import atomic_path
-from cxrlib.intake.header import LINK_OUT, LINK_TO_FOLDER, NOT_A_FILE, UNOPENED, UNPACKED, UNREADABLE_ARCHIVE
+from cxrlib.intake.header import (
+    LINK_OUT,
+    LINK_TO_FOLDER,
+    NOT_A_FILE,
+    NOT_NAMED,
+    NOT_THERE,
+    OUTSIDE,
+    UNOPENED,
+    UNPACKED,
+    UNREADABLE_ARCHIVE,
+    in_plain_words,
+)
 from cxrlib.intake.journal import Sighting
 from cxrlib.intake.pseudonyms import make_private_folder
 
@@ -45,7 +56,9 @@ class Source:
     def walk(self) -> Iterator[Sighting]:
         """Every file, in order; of an archive each member. Links inside are followed, out of it and to folders not."""
         sightings = _walk(self.root)
-        if self.root != self.place and self.place.name.upper() != "DICOMDIR":
+        if self.root != self.place and self.place.name.upper() == "DICOMDIR":
+            sightings = _named_by_index(self.place, sightings)
+        elif self.root != self.place:
             sightings = (seen for seen in sightings if os.fsdecode(seen.path) == self.place.name)
         for seen in sightings:
             if seen.reason or not os.fsdecode(seen.path).lower().endswith(ZIPS + TARS + GZIPS):
@@ -96,6 +109,47 @@ class Source:
 def is_archive(place: Path) -> bool:
     """Whether a path is a file that holds others."""
     return place.is_file() and (place.name.lower().endswith(ZIPS + TARS + GZIPS) or place.name.upper() == "DICOMDIR")
+
+
+def _named_by_index(index: Path, sightings: Iterator[Sighting]) -> Iterator[Sighting]:
+    """The files that a DICOMDIR names, in its order, then all others of its folder, which are not opened.
+
+    Names are the same whatever their case and a `.dcm` behind: that is how CDs are copied.
+    """
+    found = {_bare_name(os.fsdecode(seen.path)): seen for seen in sightings}
+    own = found.pop(_bare_name(index.name), None)
+    if own:
+        yield own
+    for name in _references(index):
+        if ".." in name.split("/"):
+            yield Sighting(os.fsencode(name), 0, 0, OUTSIDE)
+        elif _bare_name(name) in found:
+            yield found.pop(_bare_name(name))
+        else:
+            yield Sighting(os.fsencode(name), 0, 0, NOT_THERE)
+    yield from (seen if seen.reason else seen._replace(reason=NOT_NAMED) for seen in found.values())
+
+
+def _bare_name(path: str) -> str:
+    return path.casefold().removesuffix(".dcm").removesuffix(".").removesuffix(";1")
+
+
+def _references(index: Path) -> list[str]:
+    """The paths that a DICOMDIR names, each once; raises `InputError` for one that can't be read."""
+    import pydicom
+
+    try:
+        with pydicom.config.disable_value_validation():  # it warns of what it reads, and may quote a patient
+            records = pydicom.dcmread(index).DirectoryRecordSequence
+            named = [record.get("ReferencedFileID") for record in records]
+        paths = ["/".join([parts] if isinstance(parts, str) else parts) for parts in named if parts]
+    except Exception as error:  # pydicom raises nearly every type on damaged files
+        raise InputError(
+            f"{index}: not a readable DICOMDIR: {in_plain_words(error)}; name its folder instead"
+        ) from None
+    if not paths:
+        raise InputError(f"{index}: names no file; name its folder instead")
+    return list(dict.fromkeys(path.replace("\\", "/") for path in paths))
 
 
 def _open_members(archive: Path) -> Iterator[tuple[str, int, Callable[[], BinaryIO]]]:

@@ -1,6 +1,5 @@
 """Importing a DICOM export: which files are films, whose label they get, and that nothing is lost or done twice."""
 
-import csv
 import gzip
 import os
 import signal
@@ -13,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import openpyxl
+import pydicom
 import pytest
-from dicom_films import convert_or_crash, film, ramp, save
+from dicom_films import Hospital, convert_or_crash, film, ramp, save
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
@@ -26,38 +26,6 @@ from cxrlib.films.folder import read_folder
 from cxrlib.films.settings import FolderSource
 from cxrlib.intake import dicom
 from cxrlib.intake.dicom import import_dicom
-
-
-class Hospital:
-    """A source, a table of labels, a key and a place for the output, under one folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.source, self.out, self.labels = folder / "export", folder / "films", folder / "labels.csv"
-        self.key = folder / "private" / "secret.key"
-        self.source.mkdir(parents=True)
-        self.write_labels("patient_id,label", "P1,positive")
-
-    def write_labels(self, *lines: str) -> None:
-        self.labels.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-    def add(self, name: str, dataset: Dataset | None = None, **attributes) -> Path:
-        return save(dataset or film(ramp(), bits=12, **attributes), self.source / name)
-
-    def run(self, **options) -> dicom.Imported:
-        return import_dicom(self.source, self.labels, self.out, key_file=self.key, **options)
-
-    def table(self, name: str) -> list[dict[str, str]]:
-        with open(self.out / name, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-
-    def private_table(self) -> dict[str, dict[str, str]]:
-        """What became of each file, by its name in the source."""
-        (place,) = self.key.parent.glob("secret.key.imports/*/files.csv")
-        with open(place, newline="", encoding="utf-8", errors="surrogateescape") as file:
-            return {row["file"]: row for row in csv.DictReader(file)}
-
-    def content(self) -> dict[str, bytes]:
-        return {str(path.relative_to(self.out)): path.read_bytes() for path in self.out.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -367,12 +335,40 @@ def test_archives_are_opened_wherever_they_lie(hospital, tmp_path):
     assert not list(hospital.key.parent.glob("*.imports/*/unpacked")), "nothing unpacked is left behind"
 
 
+def write_index(folder: Path, *names: str) -> None:
+    """A DICOMDIR of these paths, as bare as the reading allows."""
+    index = film(ramp(2, 2))
+    index.file_meta.MediaStorageSOPClassUID = index.SOPClassUID = "1.2.840.10008.1.3.10"
+    index.DirectoryRecordSequence = [Dataset() for _ in names]
+    with pydicom.config.disable_value_validation():
+        for record, name in zip(index.DirectoryRecordSequence, names, strict=True):
+            record.DirectoryRecordType, record.ReferencedFileID = "IMAGE", name.split("/")
+        save(index, folder / "DICOMDIR")
+
+
+def test_a_dicomdir_decides_which_files_count(hospital):
+    """Names on a CD lose their case and gain an ending; what lies beside them is not opened, and no path leads out."""
+    for name in ("PAT/im1", "pat2/IM2.dcm", "stray"):
+        hospital.add(name)
+    write_index(hospital.source, "PAT/IM1", "PAT2/IM2", "PAT3/GONE", "../labels.csv")
+    hospital.source /= "DICOMDIR"
+    hospital.run()
+    assert {name: row["reason"] for name, row in hospital.private_table().items()} == {
+        "DICOMDIR": "DICOMDIR, an index of other files", "PAT/im1": "", "pat2/IM2.dcm": "",
+        "stray": "not named by the DICOMDIR", "PAT3/GONE": "named by the DICOMDIR, but not there",
+        "../labels.csv": "named by the DICOMDIR, but outside of its folder",
+    }  # fmt: skip
+    hospital.source.write_bytes(b"")
+    with pytest.raises(InputError, match=r"not a readable DICOMDIR.*name its folder instead"):
+        hospital.run()
+
+
 @pytest.mark.parametrize("name", ["export.zip", "DICOMDIR"])
 def test_a_source_may_be_an_archive_or_a_dicomdir(hospital, name):
     hospital.add("PAT/IM1")
     source = hospital.source / name
     if name == "DICOMDIR":
-        source.write_bytes(b"")
+        write_index(hospital.source, "PAT/IM1")
     else:
         with zipfile.ZipFile(source, "w") as archive:
             archive.write(hospital.source / "PAT" / "IM1", "IM1")

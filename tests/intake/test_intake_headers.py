@@ -53,7 +53,7 @@ def outcome(attributes: dict) -> tuple[str, header.Header | None]:
     whole = outcome.whole = getattr(outcome, "whole", None) or film(ramp(4, 4), bits=12)
     try:
         found = told(Unchecked(whole, attributes))
-        return found.reason or "used", found
+        return found.reason or "used", None if found.reason else found
     except Skipped as skipped:
         return skipped.reason, None
 
