@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from cxrlib.artifacts import read_json
+from cxrlib.files import read_json
 from cxrlib.publishing.settings import FilmsSheet
 from cxrlib.study import Study
 

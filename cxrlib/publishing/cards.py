@@ -3,8 +3,8 @@
 import csv
 from collections.abc import Iterator
 
-from cxrlib.artifacts import read_json
 from cxrlib.classifiers.arms import arm_of
+from cxrlib.files import read_json
 from cxrlib.publishing.about import NO_PATIENTS, ROLE_WORDS, UNWRITTEN, dataset, plain, table
 from cxrlib.publishing.settings import FilmsSheet
 from cxrlib.study import Study

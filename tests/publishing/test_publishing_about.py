@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cxrlib.artifacts import CHAPTERS, write_json
+from cxrlib.artifacts import CHAPTERS
 from cxrlib.errors import InputError
+from cxrlib.files import write_json
 from cxrlib.finished import made_with
 from cxrlib.publishing import about
 from cxrlib.publishing.about import PAGES, UNWRITTEN, about_sentences, citation, facts
