@@ -7,7 +7,8 @@ which one was found that isn't there.
     python benchmarks/guard_recall.py
     python benchmarks/guard_recall.py --films 30 --sizes 64
 
-Writes benchmarks/results/guard.md, and cxrlib/publishing/limits.json, from which `cxr publish` tells the rates.
+Writes benchmarks/results/guard.md, and cxrlib/publishing/limits.json, from which `cxr publish` tells the rates. Started
+again at the same commit, it goes on after the last kind of change that is measured.
 """
 
 import argparse
@@ -166,13 +167,14 @@ def pages(kind: str, private: np.ndarray, others: np.ndarray, count: int) -> Ite
         yield None, page([change(film, random, plain[0]) for film in others[random.permutation(len(others))[:4]]])
 
 
-def measure(size: int, count: int) -> Iterator[dict]:
-    """For each kind of change: films shown and missed, pages of others' films and false alarms, seconds a page."""
+def measure(size: int, count: int, done: set[str]) -> Iterator[dict]:
+    """For each kind of change not done yet: films shown and missed, pages of others' films and false alarms, seconds a
+    page."""
     private = read_films("case_reports", PRIVATE_STEP, size)
     big = read_films("case_reports", PRIVATE_STEP, LARGE_PIXELS)
     others = read_films("public", OTHERS_STEP, LARGE_PIXELS)
     index = FilmIndex(private)
-    for kind in KINDS:
+    for kind in (kind for kind in KINDS if kind not in done):
         started = time.perf_counter()
         counted = dict.fromkeys(("shown", "missed", "pages", "false"), 0)
         for row, picture in pages(kind, big, others, count):
@@ -209,13 +211,15 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128])
     arguments = parser.parse_args()
     measured = read_json(MEASURED) if MEASURED.exists() else {"sizes": {}}
+    commit = provenance(REPOSITORY)["commit"]
+    measured["private_films"] = len(read_films("case_reports", PRIVATE_STEP, LARGE_PIXELS))
     for size in arguments.sizes:
-        rows: list[dict] = []
-        of_size = {"commit": provenance(REPOSITORY)["commit"], "date": f"{datetime.now(UTC):%Y-%m-%d}", "kinds": rows}
-        measured["private_films"] = len(read_films("case_reports", PRIVATE_STEP, size))
-        for row in measure(size, arguments.films):
+        before = measured["sizes"].get(str(size), {"kinds": [], "commit": ""})
+        kept = [row for row in before["kinds"] if before["commit"] == commit and row["shown"] >= arguments.films]
+        of_size = {"commit": commit, "date": f"{datetime.now(UTC):%Y-%m-%d}", "kinds": kept}
+        for row in measure(size, arguments.films, {row["kind"] for row in kept}):
             print(size, row, flush=True)
-            rows.append(row)
+            kept.append(row)
             measured["sizes"][str(size)] = of_size
             write_json(MEASURED, measured)
             write_text(RESULT, report(measured))
