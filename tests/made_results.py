@@ -104,8 +104,8 @@ def dose_seeds():
 
 
 def subgroups(arms=MAIN_ARMS):
-    levels = [("view", "AP", 60), ("view", "PA", 120), ("view", "unknown", 20), ("sex", "F", 90), ("sex", "M", 110),
-              ("age", "under 40", 40), ("age", "40 to 59", 80), ("age", "60 and over", 78), ("age", "unknown", 2),
+    levels = [("view", "AP", 60), ("view", "PA", 120), ("view", "not known", 20), ("sex", "F", 90), ("sex", "M", 110),
+              ("age", "under 40", 40), ("age", "40 to 59", 80), ("age", "60 and over", 78), ("age", "not known", 2),
               ("source", "hospital scanner", 200), ("finding", "No Finding", 100),
               ("finding", "Pneumonia/Viral/COVID-19", 98), ("finding", "Pneumonia/Bacterial", 3)]  # fmt: skip
     rows = []

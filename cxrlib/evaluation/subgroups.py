@@ -16,7 +16,7 @@ SUBGROUPS = ("view", "sex", "age", "source", "finding", KIND)
 FREE_TEXT = ("source", "finding")
 METRICS = ("recall_positive", "recall_negative", "roc_auc")
 AGE_BANDS = ((0, "under 40"), (40, "40 to 59"), (60, "60 to 79"), (80, "80 and over"))
-UNKNOWN = "unknown"
+UNKNOWN = "not known"
 COLUMNS = [
     "role", "arm", "subgroup", "level", "metric", "films", "patients", "positives", "estimate", "low", "high",
     "suppressed",
@@ -26,7 +26,7 @@ COLUMNS = [
 def levels(facts: pd.DataFrame, *, private: bool = False) -> pd.DataFrame:
     """The level of each film in each subgroup, as text; `facts` has `image_id`, and whichever of `SUBGROUPS` are known.
 
-    Ages become bands; what is empty is `unknown`. A subgroup with a single level tells nothing and is left out. Of
+    Ages become bands; what is empty is `not known`. A subgroup with a single level tells nothing and is left out. Of
     `private` films rare levels are joined (`suppression.pooled_levels`; `facts` has `patient_id` and `label` too), and
     what people typed, sources and findings, is numbered instead of printed, and views of other words are `other`;
     findings are left out where their kinds are known.
@@ -37,14 +37,23 @@ def levels(facts: pd.DataFrame, *, private: bool = False) -> pd.DataFrame:
         if name not in facts or (private and name == "finding" and KIND in facts):
             continue
         values = _age_bands(facts["age"]) if name == "age" else facts[name].fillna("").astype(str).str.strip()
-        values = values.replace("", UNKNOWN)
-        if private:
-            ages = [band for _, band in AGE_BANDS]
-            known = _numbered(name, values) if name in FREE_TEXT else values
-            known = standard_views(known) if name == "view" else known
-            values = pooled_levels(known, facts["patient_id"], facts["label"], ordered=ages if name == "age" else ())
-        table[name] = values.to_numpy()
+        table[name] = (_told(name, values, facts) if private else values.replace("", UNKNOWN)).to_numpy()
     return table[[name for name in table if table[name].nunique() > 1]]
+
+
+def told_sources(facts: pd.DataFrame) -> pd.Series:
+    """The source of each film of private patients; sources that `levels` joins are one here too."""
+    told = _told("source", facts["source"].fillna("").astype(str).str.strip(), facts)
+    return facts["source"].where(~told.str.contains(JOINED, regex=False), told)
+
+
+def _told(name: str, values: pd.Series, facts: pd.DataFrame) -> pd.Series:
+    """The levels of private films: typed words numbered, rare ones joined."""
+    known = standard_views(values) if name == "view" else values
+    known = known.replace("", UNKNOWN)
+    known = _numbered(name, known) if name in FREE_TEXT else known
+    ages = [band for _, band in AGE_BANDS]
+    return pooled_levels(known, facts["patient_id"], facts["label"], ordered=ages if name == "age" else ())
 
 
 def _numbered(name: str, values: pd.Series) -> pd.Series:
@@ -158,7 +167,7 @@ def _age_bands(ages: pd.Series) -> pd.Series:
 
 
 def _in_order(name: str, found: np.ndarray) -> list[str]:
-    """Ages from young to old, everything else by name; `unknown` last."""
+    """Ages from young to old, everything else by name; `not known` last."""
     bands = [band for _, band in AGE_BANDS] if name == "age" else []
 
     def place(level: str) -> tuple[bool, int, str]:

@@ -11,7 +11,7 @@ SMALLEST_CELL = 5
 SMALL, WITHHELD = f"<{SMALLEST_CELL}", "withheld"
 HALF_A_PATIENT = 0.5
 JOINED = " or "
-VIEWS = "PA|AP|LL|RL|LAT|LATERAL|SUPINE|ERECT|UPRIGHT|STANDING|SITTING|PORTABLE|BEDSIDE|UNKNOWN|OTHER"
+VIEWS = "PA|AP|LL|RL|LAT|LATERAL|SUPINE|ERECT|UPRIGHT|STANDING|SITTING|PORTABLE|BEDSIDE|OTHER"
 
 
 def suppress_small_cells(
@@ -66,9 +66,16 @@ def pooled_levels(
 
 
 def standard_views(views: pd.Series) -> pd.Series:
-    """Names of views, without what people typed besides: one that is not made of the usual words is `other`."""
-    known = views.astype(str).str.fullmatch(rf"(?:(?:{VIEWS})(?:[ ,/_-]+|$))*", case=False)
-    return views.where(known, "other")
+    """Names of views, without what people typed besides: one that is not made of the usual words is `other`, and
+    `unknown` is empty."""
+    plain = views.astype(str).str.strip()
+    known = plain.str.fullmatch(rf"(?:(?:{VIEWS})(?:[ ,/_-]+|$))*", case=False)
+    return plain.where(plain.str.lower() != "unknown", "").where(known | (plain.str.lower() == "unknown"), "other")
+
+
+def few_of_both(patients: pd.Series, labels: pd.Series) -> bool:
+    """Whether 1 to 4 patients have films of both labels: those of either label and all of them may not be told then."""
+    return is_small((labels.groupby(patients).nunique() > 1).sum())
 
 
 def hide_pooled(table: pd.DataFrame, columns: Sequence[str], patients: pd.DataFrame, pooled: pd.Series) -> pd.DataFrame:

@@ -16,9 +16,11 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from cxrlib.errors import InputError
+from cxrlib.evaluation.suppression import SMALLEST_CELL, is_small
 from cxrlib.files import read_json
 from cxrlib.films.manifest import read_manifest_csv
 from cxrlib.films.search.pictures import FilmIndex
@@ -71,6 +73,7 @@ def private_findings(study: Study, folder: Path) -> list[str]:
     if not secrets or not folder.exists():
         return []
     _check_sizes(study)
+    _check_counts(study)
     problems: list[str] = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink()):
         where = str(path.relative_to(folder))
@@ -138,6 +141,20 @@ def _check_sizes(study: Study) -> None:
             "films can't be told apart, and a book can't be searched for them; set gan.resolution or "
             f"classifier.image_size to {FEWEST_PIXELS} or more, or publish a study of simulated films"
         )
+
+
+def _check_counts(study: Study) -> None:
+    """Raise `InputError` where 1 to 4 patients are all that a label has in a private role, or in a fold: the results of
+    a label or of a fold's models would be about them."""
+    for role in study.private_roles:
+        manifest = read_manifest_csv(study.results.manifest(role))
+        parts = [manifest["label"], (manifest["label"] + " " + manifest["fold"]).str.strip()]
+        patients = pd.concat([manifest.groupby(part)["patient_id"].nunique() for part in parts])
+        for part in patients.index[patients.map(is_small)]:
+            raise InputError(
+                f"{study.file or study.name}: the {role} films are private, and those of `{part}` are of fewer than "
+                f"{SMALLEST_CELL} patients, whom the results would be about; add films, or lower data.folds"
+            )
 
 
 def _role_secrets(study: Study, role: str) -> Secrets:

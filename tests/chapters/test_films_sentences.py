@@ -113,16 +113,11 @@ def test_what_is_missing_is_said_role_by_role():
     assert "of the hospital films, 2 are unreadable and 1 is dropped as copies" in told
 
 
-def test_patients_of_both_labels_are_told_and_few_private_ones_not_counted(tiny_study_file, write_tiny_study):
-    study = load_study(tiny_study_file)
-    tables = {"table1": table1(hospital={"patients_both": 3})}
-    assert "3 in hospital" in film_facts.both_labels_sentence(study, tables)
-    assert film_facts.both_labels_sentence(study, {"table1": table1()}).startswith("No patient")
-    secret = {"reader": "phantom", "scanner": "hospital", "negative_patients": 16, "positive_patients": 16}
-    private = load_study(write_tiny_study(data={"hospital": {**secret, "publishable": False}}))
-    told = film_facts.both_labels_sentence(private, tables)
+def test_patients_of_both_labels_are_told_and_few_private_ones_not_counted():
+    assert "3 in hospital" in film_facts.both_labels_sentence(table1(hospital={"patients_both": 3}))
+    assert film_facts.both_labels_sentence(table1()).startswith("No patient")
+    told = film_facts.both_labels_sentence(table1(hospital={"patients_both": None}))
     assert "fewer than five in hospital" in told
-    assert "3" not in told
 
 
 def test_the_border_is_described_by_what_is_known_of_lungs():

@@ -128,7 +128,7 @@ def test_what_can_be_said_of_the_paper_names_its_counts_and_limits():
 
 def test_small_subgroups_are_shown_as_such():
     shown = results_shown.subgroups(made.subgroups(), "hospital", "recall_positive", ["baseline", "synthetic"])
-    assert shown.loc[("age", "unknown")].tolist() == ["<5", "<5", "–", "–"]
+    assert shown.loc[("age", "not known")].tolist() == ["<5", "<5", "–", "–"]
     assert plain(shown.loc[("sex", "F"), "recall, positive (%), synthetic"]) == "73.0 (60–85)"
     assert shown.loc[("sex", "F"), "films"] == "90"
 

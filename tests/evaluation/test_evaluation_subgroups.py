@@ -41,9 +41,9 @@ def test_levels_are_text_with_bands_of_age_and_no_subgroup_of_one_level(facts):
     table = levels(facts)
     assert table.columns.tolist() == ["view", "sex", "age", "finding"]
     assert set(table["age"]) == {"80 and over", "40 to 59", "under 40"}
-    assert set(table["sex"]) == {"unknown", "F", "M"}
+    assert set(table["sex"]) == {"not known", "F", "M"}
     bands = levels(pd.DataFrame({"image_id": list("abcdef"), "age": [0, 40, 59.9, 60, 80, np.nan]}))["age"]
-    assert bands.tolist() == ["under 40", "40 to 59", "40 to 59", "60 to 79", "80 and over", "unknown"]
+    assert bands.tolist() == ["under 40", "40 to 59", "40 to 59", "60 to 79", "80 and over", "not known"]
 
 
 def test_of_private_films_findings_are_told_by_their_kind_alone(predictions, facts):
@@ -113,7 +113,7 @@ def test_few_patients_are_not_shown_and_do_not_follow_from_other_rows(prediction
     assert not old.loc["under 40", "suppressed"].any()
     # One of the two old patients is positive: known sums would tell, so a neighbour's positives are hidden too.
     assert old["positives"].isna().groupby(level=0).all().sum() >= 2
-    assert table.query("level == 'unknown'")["suppressed"].all()
+    assert table.query("level == 'not known'")["suppressed"].all()
 
 
 def test_a_metric_whose_label_a_level_lacks_is_empty(predictions, facts):

@@ -170,7 +170,9 @@ def test_who_is_left_out_of_a_level_is_counted_too():
 
 
 def test_words_that_people_type_into_a_view_are_not_printed():
-    typed = pd.Series(["PA", "ap supine", "AP, portable", "lateral", "", "AP Zimmer 3 Huber", "Station 7", "apart"])
+    typed = pd.Series(
+        ["PA", "ap supine", "AP, portable", "lateral", "", "AP Zimmer 3 Huber", "Station 7", "apart", " PA", "Unknown"]
+    )
     assert standard_views(typed).tolist() == [
         "PA",
         "ap supine",
@@ -180,4 +182,6 @@ def test_words_that_people_type_into_a_view_are_not_printed():
         "other",
         "other",
         "other",
+        "PA",
+        "",
     ]

@@ -19,8 +19,9 @@ from PIL import Image, PngImagePlugin
 from cxrlib.chapters.exhibits import row_of_synthetic
 from cxrlib.chapters.sheets import FilmRow, film_sheet
 from cxrlib.errors import InputError
-from cxrlib.files import write_csv, write_json
+from cxrlib.files import write_csv, write_json, write_text
 from cxrlib.films.decoding import decode
+from cxrlib.films.manifest import read_manifest_csv
 from cxrlib.films.phantom import phantom_film, phantom_manifest
 from cxrlib.films.search.pictures import FilmIndex
 from cxrlib.films.settings import PhantomSource
@@ -307,6 +308,18 @@ def test_films_too_small_to_be_told_apart_are_refused(study, book):
     np.save(study.results.images("hospital", 32), patterns(3, size=32))
     with pytest.raises(InputError, match="kept at 32 pixels a side"):
         check_publishable(book, small)
+
+
+@pytest.mark.parametrize(("column", "value"), [("label", "positive"), ("fold", "fold1")])
+def test_results_about_fewer_than_five_patients_are_refused(study, book, column, value):
+    path = study.results.manifest("hospital")
+    before = path.read_text(encoding="utf-8")
+    manifest = read_manifest_csv(path)
+    manifest.loc[:3, column] = value
+    write_csv(path, manifest)
+    with pytest.raises(InputError, match=rf"of `.*{value}` are of fewer than 5 patients.*data\.folds"):
+        check_publishable(book, study)
+    write_text(path, before)
 
 
 def test_films_that_are_not_prepared_stop_the_check(write_tiny_study, tmp_path, book):

@@ -191,8 +191,9 @@ def study(tmp_path_factory, write_study_in):
     root = tmp_path_factory.mktemp("red-team")
     data = {"hospital": {"reader": "folder", "folder": str(root / "films")}}
     made = load_study(write_study_in(root, data=data, gan={"resolution": SIZE}, classifier={"image_size": SIZE}))
-    manifest = pd.DataFrame("", index=range(3), columns=list(MANIFEST_COLUMNS))
-    manifest = manifest.assign(image_id=["film one", "film two", "film three"], label="negative", age=np.nan)
+    manifest = pd.DataFrame("", index=range(5), columns=list(MANIFEST_COLUMNS))
+    manifest = manifest.assign(image_id=[f"film {n}" for n in ("one", "two", "three", "four", "five")])
+    manifest = manifest.assign(label="negative", age=np.nan)
     write_csv(
         made.results.manifest("hospital"), manifest.assign(file=manifest["image_id"], patient_id=manifest["image_id"])
     )

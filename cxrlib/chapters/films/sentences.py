@@ -8,7 +8,6 @@ import pandas as pd
 from cxrlib.chapters.findings import negatives_sentence
 from cxrlib.chapters.wording import joined
 from cxrlib.chapters.words import percent
-from cxrlib.evaluation.suppression import is_small
 from cxrlib.files import read_json
 from cxrlib.films.appearance import MEASURES
 from cxrlib.films.settings import EVERY_ROLE
@@ -31,7 +30,10 @@ def data_records(study: Study) -> dict[str, dict[str, Any]]:
 def film_sentences(study: Study, tables: Mapping[str, pd.DataFrame], record: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that Chapter 1 glues besides counts: `tables` by name, `record` that of the film tables."""
     shortcut, shift = tables["shortcut"], tables["shift_films"]
-    said: dict[str, Any] = {"missing": missing_sentence(tables["table1"]), "both": both_labels_sentence(study, tables)}
+    said: dict[str, Any] = {
+        "missing": missing_sentence(tables["table1"]),
+        "both": both_labels_sentence(tables["table1"]),
+    }
     said["negatives"] = negatives_sentence(tables["demographics"], record.get("negatives", {}))
     said["covidx"] = covidx_sentence(tables.get("covidx_labels"))
     for role in study.roles:
@@ -58,13 +60,13 @@ def missing_sentence(table1: pd.DataFrame) -> str:
     return f"Every number of this study is without what is not there: {'; '.join(parts)}."
 
 
-def both_labels_sentence(study: Study, tables: Mapping[str, pd.DataFrame]) -> str:
+def both_labels_sentence(table1: pd.DataFrame) -> str:
     """Why patients by label may sum to more than there are."""
     parts = []
-    for row in tables["table1"].itertuples():
-        if row.role in EVERY_ROLE and row.patients_both:
-            few = not study.publishable(row.role) and is_small(row.patients_both)
-            parts.append(f"{'fewer than five' if few else f'{row.patients_both:,}'} in {row.role}")
+    for row in table1.itertuples():
+        hidden = pd.isna(row.patients_both)
+        if row.role in EVERY_ROLE and (hidden or row.patients_both):
+            parts.append(f"{'fewer than five' if hidden else f'{row.patients_both:,}'} in {row.role}")
     if not parts:
         return "No patient has films of both labels."
     return f"Some patients have films of both labels ({joined(parts)}): they count under either, but once in all."

@@ -7,6 +7,7 @@ import pandas as pd
 
 from cxrlib.evaluation.resampled import answer_intervals
 from cxrlib.evaluation.separation import separation
+from cxrlib.evaluation.subgroups import told_sources
 from cxrlib.films.images import ImageSet, load_image_set, load_masks
 from cxrlib.films.shortcuts import (
     GRID,
@@ -37,7 +38,7 @@ def shortcuts(study: Study) -> pd.DataFrame:
     films = {role: load_image_set(study, role, study.classifier.image_size) for role in study.roles}
     region = border_region(_lungs(study))
     given = {
-        "source": {role: films[role].manifest["source"].to_numpy(object) for role in study.roles},
+        "source": {role: _sources(study, role, films[role].manifest) for role in study.roles},
         "borders": {role: border_cells(films[role].images, region) for role in study.roles},
     }
     rows = []
@@ -84,6 +85,12 @@ def border_weights(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _lungs(study: Study) -> dict[str, np.ndarray | None]:
     return {role: load_masks(study, role, study.classifier.image_size, "lungs") for role in study.roles}
+
+
+def _sources(study: Study, role: str, manifest: pd.DataFrame) -> np.ndarray:
+    """The films' sources, object (N,); rare ones of a role that may not be published are one, since what a rule gets
+    right would tell of them."""
+    return (manifest["source"] if study.publishable(role) else told_sources(manifest)).to_numpy(object)
 
 
 def _learned_within(study: Study, role: str, shortcut: str, films: ImageSet, given: np.ndarray) -> list[dict[str, Any]]:

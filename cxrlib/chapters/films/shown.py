@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from cxrlib.chapters.films.tables import HIDDEN_PATIENTS
 from cxrlib.chapters.words import with_interval
 from cxrlib.evaluation.paper import paper_table1
-from cxrlib.evaluation.suppression import suppress_small_cells
+from cxrlib.evaluation.suppression import WITHHELD, suppress_small_cells
 from cxrlib.files import read_json
 from cxrlib.films.listing import kind_of
 from cxrlib.films.settings import EVERY_ROLE, LABELS
@@ -24,6 +25,7 @@ def load_films(study: Study) -> dict[str, pd.DataFrame]:
     tables = {name: pd.read_csv(study.results.table(name), keep_default_na=False, na_values=[""]) for name in made}
     tables["flow"] = tables["flow"].astype({"positive": "Int64", "negative": "Int64", "reason": object})
     tables["flow"]["reason"] = tables["flow"]["reason"].fillna("")
+    tables["table1"] = tables["table1"].astype(dict.fromkeys(HIDDEN_PATIENTS, "Int64"))
     return tables
 
 
@@ -35,7 +37,7 @@ def films(table1: pd.DataFrame) -> pd.DataFrame:
     names |= {f"{label}_patients": f"patients with {label} films" for label in reversed(LABELS)}
     names |= {"patients": "patients", "missing_files": "missing files", "unreadable_files": "unreadable files"}
     names |= {"duplicates_dropped": "copies left out"}
-    rows |= {name: shown[column].map("{:,}".format) for column, name in names.items()}
+    rows |= {name: shown[column].map(lambda n: WITHHELD if pd.isna(n) else f"{n:,}") for column, name in names.items()}
     return pd.DataFrame(rows).T
 
 

@@ -11,7 +11,14 @@ import pandas as pd
 from cxrlib.chapters.films.appearance import film_map, films_by_measure
 from cxrlib.chapters.films.shortcuts import border_weights, shortcuts
 from cxrlib.classifiers.arms import arm_of
-from cxrlib.evaluation.suppression import hide_pooled, pooled_levels, standard_views
+from cxrlib.evaluation.suppression import (
+    WITHHELD,
+    few_of_both,
+    hide_pooled,
+    is_small,
+    pooled_levels,
+    standard_views,
+)
 from cxrlib.evaluation.uncertainty import RESAMPLES
 from cxrlib.files import read_json, write_csv, write_json, write_table
 from cxrlib.films.covidx import labels_path, read_labels
@@ -29,6 +36,7 @@ logger = logging.getLogger(__name__)
 AGE_BANDS = {"under 40": (0, 40), "40 to 59": (40, 60), "60 to 79": (60, 80), "80 and over": (80, np.inf)}
 SEXES = {"F": "female", "M": "male"}
 COMMON_VIEWS = 4
+HIDDEN_PATIENTS = ("negative_patients", "patients_both")
 MOST_NAMED = 5
 
 
@@ -101,7 +109,8 @@ def table1(study: Study) -> pd.DataFrame:
     """Images and patients of each role by label, the paper's Table 1, and what is missing from it.
 
     `patients` are distinct; patients with films of both labels (`patients_both`) count once there, but under either
-    label, so that the sum over labels exceeds it by them.
+    label, so that the sum over labels exceeds it by them. Where these are 1 to 4 patients of a role that may not be
+    published, they and the patients of negative films are left empty.
     """
     rows = []
     for role in study.roles:
@@ -113,6 +122,8 @@ def table1(study: Study) -> pd.DataFrame:
         row |= {f"{label}_patients": len(patients[label]) for label in reversed(LABELS)}
         row["patients"] = len(set.union(*patients.values()))
         row["patients_both"] = len(set.intersection(*patients.values()))
+        if not study.publishable(role) and few_of_both(manifest["patient_id"], manifest["label"]):
+            row |= {"negative_patients": None, "patients_both": None}
         missing = _reasons(record).get("missing", 0)
         row["missing_files"] = missing
         row["unreadable_files"] = len(record["unreadable"]) - missing
@@ -123,14 +134,15 @@ def table1(study: Study) -> pd.DataFrame:
             made = study.synthesis.images_per_label
             more = {f"{label}_images": row[f"{label}_images"] + made for label in LABELS}
             rows.append(row | {"dataset": f"{row['dataset']} + synthetic", "role": "training + synthetic"} | more)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype(dict.fromkeys(HIDDEN_PATIENTS, "Int64"))
 
 
 def flow(study: Study) -> pd.DataFrame:
     """From the films that the labels name to those used: columns role, stage, reason, films, positive, negative.
 
     Stages are listed, missing, unreadable (one row per reason), prepared, duplicate, used; what is lost between listed
-    and used adds up. Labels are empty where the record does not say whose film was left out.
+    and used adds up. Labels are empty where the record does not say whose film was left out, and before the last stage
+    where they would tell the labels of 1 to 4 films that were, of a role that may not be published.
     """
     rows = []
     for role in study.roles:
@@ -147,6 +159,9 @@ def flow(study: Study) -> pd.DataFrame:
         rows.append((role, "prepared", "", record["images_used"], *prepared.values()))
         dropped = {label: prepared[label] - used[label] for label in used}
         rows.append((role, "duplicate", "", sum(dropped.values()), *dropped.values()))
+        lost = [stage.get(label, 0) - used[label] for stage in (named, prepared) for label in used if stage]
+        if not study.publishable(role) and any(map(is_small, lost)):
+            rows = [(*row[:4], None, None) if row[0] == role else row for row in rows]
         rows.append((role, "used", "", len(manifest), *used.values()))
     table = pd.DataFrame(rows, columns=["role", "stage", "reason", "films", "positive", "negative"])
     return table.astype({"positive": "Int64", "negative": "Int64"})
@@ -181,7 +196,9 @@ def _levels(study: Study, role: str) -> dict[str, pd.Series]:
         age[manifest["age"].between(low, high, inclusive="left")] = name
     view = manifest["view"] if study.publishable(role) else standard_views(manifest["view"])
     view = view.where(view != "", "not known")
-    common = [name for name in view.value_counts().index if name not in ("not known", "other")][:COMMON_VIEWS]
+    common = [name for name in view.value_counts().index if name not in ("not known", "other")]
+    # Of private roles all, as in the tables of results: two ways of joining levels would tell what either hides.
+    common = common[:COMMON_VIEWS] if study.publishable(role) else common
     view = view.where(view.isin([*common, "not known"]), "other")
     return {
         "age": age.astype(pd.CategoricalDtype([*AGE_BANDS, "not known"])),
@@ -205,13 +222,14 @@ def _characteristics(study: Study, role: str, variable: str, levels: pd.Series) 
         patients[label] = grouped.nunique().to_numpy()
     names = list(reversed(LABELS))
     if not study.publishable(role):
-        # As the tables of results pool them: two ways of pooling would tell what either hides.
         ordered = () if variable == "finding" else list(levels.cat.categories)[:-1]
         pooled = pooled_levels(levels, manifest["patient_id"], manifest["label"], ordered=ordered)
         films, patients = (hide_pooled(counts, names, patients, pooled) for counts in (films, patients))
     table = films.rename(columns={name: f"films_{name}" for name in names})
     for name in names:
         table[f"patients_{name}"] = patients[name]
+    if not study.publishable(role) and few_of_both(manifest["patient_id"], manifest["label"]):
+        table["patients_negative"] = WITHHELD
     return table
 
 

@@ -14,8 +14,8 @@ from cxrlib.classifiers.explanation import attention_maps, attention_stage, mass
 from cxrlib.classifiers.network import PixelStatistics, build_classifier
 from cxrlib.classifiers.prediction import load_classifier, predict_probabilities
 from cxrlib.evaluation.ratios import ratios_of
-from cxrlib.evaluation.suppression import is_small
-from cxrlib.films.images import MASK_KINDS, ImageSet, load_image_set, load_masks
+from cxrlib.evaluation.suppression import few_of_both, is_small
+from cxrlib.films.images import MASK_KINDS, ImageSet, load_image_set, load_manifest, load_masks
 from cxrlib.films.settings import LABELS
 from cxrlib.reproducibility import pick_device, seed_for
 from cxrlib.study import Study
@@ -107,7 +107,12 @@ def attention_tables(study: Study, progress: Report = None) -> tuple[pd.DataFram
         seen = _seen_by(films, masks, lookers, looked)
         rows += [row for region in masks for row in _arm_rows(study, arm, region, films, seen, before, masks[region])]
         runs += _run_rows(arm, films, seen, masks)
-    return pd.DataFrame(rows, columns=list(ATTENTION_COLUMNS)), pd.DataFrame(runs, columns=list(RUN_COLUMNS))
+    tables = pd.DataFrame(rows, columns=list(ATTENTION_COLUMNS)), pd.DataFrame(runs, columns=list(RUN_COLUMNS))
+    everybody = load_manifest(study, "hospital")
+    if not study.publishable("hospital") and few_of_both(everybody["patient_id"], everybody["label"]):
+        for table in tables:
+            table.loc[table["label"] == "negative", "patients"] = None
+    return tables
 
 
 def _outlined(study: Study) -> tuple[ImageSet, dict[str, np.ndarray]]:
