@@ -30,7 +30,7 @@ KINDS = (
     "synthetic/negative/all/manifest.csv", "classifier/toy/seed0/all/model.safetensors",
     "classifier/toy/seed0/all/predictions.csv", "tables/table2.csv", "tables/films.json", "tables/quality.json",
     "tables/tables.json", "explanations/maps.npy", "chapters/06_toy.ipynb", "chapters/06_toy.json",
-    "lungs/measures.csv", "lungs/lungs.json", "gan/positive/all/log.csv", "data/duplicates.csv",
+    "lungs/measures.csv", "lungs/lungs.json", "data/duplicates.csv",
     "endpoint.json", "study.yaml", "provenance.json", "classifier/toy/seed0/all/openings.csv",
     "review/first-reading/protocol.yaml", "review/first-reading/worklist.csv", "review/first-reading/tasks.csv",
     "../../_build/tiny/html/index.html", "../../_build/tiny/html/chapters/06_toy.html",
