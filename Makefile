@@ -18,7 +18,7 @@ endif
 .PHONY: report test test-all proxy lab review hub lint lines lock setup moved audit
 
 report: setup
-	@$(BIN)/cxr report $(STUDY) $(if $(CORES),--cores $(CORES)) $(SNAKEMAKE)
+	@$(BIN)/cxr report $(STUDY) $(if $(CORES),--cores $(CORES)) $(if $(SNAKEMAKE),-- $(SNAKEMAKE))
 
 test: proxy
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not long"

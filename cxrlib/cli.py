@@ -3,9 +3,12 @@
 Everything heavy is imported inside the command that needs it.
 """
 
+import csv
+import difflib
 import inspect
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -29,12 +32,23 @@ from cxrlib.workflow.processes import end_with_the_report
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="A study of synthetic chest X-rays: from images to a published book.",
+    epilog="`cxr COMMAND --help` has an example of each command. The first to try: cxr report demo",
 )
 
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study (studies/NAME.yaml) or a YAML file.")]
+
+def _known_studies(incomplete: str) -> list[str]:
+    """Names of studies here, for the shell's completion."""
+    return sorted(file.stem for file in Path("studies").glob(f"{incomplete}*.yaml"))
+
+
+StudyName = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY", help="Name of a study (studies/NAME.yaml) or a YAML file.", autocompletion=_known_studies
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Make it afresh, even if it is finished.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 Stamp = Annotated[Path | None, typer.Option(hidden=True)]
@@ -53,6 +67,10 @@ DEFAULTS = {"fold": "all", "variant": "", "seed": 0}
 def main() -> None:
     """Run a command; an `InputError`, or a wing that is not installed, becomes one message and exit code 2."""
     end_with_the_report()
+    # Shells expand `~` at the beginning of a word only, and not in quotes.
+    sys.argv[1:] = [
+        re.sub(r"^(--[\w-]+=)?~(?=/|$)", lambda at: (at[1] or "") + str(Path.home()), word) for word in sys.argv[1:]
+    ]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         app()
@@ -83,14 +101,65 @@ def _progress(what: str) -> Report:
     return paced(lambda text: logging.getLogger("cxr").info("%s: %s", what, text), pause_seconds=10)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        _say(f"cxr {version('cxrlib')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
-def show(study: StudyName) -> None:
+def doctor(
+    study: Annotated[str, typer.Argument(help="A study, whose films and weights are looked for too.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Look at this machine: Python, disk, memory, GPU, browser, proxy, Slurm; and say what to do about each."""
+    from cxrlib.workflow.doctor import as_data, as_lines, examine
+
+    found = list(examine(load_study(study) if study else None))
+    _tell(as_data(found) if as_json else as_lines(found))
+    if any(one.state == "missing" for one in found):
+        raise SystemExit(1)
+
+
+@app.command()
+def compare(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY STUDY …", autocompletion=_known_studies)],
+    to: Annotated[Path | None, typer.Option(help="The page; by default under _build/compare.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Put studies side by side on one page: the settings that differ, films, and results."""
+    from cxrlib.publishing.compare import compare as compare_studies
+    from cxrlib.publishing.compare import write_comparison
+
+    loaded = [load_study(study) for study in studies]
+    found = compare_studies(loaded)
+    if as_json:
+        _tell(found)
+        return
+    page = to or loaded[0].build_folder.parent / "compare" / f"{'-'.join(found['studies'])}.html"
+    _say(f"The page: {write_comparison(found, page.resolve()).as_uri()}")
+
+
+@app.command()
+def show(study: StudyName, as_json: Json = False) -> None:
     """Print the settings of a study, defaults included; then say what is wrong with its data, if anything."""
 
     from cxrlib.films.preparation import check_sources
 
     loaded = load_study(study)
-    _say(yaml.safe_dump(loaded.resolved(), sort_keys=False, allow_unicode=True).rstrip())
+    settings = loaded.resolved()
+    _say(json.dumps(settings) if as_json else yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).rstrip())
     check_sources(loaded)
 
 
@@ -271,10 +340,13 @@ def publish(
     _say(str(publish_book(load_study(study), Path(to) if to else None, sign=sign)))
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command()
 def report(
-    context: typer.Context,
     study: StudyName,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[STAGE …] [-- OPTIONS OF SNAKEMAKE]", show_default=False)
+    ] = None,
+    profile: Annotated[Path | None, typer.Option(help="Folder of a Snakemake profile, e.g. profiles/slurm.")] = None,
     cores: Annotated[int, typer.Option(help="Jobs at a time; by default all processors.")] = 0,
     force: Force = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done, and do nothing.")] = False,
@@ -282,15 +354,14 @@ def report(
 ) -> None:
     """Make whatever is missing or damaged of a study, up to the book.
 
-    Names of stages in the place of the book end the work there. Further options go to Snakemake, e.g.
-    --profile profiles/slurm.
+    Names of stages in the place of the book end the work there. What follows `--` goes to Snakemake.
     """
     from cxrlib.films.audit import check_before
 
     started = time.monotonic()
     loaded = load_study(study)
-    targets = [word for word in context.args if word in STAGES] or ["book"]
-    extra = [word for word in context.args if word not in STAGES]
+    targets, extra = _targets(words or [])
+    extra = [*(["--profile", str(profile)] if profile else []), *extra]
     say = (lambda text: None) if as_json else _say
     check_before(loaded)
     if dry_run:
@@ -350,6 +421,17 @@ def clean(
         _tell({"files": [str(path) for path in paths], "bytes": freed, "removed": True} if as_json else ["Removed."])
 
 
+def _targets(words: list[str]) -> tuple[list[str], list[str]]:
+    """Names of stages, the book without any, and what follows them, for Snakemake: it begins with an option."""
+    end = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
+    wrong = next((word for word in words[:end] if word not in STAGES), None)
+    if wrong is not None:
+        near = difflib.get_close_matches(wrong, STAGES, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"stages: {', '.join(STAGES)}"
+        raise InputError(f"report: found `{wrong}`, which is no stage; {hint}")
+    return words[:end] or ["book"], words[end:]
+
+
 def _pairs(options: list[str], name: str) -> dict[str, str]:
     wrong = next((option for option in options if "=" not in option.strip("=")), None)
     if wrong is not None:
@@ -363,6 +445,19 @@ def _tell(found: Any) -> None:
     lines = isinstance(found, list) and all(isinstance(line, str) for line in found) and found
     _say("\n".join(found) if lines else json.dumps(found, indent=2))
 
+
+def _group_commands() -> None:
+    """Give every command its place in the help, and an example, from `commands.csv`."""
+    with open(Path(__file__).with_name("commands.csv"), newline="", encoding="utf-8") as file:
+        rows = {row["command"]: row for row in csv.DictReader(file)}
+    for command in app.registered_commands:
+        name = command.name or str(getattr(command.callback, "__name__", "")).replace("_", "-")
+        if name in rows:
+            command.rich_help_panel, command.epilog = rows[name]["panel"], f"Example: {rows[name]['example']}"
+    app.registered_commands.sort(key=lambda command: str(command.rich_help_panel))
+
+
+_group_commands()
 
 if __name__ == "__main__":
     main()

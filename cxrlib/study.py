@@ -282,25 +282,32 @@ def _locate(study: str | Path, root: Path | None) -> tuple[Path, Path]:
         except (OSError, RuntimeError, ValueError):
             found = False
         if not found:
-            raise InputError(f"{text}: no such study file")
+            other = Path(text).with_suffix(".yml" if text.endswith(".yaml") else ".yaml")
+            hint = f"; did you mean {other}?" if other.is_file() else ""
+            raise InputError(f"{text}: no such study file{hint}")
         return path, root or (path.parent.parent if path.parent.name == "studies" else Path.cwd())
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", text):
         raise InputError(f"study `{text}`: expected a name such as `demo` or the path of a .yaml file")
     here = Path.cwd().resolve()
     homes = [folder for folder in (here, *here.parents, REPOSITORY) if (folder / "studies").is_dir()]
-    for home in homes:
-        if (home / "studies" / f"{text}.yaml").is_file():
-            return home / "studies" / f"{text}.yaml", root or home
-    known = sorted(file.stem for home in homes[:1] for file in (home / "studies").glob("*.yaml"))
-    raise InputError(f"study `{text}`: no studies/{text}.yaml here; known studies: {', '.join(known) or 'none'}")
+    for file in (home / "studies" / f"{text}{ending}" for home in homes for ending in (".yaml", ".yml")):
+        if file.is_file():
+            return file, root or file.parent.parent
+    known = sorted(file.stem for home in homes[:1] for file in (home / "studies").glob("*.y*ml"))
+    near = difflib.get_close_matches(text, known, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"known studies: {', '.join(known) or 'none'}"
+    raise InputError(f"study `{text}`: no studies/{text}.yaml here; {hint}")
 
 
 def _expand(value: Any, path: Path, key: str) -> Any:
-    """Replace `${NAME}` in folders by environment variables; a relative folder counts from the working directory."""
+    """Replace `${NAME}` in folders by environment variables, and `~` in folders and files of weights by the home
+    folder; a relative folder counts from the working directory."""
     if isinstance(value, dict):
         return {_key(name, path, key): _expand(item, path, f"{key}.{name}".lstrip(".")) for name, item in value.items()}
     if isinstance(value, list):
         return [_expand(item, path, key) for item in value]
+    if isinstance(value, str) and value.startswith("~/") and key.endswith(("folder", "weights")):
+        value = str(Path(value).expanduser())
     if isinstance(value, str) and "${" in value and key.endswith("folder"):
         for name in re.findall(r"\$\{(\w+)\}", value):
             if name not in os.environ:

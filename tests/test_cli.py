@@ -1,12 +1,17 @@
 """What a user types, and what he or she is told."""
 
+import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 
+import click
 import pytest
+import typer
 import yaml
 
 from cxrlib import cli, progress
+from cxrlib.errors import InputError
 from cxrlib.study import load_study
 
 
@@ -96,3 +101,55 @@ def test_too_few_films_for_a_generator_are_said_before_anything_runs(write_tiny_
     assert done.returncode == 2
     assert "positive ones, but it needs at least 8" in done.stderr
     assert not (file.parent.parent / "results").exists()
+
+
+def test_every_command_has_a_place_and_an_example_that_it_understands():
+    group = typer.main.get_command(cli.app)
+    for command in cli.app.registered_commands:
+        name = command.name or command.callback.__name__.replace("_", "-")
+        assert command.rich_help_panel, f"{name}: not in commands.csv"
+        words = shlex.split(command.epilog.removeprefix("Example: "))
+        assert words[:2] == ["cxr", name]
+        try:
+            group.commands[name].make_context(name, words[2:])
+        except click.UsageError as error:
+            pytest.fail(f"{command.epilog}: {error.format_message()}")
+
+
+def test_the_version_is_that_of_the_package():
+    assert cxr("--version").stdout == f"cxr {version('cxrlib')}\n"
+
+
+@pytest.mark.parametrize("command", ["show", "report", "status", "doctor", "train-gan"])
+def test_options_that_no_command_has_are_refused(tiny_study_file, command):
+    done = cxr(command, tiny_study_file, "--frobnicate")
+    assert done.returncode == 2
+    assert "--frobnicate" in done.stderr
+    assert not (tiny_study_file.parent.parent / "results").exists()
+
+
+def test_what_follows_two_dashes_goes_to_snakemake_and_a_misspelt_stage_does_not():
+    assert cli._targets([]) == (["book"], [])
+    assert cli._targets(["tables", "chapter", "--retries", "3"]) == (["tables", "chapter"], ["--retries", "3"])
+    with pytest.raises(InputError, match="found `tabels`, which is no stage; did you mean `tables`"):
+        cli._targets(["tabels"])
+
+
+def test_the_home_folder_is_found_wherever_a_path_may_stand(tiny_study_file, monkeypatch):
+    home = tiny_study_file.parent.parent
+    monkeypatch.setenv("HOME", str(home))
+    assert cxr("show", "~/studies/tiny.yaml").returncode == 0
+    text = tiny_study_file.read_text() + "\n"
+    study = yaml.safe_load(text)
+    study["data"]["hospital"] = {"reader": "folder", "folder": "~/films"}
+    tiny_study_file.write_text(yaml.safe_dump(study))
+    assert load_study(tiny_study_file).data.hospital.folder == home / "films"
+
+
+def test_a_study_file_may_end_in_yml_and_near_names_are_hinted_at(tiny_study_file):
+    home = tiny_study_file.parent.parent
+    assert "did you mean `tiny`?" in cxr("show", "tinny", cwd=home).stderr
+    assert "did you mean studies/tiny.yaml?" in cxr("show", "studies/tiny.yml", cwd=home).stderr
+    tiny_study_file.rename(tiny_study_file.with_suffix(".yml"))
+    assert cxr("show", "tiny", cwd=home).returncode == 0
+    assert "did you mean studies/tiny.yml?" in cxr("show", "studies/tiny.yaml", cwd=home).stderr

@@ -40,7 +40,7 @@ def test_jobs_of_gpus_go_to_the_gpus_and_the_predictions_are_the_same(tmp_path, 
     (tmp_path / "daemons").mkdir()
     with small_slurm.running_slurm(tmp_path / "daemons") as environment:
         # The node has a GPU in name only: what torch does not find, it does without.
-        profile = ["--profile", str(REPOSITORY / "profiles" / "slurm"), "--latency-wait", "10", "--retries", "0"]
+        profile = ["--profile", str(REPOSITORY / "profiles" / "slurm"), "--", "--latency-wait", "10", "--retries", "0"]
         report(study.file, "classifier", *profile, *STATUS, environment=environment)
     finished = (tmp_path / "daemons" / "jobs.txt").read_text().splitlines()
     partitions = [line.split("Partition=")[1].split()[0] for line in finished]
