@@ -27,6 +27,7 @@ from cxrlib.units import Unit, units, wanted_units
 
 logger = logging.getLogger(__name__)
 
+MOST_NAMED = 5
 # What may change without making finished films, generators or classifiers obsolete.
 HARMLESS_KEYS = (
     "title", "summary", "about", "gan.preset", "gan.comparisons", "gan.comparison_label", "gan.seeds",
@@ -169,13 +170,17 @@ def _make(
 
 
 def refuse_damaged(study: Study, unit: Unit) -> None:
-    """Raise `InputError` where a file that a unit reads is not what was written; says what makes it again."""
+    """Raise `InputError` where what a unit reads is not what was written, or not there though the unit can't make it
+    for itself; says what makes it."""
     said = []
     for other in unit.before(study):
-        damaged = damage_of(other.record(study))
-        said += [*damaged, f"  run `{other.command(study)}`"] if damaged else []
+        record = other.record(study)
+        missing = other.name in unit.stage.needs and not record.exists()
+        damaged = [f"{record.parent}: nothing finished there"] if missing else damage_of(record)
+        said += [f"{'; '.join(damaged)}: run `{other.command(study)}` first"] if damaged else []
     if said:
-        raise InputError("\n  ".join((f"{unit.title}: it reads damaged files", *said)))
+        more = [f"and {len(said) - MOST_NAMED} more; `cxr report` makes all"] if len(said) > MOST_NAMED else []
+        raise InputError("\n  ".join((f"{unit.title}: it reads missing or damaged files", *said[:MOST_NAMED], *more)))
 
 
 @contextlib.contextmanager

@@ -32,8 +32,9 @@ class Stage:
     `function` takes the study and the values named by `keys`; it is imported when there is something to do. `before`
     gives the stages whose units come before, or single units by stage and key. A `derived` stage is made anew whenever
     anything before it, its code or its settings changed; any other stops where its settings or inputs are others, since
-    hours of training or readers' answers may rest on what is there. `outside` names a function that tells, cheaply,
-    whether files outside of the study's results are the same. `effort` is roughly the seconds on one core.
+    hours of training or readers' answers may rest on what is there. What it `needs` its function can't make for itself.
+    `outside` names a function that tells, cheaply, whether files outside of the study's results are the same. `effort`
+    is roughly the seconds on one core.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Stage:
     keys: tuple[str, ...] = ()
     all_keys: Callable[[Study], Iterable[Key]] = lambda study: [()]
     derived: bool = True
+    needs: tuple[str, ...] = ()
     outside: str = ""
     sources: Callable[..., Iterable[Path]] = lambda study, *key: ()
     outputs: tuple[str, ...] = ()
@@ -245,7 +247,7 @@ _STAGES = (
         all_keys=lambda study: [()] if study.gan.comparisons else [], gpu=True,
         before=lambda study: ["audit", *(("generator", key) for key in (
             (study.gan.comparison_label, "all", ""), *study.generator_variants))],
-        record=lambda study: study.results.comparisons_record, effort=lambda study: 15,
+        record=lambda study: study.results.comparisons_record, effort=lambda study: 15, needs=("generator",),
         sources=lambda study: code("cxrlib/generators/*.py", "cxrlib/chapters/generators/*.py"),
     ),
     Stage(
@@ -253,7 +255,7 @@ _STAGES = (
         "Compute every table of the results from the predictions.",
         "tables", "tables", "tables", "cxrlib.chapters.results.tables:make_tables",
         before=lambda study: ["audit", "synthetic", "classifier"], record=lambda study: study.results.tables_record,
-        effort=lambda study: 10, sources=lambda study: code(*SHOWN_CODE), group="closing",
+        effort=lambda study: 10, sources=lambda study: code(*SHOWN_CODE), group="closing", needs=("classifier",),
     ),
     Stage(
         "explanations",
@@ -261,7 +263,7 @@ _STAGES = (
         "explain", "tables", "what the classifiers looked at",
         "cxrlib.chapters.results.explanations:explain_study", gpu=True,
         before=lambda study: ["audit", "synthetic", "classifier"], effort=lambda study: 15,
-        record=lambda study: study.results.explanations_record,
+        record=lambda study: study.results.explanations_record, needs=("classifier",),
         sources=lambda study: code(
             "cxrlib/classifiers/explanation.py", "cxrlib/chapters/results/explanations.py",
             "cxrlib/chapters/results/attention.py",

@@ -26,7 +26,7 @@ def with_settings(study, added: str):
 def test_variants_differ_in_one_thing_and_are_compared_at_equal_budgets(make_study, monkeypatch):
     study = with_settings(make_study(films=240), BOTH)
     assert study.generator_variants == (("positive", "all", "random-start"), ("positive", "all", "no-augmentation"))
-    with pytest.raises(InputError, match=r"cxr train-gan tiny --label positive` first"):
+    with pytest.raises(InputError, match=r"cxr train-gan \S+ --label positive --fold all` first"):
         compare_generators(study)
     augmented, true_augment = [], stepping.augment
 
@@ -37,7 +37,7 @@ def test_variants_differ_in_one_thing_and_are_compared_at_equal_budgets(make_stu
     monkeypatch.setattr(stepping, "augment", augment)
     standard = train_generator(study, "positive", "all")
     assert set(augmented) == {study.gan.augmentations}
-    with pytest.raises(InputError, match=r"--label positive --variant random-start` first"):
+    with pytest.raises(InputError, match=r"--label positive --fold all --variant random-start` first"):
         compare_generators(study)
     augmented.clear()
     plain = train_generator(study, "positive", "all", variant="no-augmentation")

@@ -19,11 +19,10 @@ from cxrlib.evaluation.suppression import (
     pooled_levels,
     standard_views,
 )
-from cxrlib.evaluation.uncertainty import RESAMPLES
 from cxrlib.files import read_json, write_csv, write_json, write_table
 from cxrlib.films.covidx import labels_path, read_labels
 from cxrlib.films.findings import KINDS, NO_FINDING, NOT_KNOWN, kinds_of, known_findings
-from cxrlib.films.images import films_identity, load_manifest
+from cxrlib.films.images import load_manifest
 from cxrlib.films.listing import kind_of
 from cxrlib.films.settings import EXTERNAL, LABELS, CovidxSource
 from cxrlib.films.shortcuts import fit_source_rule
@@ -50,11 +49,7 @@ def make_film_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     films of a role are. Raises `InputError` if the films were not prepared and audited.
     """
     started = time.perf_counter()
-    size = study.classifier.image_size
-    inputs = {role: films_identity(study, role, size) for role in study.roles}
-    settings = _what_decides(study)
     record = study.results.films_record
-    private = list(study.private_roles)
     tables = {
         "table1": table1(study),
         "flow": flow(study),
@@ -73,8 +68,8 @@ def make_film_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     seconds = time.perf_counter() - started
     made = sorted(name for name, table in tables.items() if len(table))
     outputs = [*map(study.results.table, made), study.results.film_map, study.results.border_weights]
-    write_record(record, settings, inputs, seconds, outputs=outputs, tables=made, border=border, neighbours=neighbours,
-                 private_roles=private, negatives=negatives_named(study))  # fmt: skip
+    write_record(record, {}, {}, seconds, outputs=outputs, tables=made, border=border, neighbours=neighbours,
+                 private_roles=list(study.private_roles), negatives=negatives_named(study))  # fmt: skip
     logger.info("tables of the films: made in %.1f s", seconds)
     return read_json(record)
 
@@ -88,17 +83,6 @@ def negatives_named(study: Study) -> dict[str, dict[str, int]]:
         told = findings[~kinds_of(findings).isin(["", NO_FINDING])].value_counts()
         named[role] = {str(name): int(count) for name, count in told.head(MOST_NAMED).items()}
     return named
-
-
-def _what_decides(study: Study) -> dict[str, Any]:
-    return {
-        "study_seed": study.seed,
-        "image_size": study.classifier.image_size,
-        "weights": study.classifier.weights,
-        "network": study.classifier.network,
-        "synthetic_images_per_label": study.synthesis.images_per_label if _adds_films(study) else 0,
-        "resamples": RESAMPLES,
-    }
 
 
 def _adds_films(study: Study) -> bool:

@@ -14,7 +14,7 @@ from cxrlib.finished import makes
 from cxrlib.generators.copy_search import CopySearch
 from cxrlib.generators.drawing import draw_films
 from cxrlib.generators.kernel_distance import KernelDistance
-from cxrlib.generators.memorisation import COPY_SETTINGS, find_copies
+from cxrlib.generators.memorisation import find_copies
 from cxrlib.generators.networks import load_generator
 from cxrlib.generators.quality import film_extractor
 from cxrlib.generators.snapshots import Judge, films_of_seed
@@ -47,12 +47,11 @@ def compare_generators(study: Study, *, force: bool = False) -> dict[str, Any]:
         raise InputError(f"study {study.name} compares no generators: gan.comparisons is empty")
     started = time.perf_counter()
     films = min(MOST_FILMS, study.synthesis.images_per_label)
-    settings, inputs = _what_decides(study, films)
     record = study.results.comparisons_record
     write_table(study.results.table("comparisons"), _comparisons(study, films))
     outputs = [study.results.table("comparisons")]
     seconds = time.perf_counter() - started
-    write_record(record, settings, inputs, seconds, outputs=outputs, label=_label(study), films=films)
+    write_record(record, {}, {}, seconds, outputs=outputs, label=_label(study), films=films)
     return read_json(record)
 
 
@@ -105,21 +104,3 @@ def _flagged(study: Study, variant: str, films: int, training: ImageSet, held_ou
             features=film_extractor(study), search=search,
         )  # fmt: skip
     return int(copies.flagged.sum())
-
-
-def _what_decides(study: Study, films: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    label, inputs = _label(study), {}
-    for name, variant in _compared(study).items():
-        path = study.results.generator_record(label, "all", variant)
-        if not path.exists():
-            option = f" --variant {variant}" if variant else ""
-            raise InputError(
-                f"{path.parent}: no finished generator there; run "
-                f"`cxr train-gan {study.name} --label {label}{option}` first"
-            )
-        inputs[f"{name}_sha256"] = read_json(path)["generator_sha256"]
-    settings = {
-        "seed": study.seed, "label": label, "comparisons": list(study.gan.comparisons), "films": films,
-        "truncation": study.synthesis.truncation, "copies": COPY_SETTINGS, "differences": "paired by seed and patient",
-    }  # fmt: skip
-    return settings, inputs

@@ -9,22 +9,17 @@ import pandas as pd
 
 from cxrlib.chapters.generators.novelty import anatomy_table, leak_table, memorisation_table
 from cxrlib.errors import InputError
-from cxrlib.features import identify_weights
-from cxrlib.files import read_json, sha256_of, write_table
-from cxrlib.films.images import ImageSet, films_identity, load_image_set, load_synthetic, masks_path
+from cxrlib.files import read_json, write_table
+from cxrlib.films.images import ImageSet, load_image_set, load_synthetic
 from cxrlib.films.settings import LABELS
 from cxrlib.finished import makes
 from cxrlib.generators.kernel_distance import KernelDistance, kernel_distance
-from cxrlib.generators.leaks import LEAKS, MIRRORED
-from cxrlib.generators.lungs import SEGMENTER_SETTINGS
 from cxrlib.generators.quality import (
     NEIGHBOURS,
     PIXEL_SIDE,
     describe_features,
-    features_network,
     film_features,
     frechet_distance,
-    judge_of,
     left_from_right,
     neighbour_measures,
     second_judge_of,
@@ -78,7 +73,6 @@ def measure_quality(study: Study, *, force: bool = False) -> dict[str, Any]:
     never saw fold 0 with its films; fold `all` those that saw every patient, with films held out if there are enough.
     """
     started = time.perf_counter()
-    settings, inputs = _what_decides_quality(study)
     record = study.results.quality_record
     rows = [row for label in LABELS for row in _label_quality(study, label)]
     write_table(study.results.table("quality"), pd.DataFrame(rows))
@@ -88,7 +82,7 @@ def measure_quality(study: Study, *, force: bool = False) -> dict[str, Any]:
     lungs = [path for path in study.results.lungs.glob("*") if path.is_file()]
     outputs = [*(study.results.table(name) for name in ("quality", *tables)), *lungs]
     seconds = time.perf_counter() - started
-    write_record(record, settings, inputs, seconds, outputs=outputs, features=rows[0]["features"])
+    write_record(record, {}, {}, seconds, outputs=outputs, features=rows[0]["features"])
     return read_json(record)
 
 
@@ -208,27 +202,3 @@ def _halves(patients: np.ndarray, random: np.random.Generator) -> tuple[np.ndarr
         in_first[patient] = balance < 0 or (balance == 0 and random.random() < 0.5)
         balance += films[patient] if in_first[patient] else -films[patient]
     return random.permutation(np.flatnonzero(in_first[rows])), random.permutation(np.flatnonzero(~in_first[rows]))
-
-
-def _what_decides_quality(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
-    settings = {
-        "study_seed": study.seed,
-        "resolution": study.gan.resolution,
-        "networks": [features_network(study), study.gan.second_judge],
-        "draws": DRAWS,
-        "measures": list(MEASURES),
-        "neighbours": NEIGHBOURS,
-        "kernel_distance": "jackknife over patients",
-        "leaks": [*LEAKS, MIRRORED],
-    }
-    judges = filter(None, (judge_of(study), second_judge_of(study)))
-    inputs: dict[str, Any] = {"weights": [identify_weights(*judge) for judge in judges]}
-    for role in ("training", "hospital"):
-        inputs[role] = films_identity(study, role, study.gan.resolution)
-    for fold in study.generated_folds:
-        for label in LABELS:
-            record = read_json(study.results.synthetic_record(label, fold))
-            inputs[f"synthetic {label} {fold}"] = {name: record[f"{name}_sha256"] for name in ("images", "manifest")}
-    masks = masks_path(study, "hospital", study.gan.resolution, "lungs")
-    inputs["lungs"] = {"settings": SEGMENTER_SETTINGS, "masks_sha256": sha256_of(masks) if masks.exists() else None}
-    return settings, inputs

@@ -8,17 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.chapters.results.attention import OUTLINED_FILMS, Looker, Report, attention_tables, explained_arms
+from cxrlib.chapters.results.attention import Looker, Report, attention_tables, explained_arms
 from cxrlib.chapters.stand_ins import stand_ins
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.prediction import read_predictions
 from cxrlib.errors import InputError
 from cxrlib.files import atomic_path, read_json, write_csv, write_table
-from cxrlib.films.images import (
-    films_identity,
-    load_image_set,
-    load_synthetic,
-)
+from cxrlib.films.images import load_image_set, load_synthetic
 from cxrlib.films.settings import LABELS
 from cxrlib.finished import makes
 from cxrlib.publishing.guard import near_copies
@@ -46,7 +42,6 @@ def explain_study(study: Study, *, force: bool = False, progress: Report = None)
     `progress(models_done, models)` is called after each model. Raises `InputError` where a model is missing.
     """
     started = time.perf_counter()
-    settings, inputs = _what_decides_explanations(study)
     record = study.results.explanations_record
     with deterministic(study.threads_per_job):
         attention, runs = attention_tables(study, progress)
@@ -68,7 +63,7 @@ def explain_study(study: Study, *, force: bool = False, progress: Report = None)
     }
     tables = (study.results.table(name) for name in ("attention", "attention_runs"))
     outputs = [*tables, *(folder / name for name in ("films.csv", "films.npy", "maps.npy"))]
-    write_record(record, settings, inputs, time.perf_counter() - started, outputs=outputs, **facts)
+    write_record(record, {}, {}, time.perf_counter() - started, outputs=outputs, **facts)
     return read_json(record)
 
 
@@ -165,27 +160,3 @@ def _real_positive(study: Study) -> tuple[np.ndarray, str, str, str]:
 
 def _origin(study: Study, role: str) -> str:
     return "simulated" if study.data.simulated(role) else "real"
-
-
-def _what_decides_explanations(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
-    settings = {
-        "study_seed": study.seed,
-        "arms": explained_arms(study),
-        "seeds": study.classifier.seeds,
-        "publishable": [role for role in study.roles if study.publishable(role)],
-        "films": {"failures": FAILURES_SHOWN, "outlined": OUTLINED_FILMS},
-    }
-    inputs: dict[str, Any] = {}
-    for arm in explained_arms(study):
-        for seed in study.classifier_seeds(arm):
-            for fold in study.classifier_folds(arm):
-                record = study.results.classifier_record(arm, seed, fold)
-                if not record.exists():
-                    raise InputError(
-                        f"{record.parent}: no finished classifier; train it first (`cxr train-classifier "
-                        f"{study.name} --arm {arm} --seed {seed} --fold {fold}`), or make all with `cxr report`"
-                    )
-                inputs[f"{arm}/seed{seed}/{fold}"] = read_json(record)["model_sha256"]
-    inputs["synthetic positive"] = read_json(study.results.synthetic_record("positive", "all"))["images_sha256"]
-    inputs["hospital"] = films_identity(study, "hospital", study.classifier.image_size)
-    return settings, inputs

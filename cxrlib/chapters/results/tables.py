@@ -23,10 +23,9 @@ from cxrlib.evaluation.resampled import resample_all
 from cxrlib.evaluation.scores import collect_scores
 from cxrlib.evaluation.significance import significance
 from cxrlib.evaluation.subgroups import KIND, subgroup_table
-from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES
-from cxrlib.files import read_json, sha256_of, write_json, write_table
+from cxrlib.files import read_json, write_json, write_table
 from cxrlib.films.findings import NOT_KNOWN, kinds_of, known_findings
-from cxrlib.films.images import films_identity, load_manifest
+from cxrlib.films.images import load_manifest
 from cxrlib.finished import makes
 from cxrlib.records import write_record
 from cxrlib.reproducibility import seed_for
@@ -41,7 +40,6 @@ def make_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     `InputError`, naming every table of predictions that is missing.
     """
     started = time.perf_counter()
-    settings, inputs = _what_decides_tables(study)
     record = study.results.tables_record
     tables = result_tables(study, gather_predictions(study))
     tables["synthetic_flow"] = synthetic_flow(study)
@@ -52,7 +50,7 @@ def make_tables(study: Study, *, force: bool = False) -> dict[str, Any]:
     arm = headline_arm(_judged_arms(study), study.endpoint)
     write_json(statements_path(study), make_statements(tables, freeze_endpoint(study), arm, rests))
     outputs = [*map(study.results.table, tables), statements_path(study)]
-    write_record(record, settings, inputs, time.perf_counter() - started, outputs=outputs, tables=sorted(tables))
+    write_record(record, {}, {}, time.perf_counter() - started, outputs=outputs, tables=sorted(tables))
     return read_json(record)
 
 
@@ -177,32 +175,3 @@ def _models(study: Study) -> list[tuple[str, int, str]]:
         for seed in study.classifier_seeds(arm)
         for fold in study.classifier_folds(arm)
     ]
-
-
-def _what_decides_tables(study: Study) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Settings and inputs of the tables; raises `InputError` that names every missing table of predictions."""
-    models = {f"{arm}/seed{seed}/{fold}": (arm, seed, fold) for arm, seed, fold in _models(study)}
-    unfinished = [
-        name
-        for name, model in models.items()
-        if not (study.results.predictions(*model).exists() and study.results.classifier_record(*model).exists())
-    ]
-    if unfinished:
-        raise InputError(
-            f"{study.results.root / 'classifier'}: no finished predictions for {', '.join(unfinished)}; "
-            f"train these first (`cxr train-classifier`), or make all with `cxr report {study.name}`"
-        )
-    settings = {
-        "study_seed": study.seed,
-        "arms": list(study.classifier_arms),
-        "seeds": study.classifier.seeds,
-        "folds": study.data.folds,
-        "synthetic_images_per_label": study.synthesis.images_per_label,
-        "bootstrap": {"resamples": RESAMPLES, "confidence": CONFIDENCE},
-        "primary_endpoint": study.endpoint.model_dump(mode="json") if study.endpoint else None,
-    }
-    inputs: dict[str, Any] = {
-        name: {"predictions": sha256_of(study.results.predictions(*model)), **_chosen_on_validation(study, *model)}
-        for name, model in models.items()
-    }
-    return settings, inputs | {role: films_identity(study, role, study.classifier.image_size) for role in study.roles}
