@@ -3,7 +3,12 @@
 import numpy as np
 from sklearn import metrics as reference
 
-from cxrlib.evaluation.calibration import calibration_slope
+from cxrlib.evaluation.calibration import logit, weighted_slopes
+
+
+def calibration_slope(labels, p_positive):
+    """Of one set of films, which scikit-learn has not."""
+    return float(weighted_slopes(labels, logit(p_positive), np.ones((1, len(labels))))[0])
 
 
 def threshold_metrics(labels, predicted):

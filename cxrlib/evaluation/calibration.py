@@ -15,23 +15,14 @@ def logit(p_positive: np.ndarray) -> np.ndarray:
     return np.log(p) - np.log1p(-p)
 
 
-def calibration_slope(labels: np.ndarray, p_positive: np.ndarray) -> float:
-    """Slope of the logistic regression of the label on logit(p), with intercept and without penalty (Cox 1958).
-
-    1 is right, below 1 the probabilities are too extreme (overconfident), above 1 too timid. Not a number where the
-    slope does not exist: probabilities that separate the labels without overlap (it would be infinite), or that are
-    all the same.
-    """
-    labels = np.asarray(labels)
-    return float(weighted_slopes(labels, logit(p_positive), np.ones((1, len(labels))))[0])
-
-
 def weighted_slopes(labels: np.ndarray, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Slopes of many weighted logistic regressions of the labels on one covariate, by Newton's method.
 
-    `labels` (rows,) of 0 and 1, `x` (rows,), `weights` (resamples, rows) ≥ 0; gives (resamples,), not a number where
-    the estimate does not exist (Albert & Anderson 1984). The likelihood is concave, so that plain steps from near the
-    answer nearly always converge; where they don't, steps that lower the likelihood are halved.
+    Of logits of probabilities they are calibration slopes (Cox 1958): 1 is right, below 1 the probabilities are too
+    extreme, above 1 too timid. `labels` (rows,) of 0 and 1, `x` (rows,), `weights` (resamples, rows) ≥ 0; gives
+    (resamples,), not a number where the estimate does not exist, as where the labels do not overlap (Albert & Anderson
+    1984). The likelihood is concave, so that plain steps from near the answer nearly always converge; where they don't,
+    steps that lower the likelihood are halved.
     """
     slopes = np.full(len(weights), np.nan)
     todo = np.flatnonzero(_overlap(labels, x, weights))

@@ -114,15 +114,6 @@ class OverReaders:
 
     interval: Interval
     inner: Interval
-    readers: int
-
-    @property
-    def differs_from_chance(self) -> bool:
-        return not self.interval.low <= CHANCE <= self.interval.high
-
-    @property
-    def equivalent_to_chance(self) -> bool:
-        return self.inner.low > CHANCE - MARGIN and self.inner.high < CHANCE + MARGIN
 
 
 def over_readers(
@@ -151,7 +142,7 @@ def over_readers(
         for width in (CONFIDENCE, 1 - 2 * SIGNIFICANCE)
     )
     found, within = (Interval(estimate, float(low), float(high)) for low, high in (outer, inner))
-    return OverReaders(found, within, readers)
+    return OverReaders(found, within)
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:

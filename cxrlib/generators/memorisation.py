@@ -66,12 +66,6 @@ class Copies(Distances):
         ]
         return int((near[0] | near[1]).sum()), number
 
-    @property
-    def expected_rate(self) -> float:
-        """The share of real films, of patients the generator has not seen, that would be flagged."""
-        flags, number = self.expected_flags
-        return flags / number
-
     def flags(self, distances: Distances) -> np.ndarray:
         """bool (N,): which films of these distances the thresholds flag."""
         near = distances.feature_distance <= self.feature_threshold

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cxrlib.evaluation.shares import mean_over_films
+from cxrlib.evaluation.uncertainty import mean_over_films
 
 
 def test_with_one_film_each_it_is_scipy_s_bootstrap_of_the_mean():

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from by_scikit_learn import calibration_slope
 from made_predictions import make_predictions
 from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
-from cxrlib.evaluation.calibration import bins_of, calibration_slope, logit
+from cxrlib.evaluation.calibration import bins_of, logit
 from cxrlib.evaluation.decision import decision_curves, net_benefit
 from cxrlib.evaluation.reliability import reliability_table
 from cxrlib.evaluation.scores import collect_scores

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from cxrlib.evaluation.shares import mean_over_films
-from cxrlib.evaluation.uncertainty import wilson_interval
+from cxrlib.evaluation.uncertainty import mean_over_films, wilson_interval
 from cxrlib.files import read_json
 from cxrlib.films.images import load_image_set, load_synthetic
 from cxrlib.films.settings import LABELS
