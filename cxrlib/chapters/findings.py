@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from cxrlib.chapters.wording import joined
+from cxrlib.chapters.words import joined
 from cxrlib.evaluation.suppression import SMALL, WITHHELD
 from cxrlib.films.findings import COVID, KINDS, NO_FINDING, OTHER, PNEUMONIA
 

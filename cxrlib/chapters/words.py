@@ -16,11 +16,6 @@ from cxrlib.progress import Report, paced
 from cxrlib.study import Study
 
 
-def publishable(study: Study, role: str) -> bool:
-    """The one question before anything of a role's films is shown: pixels, ids, file names, rows of a patient."""
-    return study.publishable(role)
-
-
 def origin(study: Study, *roles: str) -> str:
     """Say "simulated films", "real films" or both, for the roles given (by default all)."""
     kinds = ["simulated" if study.data.simulated(role) else "real" for role in roles or study.roles]
@@ -111,3 +106,15 @@ def with_interval(estimate: float, low: float, high: float) -> str:
         return "–"
     inside = "" if pd.isna(low) else f"\u00a0({100 * low:.0f}–\u2060{100 * high:.0f})"
     return f"{100 * estimate:.1f}{inside}"
+
+
+def percentage(value: float, low: float, high: float) -> str:
+    """`0.7636, …` as `76.4 % [68.1, 83.5]`; without an interval, the value alone."""
+    if np.isnan([low, high]).any():
+        return f"{100 * value:.1f} %"
+    return f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def joined(parts: list[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

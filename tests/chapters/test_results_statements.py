@@ -9,9 +9,10 @@ from made_predictions import make_predictions
 
 from cxrlib.chapters.results import shown
 from cxrlib.chapters.results.answer import Rests, outcome
+from cxrlib.chapters.results.evidence import Evidence, points, signed
 from cxrlib.chapters.results.questions import questions, verdict_table
 from cxrlib.chapters.results.statements import make_statements
-from cxrlib.chapters.wording import Evidence, joined, percentage, points, signed
+from cxrlib.chapters.words import joined, percentage
 from cxrlib.evaluation import comparison
 from cxrlib.evaluation.metrics import METRICS
 from cxrlib.evaluation.paper import paper_conclusions

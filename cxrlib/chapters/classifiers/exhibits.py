@@ -5,7 +5,7 @@ import pandas as pd
 
 from cxrlib.chapters.sheets import FilmRow
 from cxrlib.chapters.stand_ins import NOT_SHOWN, STAND_IN, stand_ins
-from cxrlib.chapters.words import origin, publishable
+from cxrlib.chapters.words import origin
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.films.images import load_image_set
 from cxrlib.films.settings import LABELS
@@ -20,7 +20,7 @@ def augmented_row(study: Study, count: int = 8) -> FilmRow:
     from cxrlib.classifiers.network import as_pixels, augment
 
     title, source, settings = "training · one film, augmented", origin(study, "training"), study.classifier
-    if publishable(study, "training"):
+    if study.publishable("training"):
         first = np.array(load_image_set(study, "training", settings.image_size).images[:1])
     else:
         title, source = f"{title}: {NOT_SHOWN}", STAND_IN

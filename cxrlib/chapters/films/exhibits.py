@@ -9,7 +9,7 @@ import pandas as pd
 from cxrlib.chapters.exhibits import draw_rows, film_row
 from cxrlib.chapters.sheets import FilmRow
 from cxrlib.chapters.stand_ins import outlined_stand_ins
-from cxrlib.chapters.words import origin, publishable
+from cxrlib.chapters.words import origin
 from cxrlib.errors import InputError
 from cxrlib.files import read_json
 from cxrlib.films.containment import Refused, open_inside
@@ -35,7 +35,7 @@ def outlined_films(study: Study) -> dict[str, Any]:
     such a role, simulated films, whose title and origin say so.
     """
     size = study.classifier.image_size
-    role = next((name for name in reversed(ROLES) if publishable(study, name) and _has_outlines(study, name)), None)
+    role = next((name for name in reversed(ROLES) if study.publishable(name) and _has_outlines(study, name)), None)
     if role is None:
         return outlined_stand_ins(study, LARGE_PX)
     films = load_image_set(study, role, size)
@@ -95,7 +95,7 @@ def _large(
 def copied_films(study: Study, count: int = 6) -> list[FilmRow]:
     """Copies that the audit found, side by side, where both roles may be shown; empty if there are none."""
     pairs = pd.read_csv(study.results.duplicates, dtype=str, keep_default_na=False)
-    public = [role for role in study.roles if publishable(study, role)]
+    public = [role for role in study.roles if study.publishable(role)]
     shown = pairs[pairs["role_a"].isin(public) & pairs["role_b"].isin(public)]
     shown = shown.sort_values("correlation", ascending=False, kind="stable").head(count)
     if shown.empty:

@@ -6,7 +6,7 @@ from cxrlib.chapters import sheets
 from cxrlib.chapters.chapter import Chapter, Drawn
 from cxrlib.chapters.films import exhibits, figures, shown
 from cxrlib.chapters.films.sentences import data_records, film_sentences
-from cxrlib.chapters.words import film_counts, origin, publishable
+from cxrlib.chapters.words import film_counts, origin
 from cxrlib.files import read_json
 from cxrlib.films.appearance import MEASURES
 from cxrlib.films.images import load_manifest
@@ -24,7 +24,7 @@ def _copies(study: Study) -> Drawn | None:
 
 
 def _borders(study: Study) -> Drawn:
-    shown_borders = publishable(study, "training")
+    shown_borders = study.publishable("training")
     return figures.border_map(exhibits.borders(study), shown_borders, origin(study, "training"))
 
 

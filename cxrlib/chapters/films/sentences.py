@@ -6,8 +6,7 @@ from typing import Any
 import pandas as pd
 
 from cxrlib.chapters.findings import negatives_sentence
-from cxrlib.chapters.wording import joined
-from cxrlib.chapters.words import percent
+from cxrlib.chapters.words import joined, percent
 from cxrlib.files import read_json
 from cxrlib.films.appearance import MEASURES
 from cxrlib.films.settings import EVERY_ROLE

@@ -11,7 +11,7 @@ from cxrlib.chapters.exhibits import film_row, row_of_synthetic, synthetic_row
 from cxrlib.chapters.generators.comparisons import COLUMNS
 from cxrlib.chapters.sheets import FilmRow
 from cxrlib.chapters.stand_ins import NOT_SHOWN, STAND_IN, stand_ins
-from cxrlib.chapters.words import origin, publishable, synthetic_origin
+from cxrlib.chapters.words import origin, synthetic_origin
 from cxrlib.films.images import load_image_set
 from cxrlib.films.settings import LABELS
 from cxrlib.generators.diffaugment import AUGMENTATIONS, augment
@@ -42,7 +42,7 @@ def augmented_film_rows(study: Study, label: str = LABELS[0]) -> list[FilmRow]:
 
 def _one_hospital_film(study: Study, label: str) -> tuple[np.ndarray, str]:
     """uint8 (S, S), and where it comes from."""
-    if not publishable(study, "hospital"):
+    if not study.publishable("hospital"):
         return stand_ins(study, "hospital", label, 1)[0], f"{STAND_IN}: the hospital's {NOT_SHOWN}"
     films = load_image_set(study, "hospital", study.gan.resolution)
     rows = np.flatnonzero(films.manifest["label"].to_numpy() == label)

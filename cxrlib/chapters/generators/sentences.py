@@ -5,8 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.chapters.wording import joined
-from cxrlib.chapters.words import percent
+from cxrlib.chapters.words import joined, percent
 from cxrlib.films.settings import LABELS
 from cxrlib.study import Study
 

@@ -11,7 +11,7 @@ from cxrlib.chapters.reading.nearness_figures import NearnessPanel, lungs_beside
 from cxrlib.chapters.sheets import FilmRow
 from cxrlib.chapters.stand_ins import NOT_SHOWN
 from cxrlib.chapters.style import note
-from cxrlib.chapters.words import origin, percent, publishable, synthetic_origin
+from cxrlib.chapters.words import origin, percent, synthetic_origin
 from cxrlib.files import read_json
 from cxrlib.films.images import load_image_set, load_synthetic
 from cxrlib.films.settings import LABELS
@@ -31,7 +31,7 @@ def nearest_rows(study: Study, label: str, fold: str = "all", count: int = 6) ->
     Where the hospital's films may not be shown, neither are flagged synthetic films: they may be copies.
     """
     record = _record(study, label, fold)
-    shown = publishable(study, "hospital")
+    shown = study.publishable("hospital")
     synthetic = load_synthetic(study, label, fold, study.gan.resolution, flagged=shown)
     table = synthetic.manifest.reset_index(drop=True)
     shares = pd.DataFrame({"pixels": table["nearest_distance"] / record["pixel_threshold"],

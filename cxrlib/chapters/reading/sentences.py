@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from cxrlib.chapters.wording import joined
-from cxrlib.chapters.words import percent
+from cxrlib.chapters.words import joined, percent
 from cxrlib.evaluation.readers import CHANCE, MARGIN
 from cxrlib.reading.agreement import ALL, LABEL, ORIGIN, PROGRAMS, SIDES
 from cxrlib.reading.pace import PACE

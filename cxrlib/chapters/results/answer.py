@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cxrlib.chapters.results.evidence import MEASURES, Difference, Evidence
 from cxrlib.chapters.results.questions import BALANCED, BASELINE, RANKING, SENSITIVITY, SPECIFICITY
-from cxrlib.chapters.wording import MEASURES, Difference, Evidence, joined
+from cxrlib.chapters.words import joined
 from cxrlib.classifiers.arms import arm_of
 
 Outcome = Literal["one run", "better", "worse", "moved", "trade", "can't tell"]

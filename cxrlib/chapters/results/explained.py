@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.chapters.results.explanation_figures import LookedAt
-from cxrlib.chapters.words import origin, publishable, synthetic_origin
+from cxrlib.chapters.words import origin, synthetic_origin
 from cxrlib.study import Study
 
 FAILURES = {
@@ -20,7 +20,7 @@ def failure_rows(study: Study) -> list[LookedAt]:
     table, films, maps = _shown_films(study)
     rows = []
     for panel, title in FAILURES.items():
-        if not publishable(study, "hospital"):
+        if not study.publishable("hospital"):
             rows.append(LookedAt(title, None, None, [], origin(study, "hospital")))
             continue
         at = np.flatnonzero(table["panel"] == panel)

@@ -10,8 +10,7 @@ from cxrlib.chapters.results import curves, explained, explanation_figures, figu
 from cxrlib.chapters.results.sentences import results_facts
 from cxrlib.chapters.results.tables import statements_path
 from cxrlib.chapters.style import chosen_rows
-from cxrlib.chapters.wording import joined
-from cxrlib.chapters.words import origin
+from cxrlib.chapters.words import joined, origin
 from cxrlib.files import read_json
 from cxrlib.films.settings import EXTERNAL
 from cxrlib.study import Study

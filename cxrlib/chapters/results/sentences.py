@@ -5,8 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.chapters.wording import joined, percentage
-from cxrlib.chapters.words import percent
+from cxrlib.chapters.words import joined, percent, percentage
 from cxrlib.evaluation.subgroups import KIND
 from cxrlib.study import Study
 

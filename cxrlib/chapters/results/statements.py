@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 
 from cxrlib.chapters.results.answer import Rests, answer
+from cxrlib.chapters.results.evidence import MOSTLY_RUNS, Evidence
 from cxrlib.chapters.results.questions import AT_PRECISION, RANKING, SENSITIVITY, SPECIFICITY
-from cxrlib.chapters.wording import MOSTLY_RUNS, Evidence, joined, percentage
+from cxrlib.chapters.words import joined, percentage
 from cxrlib.classifiers.arms import EQUAL_STEPS
 from cxrlib.films.settings import EXTERNAL
 

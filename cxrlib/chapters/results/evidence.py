@@ -1,4 +1,4 @@
-"""Numbers and verdicts as words, and where in the tables of results they stand."""
+"""The tables of results, asked one question at a time; what they answer, in words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxrlib.chapters.words import percentage
 from cxrlib.evaluation.verdicts import Verdict
 
 # Measures that are no shares of films, and so are not told in per cent.
@@ -26,13 +27,6 @@ MEASURES = {
 }
 
 
-def percentage(value: float, low: float, high: float) -> str:
-    """`0.7636, …` as `76.4 % [68.1, 83.5]`; without an interval, the value alone."""
-    if np.isnan([low, high]).any():
-        return f"{100 * value:.1f} %"
-    return f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
-
-
 def points(value: float, low: float, high: float) -> str:
     """A difference of fractions in percentage points, `+19.1 points [+10.2, +27.8]`."""
     return f"{signed(value)} points [{signed(low)}, {signed(high)}]"
@@ -42,11 +36,6 @@ def signed(fraction: float, digits: int = 1, scale: float = 100) -> str:
     """`0.191` as `+19.1`, `-0.02` as `−2.0`."""
     text = f"{scale * fraction:+.{digits}f}"
     return text.strip("+-") if not float(text) else text.replace("-", "−")
-
-
-def joined(parts: list[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def level_text(metric: str, value: float, low: float, high: float) -> str:
