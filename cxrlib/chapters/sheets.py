@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from cxrlib.chapters.style import DOTS_PER_INCH, MUTED, RED, SKY, WIDTH_INCHES, mark_origin, panels, style
+from cxrlib.chapters.style import DOTS_PER_INCH, MUTED, RED, SKY, WIDTH_INCHES, drawing, mark_origin, style
 from cxrlib.errors import InputError
 
 FRAME_INCHES, FRAME_DPI = 2.8, 100
@@ -51,8 +51,7 @@ def film_sheet(rows: Sequence[FilmRow], films_per_row: int = 8) -> Figure:
         (film_inches * count if row.films is not None and len(row.films) else 0.5) + more
         for row, count, more in zip(rows, lines, extra, strict=True)
     ]
-    figure, axes = panels(len(rows), 1, sum(heights), height_ratios=heights)
-    with style():
+    with drawing(len(rows), 1, sum(heights), height_ratios=heights) as (figure, axes):
         for row, ax in zip(rows, axes[:, 0], strict=True):
             _draw_films(row, films_per_row, ax)
     return figure
@@ -100,8 +99,7 @@ def annotated_films(
 
     `films` uint8 (n, S, S); masks bool (n, S, S), or None where they are not known (an empty mask draws nothing).
     """
-    figure, axes = panels(1, len(films), WIDTH_INCHES / max(len(films), 2) + 0.75)
-    with style():
+    with drawing(1, len(films), WIDTH_INCHES / max(len(films), 2) + 0.75, origin) as (figure, axes):
         for index, ax in enumerate(axes[0]):
             ax.imshow(films[index], cmap="gray", vmin=0, vmax=255, interpolation="bicubic")
             ax.set_title(titles[index])
@@ -116,7 +114,6 @@ def annotated_films(
         if drawn:
             handles, texts = zip(*drawn, strict=True)
             figure.legend(handles, texts, loc="outside lower left", ncols=2)
-        mark_origin(figure, origin)
     return figure
 
 

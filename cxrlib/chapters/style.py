@@ -80,13 +80,17 @@ def style() -> Iterator[None]:
         yield
 
 
-def panels(rows: int, columns: int, height_inches: float, **options: Any) -> tuple[Figure, np.ndarray]:
-    """An empty figure of the book's width with `rows` × `columns` axes; the axes come as an object array (rows,
-    columns). It belongs to no window, so nothing shows it but the caller."""
+@contextmanager
+def drawing(
+    rows: int, columns: int, height_inches: float, origin: str = "", **options: Any
+) -> Iterator[tuple[Figure, np.ndarray]]:
+    """An empty figure of the book's width and look with its axes, an object array (rows, columns), to be drawn on
+    inside; where the films behind it come from is printed in its corner. It belongs to no window."""
     with style():
         figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, **options)
-    return figure, axes
+        yield figure, figure.subplots(rows, columns, squeeze=False, **options)
+        if origin:
+            mark_origin(figure, origin)
 
 
 def mark_origin(figure: Figure, origin: str) -> None:
@@ -111,11 +115,9 @@ def arm_look(arm: str, index: int = 0) -> tuple[str, Any, Any]:
 
 def note(text: str, origin: str) -> Figure:
     """In the place of a figure that has nothing to show: why."""
-    figure, axes = panels(1, 1, 0.9)
-    axes[0, 0].set_axis_off()
-    with style():
+    with drawing(1, 1, 0.9, origin) as (figure, axes):
+        axes[0, 0].set_axis_off()
         axes[0, 0].text(0.5, 0.5, text, ha="center", va="center", color=MUTED, transform=axes[0, 0].transAxes)
-        mark_origin(figure, origin)
     return figure
 
 

@@ -6,13 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cxrlib.chapters.style import (
-    arm_look,
-    legend_below,
-    mark_origin,
-    panels,
-    style,
-)
+from cxrlib.chapters.style import arm_look, drawing, legend_below
 
 
 def training_curves(
@@ -22,8 +16,7 @@ def training_curves(
 
     The bold line is the running mean over a twelfth of the log, the faint one the log itself.
     """
-    figure, axes = panels(1, len(quantities), 2.9)
-    with style():
+    with drawing(1, len(quantities), 2.9, origin) as (figure, axes):
         for ax, (column, name) in zip(axes[0], quantities.items(), strict=True):
             for index, (log_name, log) in enumerate(logs.items()):
                 colour, line, _ = arm_look(log_name, index)
@@ -35,5 +28,4 @@ def training_curves(
             ax.set(xlabel=x_name, title=name)
             ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         legend_below(figure, axes[0, 0])
-        mark_origin(figure, origin)
     return figure

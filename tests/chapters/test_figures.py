@@ -204,7 +204,8 @@ def test_the_style_is_left_behind_when_the_figure_is_done():
     import matplotlib as mpl
 
     before = mpl.rcParams["font.size"], mpl.rcParams["axes.grid"]
-    style.panels(1, 1, 2.0)
+    with style.drawing(1, 1, 2.0):
+        assert mpl.rcParams["axes.grid"]
     assert (mpl.rcParams["font.size"], mpl.rcParams["axes.grid"]) == before
 
 

@@ -5,22 +5,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from cxrlib.chapters.style import (
-    SKY,
-    VERMILION,
-    mark_origin,
-    panels,
-    style,
-)
+from cxrlib.chapters.style import SKY, VERMILION, drawing
 
 
 def composition(counts: pd.DataFrame, origin: str) -> Figure:
     """What each arm trains on: a bar per row of `counts` (index: arm), a stretch per column (count of films)."""
-    figure, axes = panels(1, 1, 1.3 + 0.36 * len(counts))
-    ax, left = axes[0, 0], np.zeros(len(counts))
-    hatches = ("", "////", "..") * 2
-    colours = (SKY,) * 3 + (VERMILION,) * 3
-    with style():
+    with drawing(1, 1, 1.3 + 0.36 * len(counts), origin) as (figure, axes):
+        ax, left = axes[0, 0], np.zeros(len(counts))
+        hatches = ("", "////", "..") * 2
+        colours = (SKY,) * 3 + (VERMILION,) * 3
         for column, colour, hatch in zip(counts.columns, colours, hatches, strict=False):
             values = counts[column].to_numpy(dtype=float)
             ax.barh(range(len(counts)), values, left=left, color=colour, hatch=hatch, edgecolor="white", height=0.66)
@@ -36,5 +29,4 @@ def composition(counts: pd.DataFrame, origin: str) -> Figure:
         ax.invert_yaxis()
         ax.grid(visible=False, axis="y")
         figure.legend(handles=handles, loc="outside lower left", ncols=3)
-        mark_origin(figure, origin)
     return figure

@@ -10,18 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from cxrlib.chapters.style import (
-    BLUE,
-    GRID,
-    INK,
-    LINE_LOOKS,
-    MUTED,
-    VERMILION,
-    WIDTH_INCHES,
-    mark_origin,
-    panels,
-    style,
-)
+from cxrlib.chapters.style import BLUE, GRID, INK, LINE_LOOKS, MUTED, VERMILION, WIDTH_INCHES, drawing
 from cxrlib.films.settings import EVERY_ROLE
 
 # Contours of fewer films would show where each one lies.
@@ -37,9 +26,8 @@ def intensity_histograms(films: Mapping[str, np.ndarray], origin: str) -> Figure
 
     Borders of pure black or white can tower over everything else: peaks at either end are cut off.
     """
-    figure, axes = panels(1, 1, 2.9)
-    ax = axes[0, 0]
-    with style():
+    with drawing(1, 1, 2.9, origin) as (figure, axes):
+        ax = axes[0, 0]
         for (name, pixels), (colour, line, _) in zip(films.items(), LINE_LOOKS, strict=False):
             counts = np.bincount(np.asarray(pixels).ravel(), minlength=256).reshape(64, 4).sum(axis=1)
             percent = 100 * counts / max(counts.sum(), 1)
@@ -48,7 +36,6 @@ def intensity_histograms(films: Mapping[str, np.ndarray], origin: str) -> Figure
         inner = max(line.get_ydata()[4:-4].max() for line in ax.get_lines())
         ax.set_ylim(0, min(1.6 * inner, 1.05 * max(line.get_ydata().max() for line in ax.get_lines())))
         ax.legend()
-        mark_origin(figure, origin)
     return figure
 
 
@@ -62,14 +49,12 @@ def film_flow(flow: pd.DataFrame, origin: str) -> Figure:
     left_inches = max(BOX_INCHES, 0.22 + 0.17 * most)
     steps = [BOX_INCHES, left_inches, BOX_INCHES, BOX_INCHES - 0.17, BOX_INCHES]
     height = sum(steps) + GAP_INCHES * (len(steps) - 1) + 0.45
-    figure, axes = panels(1, len(roles), height)
-    with style():
+    with drawing(1, len(roles), height, origin) as (figure, axes):
         for ax, role in zip(axes[0], roles, strict=True):
             ax.set(xlim=(0, 1), ylim=(height - 0.35, 0))
             ax.set_axis_off()
             ax.set_title(role)
             _draw_flow(ax, flow[flow["role"] == role], steps)
-        mark_origin(figure, origin)
     return figure
 
 
@@ -141,8 +126,7 @@ def shortcut_areas(table: pd.DataFrame, origin: str) -> Figure:
     names = [
         f"{shortcut}, {'learned in training' if on == 'training' else 'in the role itself'}" for shortcut, on in lines
     ]
-    figure, axes = panels(1, len(roles), 2.3, sharey=True)
-    with style():
+    with drawing(1, len(roles), 2.3, origin, sharey=True) as (figure, axes):
         for ax, role in zip(axes[0], roles, strict=True):
             ax.axvline(0.5, color=MUTED, linewidth=1)
             for y, (shortcut, on) in enumerate(lines):
@@ -156,7 +140,6 @@ def shortcut_areas(table: pd.DataFrame, origin: str) -> Figure:
             ax.set_xticks([0.5, 0.75, 1.0])
             ax.set_ylim(len(lines) - 0.5, -0.5)
             ax.grid(visible=False, axis="y")
-        mark_origin(figure, origin)
     return figure
 
 
@@ -167,10 +150,9 @@ def border_map(borders: Mapping[str, Any], shown: bool, origin: str) -> Figure:
     levels) of each border cell; the rest is never seen, and hatched. Unless `shown`, a note stands in the cells' place.
     """
     titles = ("mean negative film", "mean positive film", "what bright cells speak for")
-    figure, axes = panels(1, 3, WIDTH_INCHES / 3 + 0.35)
-    most = float(np.quantile(np.abs(borders["weight"]), 0.98)) or 1.0
-    looks = (("negative", "gray", 0, 255), ("positive", "gray", 0, 255), ("weight", "cividis", -most, most))
-    with style():
+    with drawing(1, 3, WIDTH_INCHES / 3 + 0.35, origin) as (figure, axes):
+        most = float(np.quantile(np.abs(borders["weight"]), 0.98)) or 1.0
+        looks = (("negative", "gray", 0, 255), ("positive", "gray", 0, 255), ("weight", "cividis", -most, most))
         for ax, title, (name, colours, low, high) in zip(axes[0], titles, looks, strict=True):
             grid = borders["grid"]
             hatch = {"facecolor": "#f4f4f4", "hatch": "////", "edgecolor": "#c4c4c4", "zorder": 0}
@@ -187,7 +169,6 @@ def border_map(borders: Mapping[str, Any], shown: bool, origin: str) -> Figure:
             bar = figure.colorbar(drawn, ax=ax, location="bottom", shrink=0.8, aspect=24, ticks=[low, high])
             bar.ax.set_xticklabels(["negative", "positive"] if name == "weight" else ["black", "white"])
             bar.outline.set_visible(False)
-        mark_origin(figure, origin)
     return figure
 
 
@@ -200,8 +181,7 @@ def appearance(table: pd.DataFrame, names: Mapping[str, str], views: pd.DataFram
     roles = list(dict.fromkeys(table["role"]))
     lines = [(role, label) for role in roles for label in LABEL_LOOKS]
     rows = -(-(len(names) + 1) // 2)
-    figure, axes = panels(rows, 2, 0.55 + rows * (0.75 + 0.2 * len(lines)), sharey=False)
-    with style():
+    with drawing(rows, 2, 0.55 + rows * (0.75 + 0.2 * len(lines)), origin, sharey=False) as (figure, axes):
         for index, (ax, (measure, name)) in enumerate(zip(axes.ravel(), names.items(), strict=False)):
             for y, (role, label) in enumerate(lines):
                 row = table[(table["role"] == role) & (table["label"] == label) & (table["measure"] == measure)]
@@ -220,7 +200,6 @@ def appearance(table: pd.DataFrame, names: Mapping[str, str], views: pd.DataFram
             handles.append(Line2D([], [], color=MUTED, linewidth=1, label="thin: all but the outer tenth of films"))
             handles.append(Line2D([], [], color=MUTED, linewidth=4, label="thick: the middle half; mark: median"))
             left[1].legend(handles=handles, loc="center left")
-        mark_origin(figure, origin)
     return figure
 
 
@@ -256,13 +235,12 @@ def _views(ax: Axes, views: pd.DataFrame) -> None:
 
 def film_map(points: pd.DataFrame, private_roles: Collection[str], origin: str) -> Figure:
     """Films as points (x, y, role, label), by role and by label. Of private roles only where their films crowd."""
-    figure, axes = panels(1, 2, WIDTH_INCHES / 2 + 0.75, sharex=True, sharey=True)
-    roles = list(dict.fromkeys(sorted(points["role"], key=EVERY_ROLE.index)))
-    by_role = {role: (colour, colour, marker) for role, (colour, _, marker) in zip(roles, LINE_LOOKS, strict=False)}
-    private = points["role"].isin(list(private_roles))
-    low, high = points[["x", "y"]].min(), points[["x", "y"]].max()
-    spans = [(low[axis] - 0.08 * (high - low)[axis], high[axis] + 0.08 * (high - low)[axis]) for axis in ("x", "y")]
-    with style():
+    with drawing(1, 2, WIDTH_INCHES / 2 + 0.75, origin, sharex=True, sharey=True) as (figure, axes):
+        roles = list(dict.fromkeys(sorted(points["role"], key=EVERY_ROLE.index)))
+        by_role = {role: (colour, colour, marker) for role, (colour, _, marker) in zip(roles, LINE_LOOKS, strict=False)}
+        private = points["role"].isin(list(private_roles))
+        low, high = points[["x", "y"]].min(), points[["x", "y"]].max()
+        spans = [(low[axis] - 0.08 * (high - low)[axis], high[axis] + 0.08 * (high - low)[axis]) for axis in ("x", "y")]
         for ax, column, looks in ((axes[0, 0], "role", by_role), (axes[0, 1], "label", LABEL_LOOKS)):
             shown = points[~private]
             for name, (edge, face, marker) in looks.items():
@@ -275,7 +253,6 @@ def film_map(points: pd.DataFrame, private_roles: Collection[str], origin: str) 
             ax.grid(visible=False)
             ax.legend(handles=_map_keys(column, looks, private_roles), ncols=2, loc="upper center",
                       bbox_to_anchor=(0.5, -0.01), handlelength=1.6, columnspacing=1.2)  # fmt: skip
-        mark_origin(figure, origin)
     return figure
 
 

@@ -9,18 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from cxrlib.chapters.style import (
-    INK,
-    LINE_LOOKS,
-    MUTED,
-    arm_look,
-    interval_mark,
-    legend_below,
-    mark_origin,
-    note,
-    panels,
-    style,
-)
+from cxrlib.chapters.style import INK, LINE_LOOKS, MUTED, arm_look, drawing, interval_mark, legend_below, note
 
 SHARES = ("precision", "recall", "coverage")
 RING: Mapping[str, Any] = {
@@ -35,8 +24,7 @@ def snapshot_curves(snapshots: Mapping[str, pd.DataFrame], origin: str) -> Figur
 
     Each table has the columns images, kid, kid_low, kid_high, recall, chosen; kid is empty where no film was held out.
     """
-    figure, axes = panels(1, 2, 3.1)
-    with style():
+    with drawing(1, 2, 3.1, origin) as (figure, axes):
         for index, (name, table) in enumerate(snapshots.items()):
             look = arm_look(name, index)
             _distance_line(axes[0, 0], table, name, look)
@@ -52,7 +40,6 @@ def snapshot_curves(snapshots: Mapping[str, pd.DataFrame], origin: str) -> Figur
         for ax in axes[0]:
             ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
         _legend_with_ring(figure, list(snapshots))
-        mark_origin(figure, origin)
     return figure
 
 
@@ -65,8 +52,7 @@ def variant_curves(comparisons: pd.DataFrame, pairs: Mapping[str, Mapping[str, s
     shown = {title: names for title, names in pairs.items() if set(names) <= there}
     if not shown or comparisons["kid"].isna().all():
         return note("this study has no generators trained another way to compare with", origin)
-    figure, axes = panels(1, len(shown), 3.3, sharey=True)
-    with style():
+    with drawing(1, len(shown), 3.3, origin, sharey=True) as (figure, axes):
         for ax, (title, names) in zip(axes[0], shown.items(), strict=True):
             for index, (variant, name) in enumerate(names.items()):
                 rows = comparisons[comparisons["variant"] == variant]
@@ -76,7 +62,6 @@ def variant_curves(comparisons: pd.DataFrame, pairs: Mapping[str, Mapping[str, s
             ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
             ax.legend(loc="upper right")
         axes[0, 0].set_ylabel("kernel distance to held-out films")
-        mark_origin(figure, origin)
     return figure
 
 
@@ -114,8 +99,7 @@ def quality_intervals(
     drawn = [key for key in measures if key in set(quality["measure"])]
     columns = min(len(drawn), 2)
     lines = -(-len(drawn) // columns)
-    figure, axes = panels(lines, columns, 0.6 + lines * (0.55 + 0.4 * len(shown)), sharey=True)
-    with style():
+    with drawing(lines, columns, 0.6 + lines * (0.55 + 0.4 * len(shown)), origin, sharey=True) as (figure, axes):
         for ax, measure in zip(axes.flat, drawn, strict=False):
             rows = quality[quality["measure"] == measure].set_index(["comparison", "label"])
             for place, comparison in enumerate(shown):
@@ -135,5 +119,4 @@ def quality_intervals(
         for ax in axes.flat[len(drawn) :]:
             ax.set_axis_off()
         legend_below(figure, axes[0, 0])
-        mark_origin(figure, origin)
     return figure

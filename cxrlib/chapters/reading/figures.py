@@ -23,10 +23,8 @@ from cxrlib.chapters.style import (
     ORANGE,
     SKY,
     VERMILION,
+    drawing,
     interval_mark,
-    mark_origin,
-    panels,
-    style,
 )
 
 CHANCE, MARGIN = 0.5, 0.10
@@ -50,8 +48,7 @@ def reader_accuracy(accuracy: pd.DataFrame, readers: str, origin: str) -> Figure
     inner interval, by which equivalence is judged, is drawn broader where there is one.
     """
     names = _readers(accuracy)
-    figure, axes = panels(1, len(ASKED), 1.75 + 0.3 * len(names), sharey=True)
-    with style():
+    with drawing(1, len(ASKED), 1.75 + 0.3 * len(names), origin, sharey=True) as (figure, axes):
         for ax, (question, measure, title, unit) in zip(axes[0], ASKED, strict=True):
             rows = accuracy[(accuracy["question"] == question) & (accuracy["measure"] == measure)]
             if measure == "accuracy":
@@ -79,7 +76,6 @@ def reader_accuracy(accuracy: pd.DataFrame, readers: str, origin: str) -> Figure
             Patch(color=GRID, alpha=0.6, label="within 10 points of chance"),
         ]
         figure.legend(handles=handles, loc="outside upper left", ncols=4)
-        mark_origin(figure, origin)
     return figure
 
 
@@ -109,11 +105,9 @@ def reader_steps(steps: pd.DataFrame, readers: str, origin: str) -> Figure:
     """
     names = [name for name in _readers(steps) if name != ALL]
     everyone = steps[steps["reader"].isin(names)]
-    figure, axes = panels(1, 2, 3.6, width_ratios=[1.45, 1])
-    with style():
+    with drawing(1, 2, 3.6, origin, width_ratios=[1.45, 1]) as (figure, axes):
         _step_bars(axes[0, 0], everyone)
         _step_curves(axes[0, 1], steps, names, readers)
-        mark_origin(figure, origin)
     return figure
 
 
@@ -161,8 +155,7 @@ def reader_realism(shares: pd.DataFrame, realism: pd.DataFrame, readers: str, or
     """
     last = _readers(realism)[-1]
     kinds = [(label, kind) for label in ("negative", "positive") for kind in ("real", "synthetic")]
-    figure, axes = panels(1, 2, 2.9, sharey=True, width_ratios=[1.6, 1])
-    with style():
+    with drawing(1, 2, 2.9, origin, sharey=True, width_ratios=[1.6, 1]) as (figure, axes):
         for place, (label, kind) in enumerate(kinds):
             chosen = shares[(shares["label"] == label) & (shares["origin"] == kind)]
             counts = chosen.groupby("realism")["answers"].sum().reindex(range(1, 6), fill_value=0).to_numpy(float)
@@ -185,7 +178,6 @@ def reader_realism(shares: pd.DataFrame, realism: pd.DataFrame, readers: str, or
         handles = [Patch(facecolor=shade, edgecolor=INK, linewidth=0.5, label=str(step))
                    for step, shade in enumerate(REALISM_SHADES, start=1)]  # fmt: skip
         figure.legend(handles=handles, loc="outside lower left", ncols=5, handlelength=1.4)
-        mark_origin(figure, origin)
     return figure
 
 
@@ -205,8 +197,7 @@ def artefact_map(film: np.ndarray, points: np.ndarray, artefacts: pd.DataFrame, 
     `film` uint8 (S, S); `points` (N, 2), x and y as fractions of width and height; `artefacts` has the columns origin,
     artefact, share, low, high (fractions).
     """
-    figure, axes = panels(1, 2, 3.5, width_ratios=[1, 1.25])
-    with style():
+    with drawing(1, 2, 3.5, origin, width_ratios=[1, 1.25]) as (figure, axes):
         ax = axes[0, 0]
         ax.imshow(film, cmap="gray", vmin=0, vmax=255, extent=(0, 1, 1, 0), interpolation="bicubic")
         if len(points):
@@ -218,7 +209,6 @@ def artefact_map(film: np.ndarray, points: np.ndarray, artefacts: pd.DataFrame, 
         ax.set_axis_off()
         ax.set_title(f"{len(points):,} marks, over the mean of the films")
         _artefact_bars(axes[0, 1], artefacts)
-        mark_origin(figure, origin)
     return figure
 
 
@@ -262,9 +252,8 @@ def reading_time(seconds: pd.DataFrame, readers: str, origin: str) -> Figure:
     """
     names = _readers(seconds)
     blocks = [block for block in BLOCK_NAMES if (seconds["block"] == block).any()]
-    figure, axes = panels(1, len(blocks), 1.35 + 0.3 * len(names), sharey=True, sharex=True)
-    shortest, longest = seconds["seconds"][seconds["seconds"] > 0].quantile([0, 1])
-    with style():
+    with drawing(1, len(blocks), 1.35 + 0.3 * len(names), origin, sharey=True, sharex=True) as (figure, axes):
+        shortest, longest = seconds["seconds"][seconds["seconds"] > 0].quantile([0, 1])
         for ax, block in zip(axes[0], blocks, strict=True):
             for place, name in enumerate(names):
                 found = seconds[(seconds["block"] == block) & (seconds["reader"] == name)]["seconds"].to_numpy(float)
@@ -286,5 +275,4 @@ def reading_time(seconds: pd.DataFrame, readers: str, origin: str) -> Figure:
             ax.minorticks_off()
         axes[0, 0].set_yticks(range(len(names)), [_said(name, readers) for name in names])
         axes[0, 0].set_ylim(len(names) - 0.5, -0.6)
-        mark_origin(figure, origin)
     return figure

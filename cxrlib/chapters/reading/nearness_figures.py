@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxrlib.chapters.style import BLUE, MUTED, VERMILION, legend_below, mark_origin, panels, style
+from cxrlib.chapters.style import BLUE, MUTED, VERMILION, drawing, legend_below
 
 BINS = 26
 # Beyond these shares of all values a panel ends, so that one odd film does not squeeze the others together.
@@ -30,8 +30,7 @@ def nearness_to_training(rows: Sequence[Sequence[NearnessPanel]], axis_names: Se
 
     `axis_names` name the distance of each column. Left of the dashed line a film is flagged.
     """
-    figure, axes = panels(len(rows), len(axis_names), 0.5 + 2.1 * len(rows), sharex="col")
-    with style():
+    with drawing(len(rows), len(axis_names), 0.5 + 2.1 * len(rows), origin, sharex="col") as (figure, axes):
         for line, row in zip(axes, rows, strict=True):
             for ax, panel, name in zip(line, row, axis_names, strict=True):
                 groups = {"synthetic films": panel.synthetic, "real films of other patients": panel.real}
@@ -43,7 +42,6 @@ def nearness_to_training(rows: Sequence[Sequence[NearnessPanel]], axis_names: Se
                     ax.set_xlabel(name)
             line[0].set_ylabel("share of films")
         legend_below(figure, axes[0, 0])
-        mark_origin(figure, origin)
     return figure
 
 
@@ -53,8 +51,7 @@ def lungs_beside_real(measures: pd.DataFrame, names: Mapping[str, str], origin: 
     `measures` has the columns origin ("synthetic" or "real"), label and those that `names` (column → name) lists.
     """
     labels = list(dict.fromkeys(measures["label"]))
-    figure, axes = panels(len(labels), len(names), 0.5 + 2.1 * len(labels), sharex="col")
-    with style():
+    with drawing(len(labels), len(names), 0.5 + 2.1 * len(labels), origin, sharex="col") as (figure, axes):
         for line, label in zip(axes, labels, strict=True):
             of_label = measures[measures["label"] == label]
             for ax, (column, name) in zip(line, names.items(), strict=True):
@@ -68,7 +65,6 @@ def lungs_beside_real(measures: pd.DataFrame, names: Mapping[str, str], origin: 
                     ax.set_xlabel(name)
             line[0].set_ylabel("share of films")
         legend_below(figure, axes[0, 0])
-        mark_origin(figure, origin)
     return figure
 
 

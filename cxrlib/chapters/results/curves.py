@@ -8,17 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxrlib.chapters.style import (
-    BLACK,
-    MUTED,
-    VERMILION,
-    arm_look,
-    arms_of,
-    legend_below,
-    mark_origin,
-    panels,
-    style,
-)
+from cxrlib.chapters.style import BLACK, MUTED, VERMILION, arm_look, arms_of, drawing, legend_below
 from cxrlib.evaluation.metrics import METRIC_NAMES
 
 ARMS_PER_LINE = 3
@@ -43,8 +33,10 @@ def curves(
     columns = min(len(others), ARMS_PER_LINE)
     lines = -(-len(others) // columns)
     side = 7.4 / max(columns, 2)
-    figure, axes = panels(2 * lines, columns, 2 * lines * (min(side, 2.45) + 0.42), sharex=True, sharey=True)
-    with style():
+    with drawing(2 * lines, columns, 2 * lines * (min(side, 2.45) + 0.42), origin, sharex=True, sharey=True) as (
+        figure,
+        axes,
+    ):
         for index, arm in enumerate(others):
             line, column = divmod(index, columns)
             for kind, ax in zip(CURVES, axes[2 * line : 2 * line + 2, column], strict=True):
@@ -52,7 +44,6 @@ def curves(
             axes[2 * line, column].set_title(arm)
         for ax in axes.ravel()[len(others) * 2 :] if lines == 1 else _unused(axes, len(others), columns):
             ax.set_axis_off()
-        mark_origin(figure, origin)
     return figure
 
 
@@ -123,9 +114,8 @@ def reliability(table: pd.DataFrame, role: str, origin: str, arms: Sequence[str]
     names = arms_of(chosen, arms)
     columns = min(max(len(names), 1), ARMS_PER_LINE)
     lines = -(-max(len(names), 1) // columns)
-    figure, axes = panels(lines, columns, 0.45 + lines * 2.75, sharex=True, sharey=True)
-    kinds = ((False, "as it comes", MUTED, (0, (4, 2)), "s"), (True, "temperature-scaled", BLACK, "-", "o"))
-    with style():
+    with drawing(lines, columns, 0.45 + lines * 2.75, origin, sharex=True, sharey=True) as (figure, axes):
+        kinds = ((False, "as it comes", MUTED, (0, (4, 2)), "s"), (True, "temperature-scaled", BLACK, "-", "o"))
         for ax, arm in zip(axes.ravel(), names, strict=False):
             ax.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":")
             for calibrated, name, colour, line, marker in kinds:
@@ -147,7 +137,6 @@ def reliability(table: pd.DataFrame, role: str, origin: str, arms: Sequence[str]
         for ax in axes.ravel()[max(len(names) - columns, 0) : len(names)]:
             ax.set_xlabel("probability given")
         legend_below(figure, axes[0, 0])
-        mark_origin(figure, origin)
     return figure
 
 
@@ -160,9 +149,8 @@ def decision_curve(table: pd.DataFrame, role: str, origin: str, arms: Sequence[s
     chosen = table[table["role"] == role]
     rules = {"treat-all": ("call every film positive", ":"), "treat-none": ("call none positive", "-")}
     names = [arm for arm in arms_of(chosen, arms) if arm not in rules]
-    figure, axes = panels(1, 1, 3.9)
-    ax = axes[0, 0]
-    with style():
+    with drawing(1, 1, 3.9, origin) as (figure, axes):
+        ax = axes[0, 0]
         for rule, (name, line) in rules.items():
             rows = chosen[chosen["arm"] == rule]
             ax.plot(
@@ -180,7 +168,6 @@ def decision_curve(table: pd.DataFrame, role: str, origin: str, arms: Sequence[s
         ax.set(xlabel="threshold: a film is called positive from this probability upwards (%)", ylabel="net benefit")
         ax.set(xlim=(0, 100), ylim=(-0.25 * highest, 1.1 * highest))
         legend_below(figure, ax)
-        mark_origin(figure, origin)
     return figure
 
 
@@ -200,8 +187,7 @@ def operating_point(
         f"finds {100 * recall:.0f} %, {100 * alarms:.0f} % false alarms",
         f"{100 * precision:.0f} % of alarms are right",
     )
-    figure, axes = panels(1, 3, 3.1)
-    with style():
+    with drawing(1, 3, 3.1, origin) as (figure, axes):
         draw_confusion(axes[0, 0], counts.sum(axis=0), f"threshold {threshold:.2f}")
         axes[0, 0].set_ylabel("truth")
         for ax, kind, title in zip(axes[0, 1:], CURVES, titles, strict=True):
@@ -213,7 +199,6 @@ def operating_point(
                 ax.plot(*place, marker="D", color=VERMILION, markersize=9, markeredgecolor="white", linestyle="none")
             ax.set(xlabel=x_name, ylabel=y_name, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
             ax.set(title=title, xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-        mark_origin(figure, origin)
     return figure
 
 

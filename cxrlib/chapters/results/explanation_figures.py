@@ -9,18 +9,7 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxrlib.chapters.style import (
-    INK,
-    MUTED,
-    WIDTH_INCHES,
-    arm_look,
-    arms_of,
-    interval_mark,
-    mark_origin,
-    note,
-    panels,
-    style,
-)
+from cxrlib.chapters.style import INK, MUTED, WIDTH_INCHES, arm_look, arms_of, drawing, interval_mark, note
 
 NOT_SHOWN = "these films may not be shown in a published book"
 REGION_NAMES = {"lungs": "inside the lungs", "opacities": "inside the opacities"}
@@ -47,8 +36,7 @@ def attention_gallery(rows: Sequence[LookedAt], films_per_row: int = 6) -> Figur
     Attention glows; the white line surrounds what reached half of the film's highest value.
     """
     heights = [0.55 if row.films is None or not len(row.films) else 2 * WIDTH_INCHES / films_per_row for row in rows]
-    figure, axes = panels(len(rows), 1, sum(heights) + 0.5 * len(rows), height_ratios=heights)
-    with style():
+    with drawing(len(rows), 1, sum(heights) + 0.5 * len(rows), height_ratios=heights) as (figure, axes):
         for row, ax in zip(rows, axes[:, 0], strict=True):
             ax.set_axis_off()
             ax.set_title(row.title)
@@ -100,9 +88,8 @@ def real_and_synthetic(
     films = list(dict.fromkeys(film for film, _ in cells))
     arms = list(dict.fromkeys(arm for _, arm in cells))
     side = min(WIDTH_INCHES / (len(arms) + 1), 2.6)
-    figure, axes = panels(len(films), len(arms) + 1, len(films) * (side + 0.45) + 0.3)
-    extent = (0, 1, 0, 1)
-    with style():
+    with drawing(len(films), len(arms) + 1, len(films) * (side + 0.45) + 0.3) as (figure, axes):
+        extent = (0, 1, 0, 1)
         for line, name in enumerate(films):
             pixels = cells[name, arms[0]][0]
             _film(axes[line, 0], pixels, extent)
@@ -129,8 +116,7 @@ def attention_shares(table: pd.DataFrame, origin: str) -> Figure:
     arms = arms_of(shown)
     if not parts:
         return note("no film of the hospital has outlines of its lungs: what share lies inside is not known", origin)
-    figure, axes = panels(1, len(parts), 1.25 + 0.36 * len(arms), sharey=True)
-    with style():
+    with drawing(1, len(parts), 1.25 + 0.36 * len(arms), origin, sharey=True) as (figure, axes):
         for ax, (region, label) in zip(axes[0], parts, strict=True):
             for index, arm in enumerate(arms):
                 colour, _, marker = arm_look(arm, index)
@@ -142,5 +128,4 @@ def attention_shares(table: pd.DataFrame, origin: str) -> Figure:
             ax.set(title=title, xlabel="share of attention (%)", yticks=range(len(arms)), yticklabels=arms)
             ax.set_ylim(len(arms) - 0.5, -0.5)
             ax.grid(visible=False, axis="y")
-        mark_origin(figure, origin)
     return figure

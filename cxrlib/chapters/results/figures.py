@@ -17,11 +17,9 @@ from cxrlib.chapters.style import (
     arm_look,
     arms_of,
     chosen_rows,
+    drawing,
     interval_mark,
-    mark_origin,
     note,
-    panels,
-    style,
 )
 from cxrlib.evaluation.metrics import METRIC_NAMES
 
@@ -38,8 +36,7 @@ def seed_dots(
     """
     chosen = chosen_rows(table, role)
     arms = arms_of(chosen)
-    figure, axes = panels(1, len(metrics), 0.95 + 0.4 * len(arms), sharey=True)
-    with style():
+    with drawing(1, len(metrics), 0.95 + 0.4 * len(arms), origin, sharey=True) as (figure, axes):
         for ax, metric in zip(axes[0], metrics, strict=True):
             for index, arm in enumerate(arms):
                 colour, _, marker = arm_look(arm, index)
@@ -53,7 +50,6 @@ def seed_dots(
                     for low, high in rows.loc[rows["arm"] == arm, [f"{metric}_low", f"{metric}_high"]].to_numpy() * 100:
                         ax.plot([low, high], [index + 0.28] * 2, color=colour, linewidth=1.3, marker="|", markersize=5)
             _arm_axis(ax, arms, METRIC_NAMES[metric], "%")
-        mark_origin(figure, origin)
     return figure
 
 
@@ -72,8 +68,7 @@ def differences(
     """
     chosen = chosen_rows(table, role, operating_point)
     arms = [arm for arm in arms_of(chosen) if arm != "baseline"]
-    figure, axes = panels(1, len(metrics), 1.0 + 0.42 * max(len(arms), 1), sharey=True)
-    with style():
+    with drawing(1, len(metrics), 1.0 + 0.42 * max(len(arms), 1), origin, sharey=True) as (figure, axes):
         for ax, metric in zip(axes[0], metrics, strict=True):
             ax.axvline(0, color=MUTED, linewidth=1)
             for index, arm in enumerate(arms):
@@ -82,7 +77,6 @@ def differences(
                 for values in found[["difference", "low", "high"]].to_numpy() * 100:
                     interval_mark(ax, *values, index, colour, marker)
             _arm_axis(ax, arms, METRIC_NAMES[metric], "points")
-        mark_origin(figure, origin)
     return figure
 
 
@@ -94,9 +88,8 @@ def dose_curve(table: pd.DataFrame, dots: pd.DataFrame, role: str, metrics: Sequ
     """
     if not len(table):
         return note("this study tried no doses of synthetic films", origin)
-    figure, axes = panels(1, len(metrics), 2.9, sharex=True)
-    value = "estimate" if "estimate" in dots else "value"
-    with style():
+    with drawing(1, len(metrics), 2.9, origin, sharex=True) as (figure, axes):
+        value = "estimate" if "estimate" in dots else "value"
         for ax, metric in zip(axes[0], metrics, strict=True):
             mean = table[(table["role"] == role) & (table["metric"] == metric)].sort_values("dose_percent")
             runs = dots[(dots["role"] == role) & (dots["metric"] == metric)]
@@ -111,7 +104,6 @@ def dose_curve(table: pd.DataFrame, dots: pd.DataFrame, role: str, metrics: Sequ
             ax.set_xlim(-6, 108)
             if ax.get_subplotspec().is_first_col():
                 ax.set_ylabel("%")
-        mark_origin(figure, origin)
     return figure
 
 
@@ -126,9 +118,8 @@ def subgroups(table: pd.DataFrame, role: str, metric: str, arms: Sequence[str], 
     groups = list(dict.fromkeys(group for group, _ in levels))
     heights = {level: index + 0.8 * groups.index(level[0]) for index, level in enumerate(levels)}
     last = max(heights.values(), default=0)
-    figure, axes = panels(1, 2, 1.25 + 0.27 * (last + 1), width_ratios=(3, 1.15), sharey=True)
-    ax, beside = axes[0]
-    with style():
+    with drawing(1, 2, 1.25 + 0.27 * (last + 1), origin, width_ratios=(3, 1.15), sharey=True) as (figure, axes):
+        ax, beside = axes[0]
         for level, y in heights.items():
             rows = chosen[(chosen["subgroup"] == level[0]) & (chosen["level"].astype(str) == level[1])]
             _subgroup_line(ax, beside, rows, arms, y)
@@ -143,7 +134,6 @@ def subgroups(table: pd.DataFrame, role: str, metric: str, arms: Sequence[str], 
         for x, text in ((0.1, "films"), (0.45, "patients"), (0.85, "positive")):
             beside.text(x, -0.85, text, ha="center", fontsize=8, color=MUTED, transform=beside.get_yaxis_transform())
         figure.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=len(arms))
-        mark_origin(figure, origin)
     return figure
 
 
@@ -180,8 +170,7 @@ def paper_beside(
     ]
     rows += [(arm, own[own["arm"] == arm].iloc[0], arm_look(arm)) for arm in arms_of(own, arms)]
     heights = [index + (0.5 if index >= len(theirs) else 0) for index in range(len(rows))]
-    figure, axes = panels(1, len(metrics), 1.1 + 0.38 * (len(rows) + 0.5), sharey=True)
-    with style():
+    with drawing(1, len(metrics), 1.1 + 0.38 * (len(rows) + 0.5), origin, sharey=True) as (figure, axes):
         for ax, metric in zip(axes[0], metrics, strict=True):
             for (_, row, (colour, _, marker)), y in zip(rows, heights, strict=True):
                 interval_mark(ax, *(100 * row[f"{metric}{end}"] for end in ("", "_low", "_high")), y, colour, marker)
@@ -189,7 +178,6 @@ def paper_beside(
             ax.set(title=METRIC_NAMES[metric], xlabel="%", yticks=heights, yticklabels=[name for name, *_ in rows])
             ax.set_ylim(heights[-1] + 0.5, -0.5)
             ax.grid(visible=False, axis="y")
-        mark_origin(figure, origin)
     return figure
 
 
@@ -200,15 +188,13 @@ def confusion_matrices(counts: Mapping[str, np.ndarray], origin: str) -> Figure:
     """
     columns = min(max(len(counts), 3), MATRICES_PER_LINE)
     lines = -(-len(counts) // columns)
-    figure, axes = panels(lines, columns, lines * (WIDTH_INCHES / columns + 0.4) + 0.25)
-    with style():
+    with drawing(lines, columns, lines * (WIDTH_INCHES / columns + 0.4) + 0.25, origin) as (figure, axes):
         for ax, (name, cells) in zip(axes.ravel(), counts.items(), strict=False):
             draw_confusion(ax, cells, name)
         for ax in axes.ravel()[len(counts) :]:
             ax.set_axis_off()
         for ax in axes[:, 0]:
             ax.set_ylabel("truth")
-        mark_origin(figure, origin)
     return figure
 
 

@@ -4,16 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cxrlib.chapters.results.questions import BALANCED, BASELINE, RANKING, SENSITIVITY, SPECIFICITY
-from cxrlib.chapters.style import (
-    MUTED,
-    arm_look,
-    chosen_rows,
-    interval_mark,
-    legend_below,
-    mark_origin,
-    panels,
-    style,
-)
+from cxrlib.chapters.style import MUTED, arm_look, chosen_rows, drawing, interval_mark, legend_below
 from cxrlib.classifiers.arms import ARMS, RUNGS, arm_of
 from cxrlib.evaluation.metrics import METRIC_NAMES
 
@@ -44,8 +35,7 @@ def ladder(table2: pd.DataFrame, origin: str, role: str = "hospital") -> Figure:
     placed = enumerate(zip(arms, rungs, strict=True))
     heights = {arm: number + 0.75 * (present.index(rung) + 1) for number, (arm, rung) in placed}
     last = max(heights.values())
-    figure, axes = panels(1, len(STEPS), 0.9 + 0.27 * (last + 1), sharey=True)
-    with style():
+    with drawing(1, len(STEPS), 0.9 + 0.27 * (last + 1), origin, sharey=True) as (figure, axes):
         for ax, metric in zip(axes[0], STEPS, strict=True):
             ax.axvline(CHANCE, color=MUTED, linewidth=0.8, linestyle=":")
             ax.axvline(100 * rows.loc[BASELINE, metric], color=MUTED, linewidth=0.7)
@@ -60,7 +50,6 @@ def ladder(table2: pd.DataFrame, origin: str, role: str = "hospital") -> Figure:
             first = arms[rungs.index(rung)]
             axes[0, 0].text(0.01, heights[first] - 0.72, rung, fontsize=8, color=MUTED, style="italic", va="center",
                             transform=axes[0, 0].get_yaxis_transform())  # fmt: skip
-        mark_origin(figure, origin)
     return figure
 
 
@@ -71,9 +60,8 @@ def plane(table2: pd.DataFrame, origin: str) -> Figure:
     """
     rows = 100 * chosen_rows(table2, "hospital").set_index("arm")[[SPECIFICITY, SENSITIVITY]]
     x, y = rows.loc[BASELINE]
-    figure, axes = panels(1, 1, 5.2)
-    ax = axes[0, 0]
-    with style():
+    with drawing(1, 1, 5.2, origin) as (figure, axes):
+        ax = axes[0, 0]
         ax.axline((x, y), slope=-1, color=MUTED, linewidth=0.9, linestyle=":", label="as balanced as the baseline")
         for arm in in_order([str(arm) for arm in rows.index]):
             colour, _, marker = arm_look(arm)
@@ -94,5 +82,4 @@ def plane(table2: pd.DataFrame, origin: str) -> Figure:
         ax.set(xlabel="specificity: negatives called negative (%)", ylabel="sensitivity: positives found (%)")
         ax.set(xlim=(-2, 102), ylim=(-2, 102))
         legend_below(figure, ax, columns=3)
-        mark_origin(figure, origin)
     return figure
