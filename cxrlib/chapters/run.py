@@ -239,7 +239,7 @@ def _publishable(path: Path, name: str, study: Study, logs: Path) -> Any:
         if cell.cell_type != "code":
             continue
         complaints += [output.text for output in cell.outputs if output.get("name") == "stderr"]
-        cell.outputs = [output for output in cell.outputs if not _is_left_out(output)]
+        cell.outputs = [output for output in cell.outputs if not _is_left_out(output, _tags(cell))]
         for output in cell.outputs:
             _hide_paths(output, study)
     log = logs / f"{name}.stderr.log"
@@ -266,9 +266,11 @@ def _literals(source: str) -> dict[str, Any]:
     return {_name(statement): ast.literal_eval(statement.value) for statement in ast.parse(source).body}
 
 
-def _is_left_out(output: Any) -> bool:
-    """Anything on stderr, and widgets: without their state and a kernel they are an empty promise."""
-    return output.get("name") == "stderr" or WIDGET_VIEW in output.get("data", {})
+def _is_left_out(output: Any, tags: list[str]) -> bool:
+    """Anything on stderr; widgets, which without their state and a kernel are an empty promise; and results that the
+    book does not show, such as a record with ids in it."""
+    unseen = output.output_type == "execute_result" and "remove-output" in tags
+    return unseen or output.get("name") == "stderr" or WIDGET_VIEW in output.get("data", {})
 
 
 def _hide_paths(output: Any, study: Study) -> None:

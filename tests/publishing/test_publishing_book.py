@@ -97,11 +97,13 @@ class TestExecution:
             "import os, sys, ipywidgets\nprint(os.getcwd(), os.getcwd() + '/results')",
             "print('careful', file=sys.stderr)",
             "ipywidgets.IntSlider(description='secret')",
+            "{'excluded': ['film' + '17']}",
         )
+        revealing.cells[-1].metadata["tags"] = ["remove-output"]
         small_book.write_chapter(study.root, "01_data", revealing)
         path = run_chapter(study, "01_data")
         text = path.read_text(encoding="utf-8")
-        for unwanted in (str(study.root), "application/vnd", "IntSlider(value=", "papermill", "careful\\n"):
+        for unwanted in (str(study.root), "application/vnd", "IntSlider(value=", "papermill", "careful\\n", "film17"):
             assert unwanted not in text, unwanted
         notebook = nbformat.read(path, as_version=4)
         assert notebook.cells[2].outputs[0].text == ". results\n"
