@@ -199,70 +199,45 @@ def resize_images(images: np.ndarray, size: int) -> np.ndarray:
     return resized
 
 
-class GrowingArray:
-    """A uint8 .npy file of shape (items, *item_shape) that is written one item at a time."""
-
-    def __init__(self, file: BinaryIO, item_shape: tuple[int, ...]) -> None:
-        self._file, self._item_shape, self._items = file, item_shape, 0
-        self._write_header()
-
-    def append(self, item: np.ndarray) -> None:
-        if item.shape != self._item_shape or item.dtype != np.uint8:
-            raise ValueError(f"found {item.dtype} {item.shape}, expected uint8 {self._item_shape}")
-        self._file.write(np.ascontiguousarray(item).tobytes())
-        self._items += 1
-
-    def finish(self) -> None:
-        """Put the final number of items in the header, which numpy pads so that its first axis can grow."""
-        self._file.seek(0)
-        self._write_header()
-
-    def _write_header(self) -> None:
-        np.lib.format.write_array_header_1_0(self._file, _header(self._items, self._item_shape))
-
-
-@contextmanager
-def growing_array(path: Path, item_shape: tuple[int, ...]) -> Iterator[GrowingArray]:
-    """Stream an array to `path`: nothing appears there unless the block ends well."""
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        array = GrowingArray(file, item_shape)
-        yield array
-        array.finish()
-
-
 class PlacedArray:
     """A uint8 .npy file whose items are written in any order, by several processes, at `offset` + i * item bytes."""
 
-    def __init__(self, path: Path, item_shape: tuple[int, ...]) -> None:
-        self.path, self._item_shape = path, item_shape
-        with open(path, "wb") as file:
-            GrowingArray(file, item_shape)
-            self.offset = file.tell()
+    def __init__(self, path: Path, file: BinaryIO, item_shape: tuple[int, ...]) -> None:
+        self.path, self._file, self._item_shape = path, file, item_shape
+        self._write_header(0)
+        self.offset = file.tell()
+
+    def put(self, index: int, item: np.ndarray) -> None:
+        """Write an item to its place."""
+        if item.shape != self._item_shape or item.dtype != np.uint8:
+            raise ValueError(f"found {item.dtype} {item.shape}, expected uint8 {self._item_shape}")
+        self._file.seek(self.offset + index * item.size)
+        self._file.write(np.ascontiguousarray(item).tobytes())
 
     def keep(self, items: Sequence[int]) -> None:
         """Close the gaps between the items that count (ascending), and put their number in the header."""
         item_bytes = math.prod(self._item_shape)
-        with open(self.path, "r+b") as file:
-            for new, old in enumerate(items):
-                if new != old:
-                    file.seek(self.offset + old * item_bytes)
-                    item = file.read(item_bytes)
-                    file.seek(self.offset + new * item_bytes)
-                    file.write(item)
-            file.truncate(self.offset + len(items) * item_bytes)
-            file.seek(0)
-            np.lib.format.write_array_header_1_0(file, _header(len(items), self._item_shape))
+        for new, old in enumerate(items):
+            if new != old:
+                self._file.seek(self.offset + old * item_bytes)
+                item = self._file.read(item_bytes)
+                self._file.seek(self.offset + new * item_bytes)
+                self._file.write(item)
+        self._file.truncate(self.offset + len(items) * item_bytes)
+        self._file.seek(0)
+        self._write_header(len(items))
+
+    def _write_header(self, items: int) -> None:
+        """numpy pads it so that the first axis can grow."""
+        facts = {"descr": "|u1", "fortran_order": False, "shape": (items, *self._item_shape)}
+        np.lib.format.write_array_header_1_0(self._file, facts)
 
 
 @contextmanager
 def placed_array(path: Path, item_shape: tuple[int, ...]) -> Iterator[PlacedArray]:
-    """An array that others fill: nothing appears at `path` unless the block ends well."""
-    with atomic_path(path) as temporary:
-        yield PlacedArray(temporary, item_shape)
-
-
-def _header(items: int, item_shape: tuple[int, ...]) -> dict[str, object]:
-    return {"descr": "|u1", "fortran_order": False, "shape": (items, *item_shape)}
+    """An array to be filled: nothing appears at `path` unless the block ends well; it has the items told to `keep`."""
+    with atomic_path(path) as temporary, open(temporary, "w+b") as file:
+        yield PlacedArray(temporary, file, item_shape)
 
 
 def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:

@@ -5,9 +5,9 @@ import importlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,13 @@ import pandas as pd
 from cxrlib.errors import InputError
 from cxrlib.files import read_json, sha256_of, write_csv
 from cxrlib.films.film_reading import FilmJob, read_films
-from cxrlib.films.images import PlacedArray, growing_array, masks_path, placed_array
+from cxrlib.films.images import PlacedArray, masks_path, placed_array
 from cxrlib.films.listing import Listing, kind_of
 from cxrlib.films.manifest import assign_folds, fold_problem, validate_manifest
 from cxrlib.films.phantom import PHANTOM_VERSION, phantom_film, phantom_manifest
 from cxrlib.films.settings import LABELS, Source
 from cxrlib.finished import makes
+from cxrlib.generators.settings import FEWEST_FILMS
 from cxrlib.records import amend_record, is_finished, start_afresh, write_record
 
 if TYPE_CHECKING:
@@ -155,10 +156,10 @@ def _generator_problem(study: "Study", manifest: pd.DataFrame) -> str:
     for label in LABELS:
         films = assigned.loc[assigned["label"] == label, "fold"].value_counts()
         fewest = films.sum() - (films.max() if "fold0" in study.generator_folds else 0)
-        if fewest < study.fewest_generator_films:
+        if fewest < FEWEST_FILMS:
             return (
                 f"{len(assigned)} films, of which some generator would see only {fewest} {label} ones, but it needs "
-                f"at least {study.fewest_generator_films}; add films of this label or change data.folds"
+                f"at least {FEWEST_FILMS}; add films of this label or change data.folds"
             )
     return ""
 
@@ -233,18 +234,16 @@ def _prepare_phantom(study: "Study", role: str, progress: Progress | None) -> pd
     manifest = rows_of_role(study, role)
     rows = manifest.to_dict("records")
     with ExitStack() as files:
-        writers = {
-            (kind, size): files.enter_context(growing_array(_array_path(study, role, kind, size), (size, size)))
-            for kind in ("images", "lungs", "opacities")
-            for size in study.image_sizes
-        }
-        for done, row in enumerate(rows, start=1):
+        arrays = _placed_arrays(files, study, role, ("images", "lungs", "opacities"))
+        for index, row in enumerate(rows):
             source = study.data.source_of(role, row["image_id"])
             films = {size: phantom_film(source, study.seed, row, size) for size in study.image_sizes}
-            for (kind, size), writer in writers.items():
-                writer.append(films[size].image if kind == "images" else getattr(films[size], kind))
+            for (kind, size), array in arrays.items():
+                array.put(index, films[size].image if kind == "images" else getattr(films[size], kind))
             if progress:
-                progress(done, len(rows))
+                progress(index + 1, len(rows))
+        for array in arrays.values():
+            array.keep(range(len(rows)))
     return manifest
 
 
@@ -254,11 +253,7 @@ def _prepare_files(
     rows = _numbered([listing.manifest for listing in listings])
     kinds = ("images", "lungs") if (rows["lung_mask"] != "").any() else ("images",)
     with ExitStack() as files:
-        arrays = {
-            (kind, size): files.enter_context(placed_array(_array_path(study, role, kind, size), (size, size)))
-            for kind in kinds
-            for size in study.image_sizes
-        }
+        arrays = _placed_arrays(files, study, role, kinds)
         reasons: list[tuple[str, str]] = []
         for listing in listings:
             reasons += _read_source(listing, arrays, len(reasons), len(rows), progress)
@@ -319,8 +314,15 @@ def _found(used: int, unreadable: list[dict[str, str]], listings: list[Listing])
     }
 
 
-def _array_path(study: "Study", role: str, kind: str, size: int) -> Path:
-    return study.results.images(role, size) if kind == "images" else masks_path(study, role, size, kind)
+def _placed_arrays(
+    files: ExitStack, study: "Study", role: str, kinds: Sequence[str]
+) -> dict[tuple[str, int], PlacedArray]:
+    """An array for each kind of picture and each size."""
+    arrays = {}
+    for kind, size in product(kinds, study.image_sizes):
+        path = study.results.images(role, size) if kind == "images" else masks_path(study, role, size, kind)
+        arrays[kind, size] = files.enter_context(placed_array(path, (size, size)))
+    return arrays
 
 
 def _finish_manifest(

@@ -9,7 +9,7 @@ from PIL import Image
 
 from cxrlib.errors import InputError
 from cxrlib.films.decoding import UnreadableImage, decode, decode_mask
-from cxrlib.films.images import ImageSet, growing_array, in_parallel, resize_images
+from cxrlib.films.images import ImageSet, in_parallel, placed_array, resize_images
 
 
 @pytest.fixture
@@ -148,14 +148,15 @@ def test_masks_become_zero_and_one(tmp_path):
 def test_an_array_grows_on_disk_and_appears_only_when_whole(tmp_path):
     path = tmp_path / "images.npy"
     items = np.random.default_rng(0).integers(0, 255, (13, 8, 8), dtype=np.uint8)
-    with growing_array(path, (8, 8)) as array:
-        for item in items:
-            array.append(item)
+    with placed_array(path, (8, 8)) as array:
+        for place in (*range(6, 13), *range(6)):
+            array.put(place, items[place])
+        array.keep(range(13))
         assert not path.exists()
     np.testing.assert_array_equal(np.load(path, mmap_mode="r"), items)
     assert [file.name for file in tmp_path.iterdir()] == ["images.npy"]
-    with pytest.raises(ValueError, match="expected uint8"), growing_array(path, (8, 8)) as array:
-        array.append(items[0].astype(np.float32))
+    with pytest.raises(ValueError, match="expected uint8"), placed_array(path, (8, 8)) as array:
+        array.put(0, items[0].astype(np.float32))
     np.testing.assert_array_equal(np.load(path), items)
 
 
