@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from cxrlib.errors import InputError
 from cxrlib.files import atomic_path
@@ -27,6 +27,15 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[st
             save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, metadata=metadata)
         except SafetensorError as error:
             raise OSError(str(error)) from error
+
+
+def load_weights(network: torch.nn.Module, path: Path, remedy: str) -> None:
+    """Fill a network from a safetensors file; `InputError`, with the `remedy`, if it is missing or another one."""
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{path}: these weights can't be read or don't fit ({reason}); {remedy}") from None
 
 
 def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -17,14 +17,7 @@ from cxrlib.classifiers.settings import ClassifierSettings
 from cxrlib.errors import InputError
 from cxrlib.evaluation.settings import EndpointSettings
 from cxrlib.films.settings import READERS, DataSettings
-from cxrlib.generators.settings import (
-    FEWEST_FILMS,
-    FEWEST_HELD_OUT_FILMS,
-    GanSettings,
-    SynthesisSettings,
-    fold_of,
-    generator_name,
-)
+from cxrlib.generators.settings import GanSettings, SynthesisSettings, fold_of, generator_name
 from cxrlib.publishing.settings import AboutSettings
 from cxrlib.reading.settings import ReviewSettings
 from cxrlib.settings import Settings
@@ -163,16 +156,6 @@ class Study(Settings):
     def generator_variants(self) -> tuple[tuple[str, str, str], ...]:
         """Label, fold and variant of the generators that are trained for comparisons alone."""
         return tuple((self.gan.comparison_label, "all", variant) for variant in self.gan.comparisons)
-
-    @property
-    def fewest_generator_films(self) -> int:
-        """A generator is not trained on fewer films than this."""
-        return FEWEST_FILMS
-
-    @property
-    def fewest_held_out_films(self) -> int:
-        """Fewer films than this are not held out of a generator's training, since they could not judge it."""
-        return FEWEST_HELD_OUT_FILMS
 
     @property
     def classifier_arms(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
 
-from cxrlib.classifiers.network import PixelStatistics, as_pixels, normalise
+from cxrlib.classifiers.network import PixelStatistics, as_pixels, evaluating, normalise
 from cxrlib.errors import InputError
 from cxrlib.networks import NETWORKS, unknown_network
 
@@ -35,16 +35,12 @@ def attention_stage(network: nn.Module, name: str, size: int) -> tuple[nn.Module
         return lambda *values: cells.update({index: min(values[2].shape[2:]) if values[2].ndim == 4 else 0})
 
     handles = [stage.register_forward_hook(remember(index)) for index, stage in enumerate(stages)]
-    modes = [(module, module.training) for module in network.modules()]
-    device = next(network.parameters()).device
     try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, 1, size, size, device=device))
+        with torch.no_grad(), evaluating(network):
+            network(torch.zeros(1, 1, size, size, device=next(network.parameters()).device))
     finally:
         for handle in handles:
             handle.remove()
-        for module, training in modes:
-            module.training = training
     fine = [index for index in cells if cells[index] >= FEWEST_CELLS]
     if not fine:
         raise InputError(
@@ -82,20 +78,17 @@ def attention_maps(
         raise ValueError(f"found {images.dtype} {images.shape}, expected uint8 (films, size, size)")
     if len(labels) != len(images):
         raise ValueError(f"found {len(labels)} labels for {len(images)} films")
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
     device = next(network.parameters()).device
     method = LayerGradCam(lambda films: _log_odds(network(films)), stage)
     maps = [np.zeros((0, *images.shape[1:]), np.float32)]
-    for start in range(0, len(images), FILMS_AT_ONCE):
-        part = slice(start, start + FILMS_AT_ONCE)
-        films = normalise(as_pixels(torch.from_numpy(np.array(images[part])).to(device)), statistics)
-        target = torch.as_tensor(np.asarray(labels[part], dtype=np.int64), device=device)
-        found = method.attribute(films, target=target, relu_attributions=True).detach().float()
-        enlarged = F.interpolate(found, size=images.shape[1:], mode="bilinear", align_corners=False)[:, 0]
-        maps.append(_scaled(enlarged).cpu().numpy())
-    for module, training in modes:
-        module.training = training
+    with evaluating(network):
+        for start in range(0, len(images), FILMS_AT_ONCE):
+            part = slice(start, start + FILMS_AT_ONCE)
+            films = normalise(as_pixels(torch.from_numpy(np.array(images[part])).to(device)), statistics)
+            target = torch.as_tensor(np.asarray(labels[part], dtype=np.int64), device=device)
+            found = method.attribute(films, target=target, relu_attributions=True).detach().float()
+            enlarged = F.interpolate(found, size=images.shape[1:], mode="bilinear", align_corners=False)[:, 0]
+            maps.append(_scaled(enlarged).cpu().numpy())
     return np.concatenate(maps)
 
 

@@ -1,6 +1,8 @@
 """From uint8 films to two outputs: the network, what of it learns, augmentation and normalisation."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,6 +57,18 @@ def start_phase(network: nn.Module, phase: Phase, pretrained: bool) -> list[nn.P
             network.eval()
             layer.train()
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Inside, the network is in evaluation mode; afterwards each layer is in the mode it had."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def normalise(images: Tensor, statistics: PixelStatistics) -> Tensor:

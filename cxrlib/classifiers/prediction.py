@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cxrlib.classifiers.network import PixelStatistics, as_pixels, normalise
+from cxrlib.checkpoints import load_weights
+from cxrlib.classifiers.network import PixelStatistics, as_pixels, evaluating, normalise
 from cxrlib.errors import InputError
 from cxrlib.features import build_network
 from cxrlib.files import read_json
@@ -28,16 +27,13 @@ def predict_probabilities(network: nn.Module, images: np.ndarray | Tensor, stati
     No augmentation. The network's mode is restored, layer by layer, when done. Raises `InputError` if a probability
     is no number.
     """
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
     device = next(network.parameters()).device
     outputs = []
-    for start in range(0, len(images), PREDICTION_BATCH):
-        batch = images[start : start + PREDICTION_BATCH]
-        batch = batch if isinstance(batch, Tensor) else torch.from_numpy(np.array(batch))
-        outputs.append(network(normalise(as_pixels(batch.to(device)), statistics)).double().softmax(dim=1)[:, 1])
-    for module, training in modes:
-        module.training = training
+    with evaluating(network):
+        for start in range(0, len(images), PREDICTION_BATCH):
+            batch = images[start : start + PREDICTION_BATCH]
+            batch = batch if isinstance(batch, Tensor) else torch.from_numpy(np.array(batch))
+            outputs.append(network(normalise(as_pixels(batch.to(device)), statistics)).double().softmax(dim=1)[:, 1])
     p_positive = torch.cat(outputs).cpu().numpy()
     if not np.isfinite(p_positive).all():
         raise InputError(
@@ -94,12 +90,5 @@ def load_classifier(folder: Path) -> tuple[nn.Module, PixelStatistics]:
     record = read_json(folder / "config.json")
     name = record["settings"]["classifier"]["network"]
     network = build_network(name, "none", outputs=2)
-    file = folder / "model.safetensors"
-    try:
-        network.load_state_dict(load_file(file))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise InputError(
-            f"{file}: can't be read as weights of {name}: {' '.join(str(error).split())[:300]}; train it again "
-            "with --force"
-        ) from None
+    load_weights(network, folder / "model.safetensors", f"expected those of {name}; train it again with --force")
     return network.eval(), PixelStatistics(record["pixel_mean"], record["pixel_std"])

@@ -105,11 +105,11 @@ def _overlap(labels: np.ndarray, x: np.ndarray, weights: np.ndarray) -> np.ndarr
     return both & (bounds[0][1] > bounds[1][0]) & (bounds[1][1] > bounds[0][0])
 
 
-def bins_of(p_positive: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """The bin of each film by rising probability, 0 to `bins` − 1, about equally many films in each.
+def bins_of(p_positive: np.ndarray) -> np.ndarray:
+    """The bin of each film by rising probability, 0 to `BINS` − 1, about equally many films in each.
 
     Equal numbers, not equal widths: no bin is so small that its share is noise, or that it tells of single patients.
     Films of equal probability stay together, so some bins may be empty.
     """
-    edges = np.quantile(p_positive, np.linspace(0, 1, bins + 1)[1:-1])
+    edges = np.quantile(p_positive, np.linspace(0, 1, BINS + 1)[1:-1])
     return np.searchsorted(edges, p_positive, side="left")

@@ -52,14 +52,13 @@ class ReaderStudy:
         reach = stats.t.ppf((1 + confidence) / 2, self.degrees_of_freedom) * self.standard_error
         return Interval(self.estimate, max(0.0, self.estimate - reach), min(1.0, self.estimate + reach))
 
-    def power(self, other: float, *, readers: int, films_ratio: float = 1.0, level: float = 0.05) -> float:
-        """Probability that so many readers, with `films_ratio` times the films, tell a true figure as far from `other`
-        as the one found (two-sided t test; Hillis, Obuchowski & Berbaum 2011, Academic Radiology 18, 129)."""
+    def power(self, other: float, *, readers: int, level: float = 0.05) -> float:
+        """Probability that so many readers tell a true figure as far from `other` as the one found (two-sided t test;
+        Hillis, Obuchowski & Berbaum 2011, Academic Radiology 18, 129)."""
         # What readers truly differ by is what is left of their spread when chance over films is taken out.
-        truly = max(0.0, self.between - self.variance + max(self.covariance, 0.0))
-        films = (self.variance - max(self.covariance, 0.0)) / films_ratio
-        covariance = max(self.covariance, 0.0) / films_ratio
-        planned = ReaderStudy(self.estimate, readers, self.variance / films_ratio, covariance, truly + films)
+        shared = max(self.covariance, 0.0)
+        truly = max(0.0, self.between - self.variance + shared)
+        planned = ReaderStudy(self.estimate, readers, self.variance, shared, truly + self.variance - shared)
         freedom = planned.degrees_of_freedom
         shift = abs(self.estimate - other) / planned.standard_error
         reach = stats.t.ppf(1 - level / 2, freedom)

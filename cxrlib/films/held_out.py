@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from cxrlib.generators.settings import FEWEST_FILMS, FEWEST_HELD_OUT_FILMS
 from cxrlib.reproducibility import seed_for
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def held_out_rows(study: "Study", manifest: pd.DataFrame) -> np.ndarray:
     audit found them, stay together. None is held out where too few would be, or where too few would be left.
     """
     held_out = _held_out(_patients(study, manifest), study.gan.held_out_percent, study.seed)
-    if held_out.sum() < study.fewest_held_out_films or (~held_out).sum() < study.fewest_generator_films:
+    if held_out.sum() < FEWEST_HELD_OUT_FILMS or (~held_out).sum() < FEWEST_FILMS:
         held_out[:] = False
     return held_out
 

@@ -5,10 +5,8 @@ Arrays and networks only; what a study asks for is in `synthesis`.
 
 import logging
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,7 +22,8 @@ logger = logging.getLogger(__name__)
 MEAN_STYLE_LATENTS = 4096
 # More films at a time fill a GPU no better; on a CPU they only fall out of its caches.
 LARGEST_BATCH = {"cuda": 256, "cpu": 16}
-MEMORY_SHARE = 0.25
+# A CPU does not say when it runs out of memory; its system ends the program instead.
+CPU_BYTES = 2**31
 # Feature maps of the last layer that are in memory at once: inputs, outputs, and what is between them.
 LIVE_MAPS = 8
 
@@ -69,31 +68,18 @@ def draw_films(
 
 
 def first_batch_size(generator: Generator) -> int:
-    """Films at a time to begin with: on a GPU the most that are of use, on a CPU what a part of its memory holds.
-
-    A CPU does not say when it runs out of memory; its system ends the program instead.
-    """
+    """Films at a time to begin with: on a GPU the most that are of use, on a CPU what `CPU_BYTES` hold."""
     device = pick_device()
     most = LARGEST_BATCH[device.type]
     if device.type == "cuda":
         return most
-    room = MEMORY_SHARE * available_bytes() / film_bytes(generator)
-    return max(1, min(most, 2 ** int(math.log2(max(room, 1)))))
+    return min(most, 2 ** int(math.log2(max(CPU_BYTES / film_bytes(generator), 1))))
 
 
 def film_bytes(generator: Generator) -> int:
     """About how much memory one film takes while it is drawn, in float32."""
     channels = generator.outputs[-1].get_parameter("weight").shape[0]
     return LIVE_MAPS * 4 * channels * generator.resolution**2
-
-
-def available_bytes() -> int:
-    """Memory that a program can still have on this machine; where the system does not say, half of all there is."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -133,7 +119,7 @@ def truncation_sweep(generator: Generator, seeds: Sequence[int], truncations: Se
     return np.stack([next(make_films(generator, seeds, truncation, len(seeds))) for truncation in truncations])
 
 
-def interpolation(generator: Generator, seeds: Sequence[int], steps: int, truncation: float = 1.0) -> np.ndarray:
+def interpolation(generator: Generator, seeds: Sequence[int], steps: int) -> np.ndarray:
     """Films on a round trip through the latents of these seeds, `steps` from one to the next: uint8 (N·steps, R, R).
 
     The way between two latents is a great circle, since latents are normalised: the straight line between them leads
@@ -143,14 +129,13 @@ def interpolation(generator: Generator, seeds: Sequence[int], steps: int, trunca
     device = pick_device()
     generator = generator.to(device)
     with torch.inference_mode(), _repeatable_convolutions():
-        centre = mean_style(generator) if truncation < 1 else None
         latents, noise = _drawn(generator, seeds, device)
         shares = torch.arange(steps, device=device)[:, None] / steps
         legs = [_great_circle(a, b, shares) for a, b in zip(latents, latents.roll(-1, 0), strict=True)]
         films = []
         for leg in legs:
             held = [layer[:1].expand(steps, -1, -1, -1) for layer in noise]
-            films.append(_films(generator, leg, held, truncation, centre).cpu().numpy())
+            films.append(_films(generator, leg, held, 1.0, None).cpu().numpy())
     return np.concatenate(films)
 
 

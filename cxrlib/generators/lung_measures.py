@@ -2,14 +2,13 @@
 
 import logging
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from safetensors.torch import save_file
 
-from cxrlib.files import atomic_path, read_json, sha256_of, write_csv
+from cxrlib.checkpoints import save_tensors
+from cxrlib.files import read_json, sha256_of, write_csv
 from cxrlib.films.images import ImageSet, films_identity, load_image_set, load_masks, load_synthetic, masks_path
 from cxrlib.films.settings import LABELS
 from cxrlib.generators.lungs import (
@@ -103,14 +102,9 @@ def _networks(
     for number in (0, 1):
         chosen = np.flatnonzero(masked & (half != number))
         network = train_segmenter(np.asarray(hospital.images[chosen]), masks[chosen], study.seed, number)
-        _save(study.results.lungs / f"segmenter{number}.safetensors", network)
+        save_tensors(study.results.lungs / f"segmenter{number}.safetensors", network.state_dict())
         networks.append(network)
     return networks
-
-
-def _save(path: Path, network: LungSegmenter) -> None:
-    with atomic_path(path) as temporary:
-        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, temporary)
 
 
 def _outlines(networks: list[LungSegmenter], films: np.ndarray, whose: np.ndarray) -> np.ndarray:

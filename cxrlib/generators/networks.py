@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from cxrlib.checkpoints import load_weights
 from cxrlib.errors import InputError
 from cxrlib.files import read_json
 from cxrlib.generators.layers import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from cxrlib.generators.settings import GanSettings
 
 DETAIL_BANDS = 3
+REMEDY = "make the generator afresh with --force, or set the gan settings it was made with"
 ARCHITECTURE = ("resolution", "latent_dim", "mapping_layers", "channel_base", "channel_max", "eigenfilms", "modulation")
 
 
@@ -206,21 +208,6 @@ def make_discriminator(settings: "GanSettings") -> Discriminator:
     return Discriminator(settings.resolution, settings.channel_base, settings.channel_max)
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Fill a network from a safetensors file; raises `InputError` if it is missing, damaged or of another shape."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"{path}: these weights don't fit the network of this study ({reason}); "
-            "make the generator afresh with --force, or set the gan settings it was made with"
-        ) from None
-
-
 def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
     """The finished generator of a folder `gan/<label>/<fold>` (averaged weights, on the CPU), and its record."""
     record = folder / "config.json"
@@ -228,5 +215,5 @@ def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
         raise InputError(f"{folder}: no finished generator there; train it first (chapter 2)")
     config = read_json(record)
     generator = make_generator(config["settings"]["gan"])
-    load_weights(generator, folder / "generator.safetensors")
+    load_weights(generator, folder / "generator.safetensors", REMEDY)
     return generator.eval().requires_grad_(False), config

@@ -24,11 +24,6 @@ NEIGHBOURS = 5
 PIXEL_SIDE = 16
 
 
-def features_network(study: "Study") -> str:
-    """Name of the network whose features the study's films are measured by."""
-    return judge_of(study)[0]
-
-
 def judge_of(study: "Study") -> tuple[str, str]:
     """Network and weights of the judge: the study's own where they are trained, else EfficientNet-Lite0 with those of
     ImageNet, which need no download. Random networks hardly see what is wrong with a film."""

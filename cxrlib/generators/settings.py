@@ -15,8 +15,8 @@ from pydantic import (
 from cxrlib.networks import NETWORKS, unknown_network, weights_file_problem
 from cxrlib.settings import Settings
 
-FEWEST_FILMS = 8
-FEWEST_HELD_OUT_FILMS = 8
+# A generator is not trained on fewer films, nor judged by fewer.
+FEWEST_FILMS, FEWEST_HELD_OUT_FILMS = 8, 8
 # Of several generators of a label and fold, the second and further ones have the fold's name with this and a number.
 FURTHER = "-generator"
 Augmentation = Literal["brightness", "contrast", "translation", "cutout"]

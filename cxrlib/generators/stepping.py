@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from cxrlib.checkpoints import load_weights
 from cxrlib.generators.diffaugment import augment, steer
 from cxrlib.generators.losses import (
     discriminator_logistic,
@@ -23,9 +24,9 @@ from cxrlib.generators.losses import (
     r1_penalty,
 )
 from cxrlib.generators.networks import (
+    REMEDY,
     Discriminator,
     Generator,
-    load_weights,
     make_discriminator,
     make_generator,
     mix_styles,
@@ -84,8 +85,8 @@ def new_networks(
         generator, discriminator = make_generator(settings), make_discriminator(settings)
     discriminator.bands.fit(films[:FITTED_FILMS].cpu().unsqueeze(1).float() / 127.5 - 1)
     if start is not None:
-        load_weights(generator, start / "generator.safetensors")
-        load_weights(discriminator, start / "discriminator.safetensors")
+        load_weights(generator, start / "generator.safetensors", REMEDY)
+        load_weights(discriminator, start / "discriminator.safetensors", REMEDY)
     if generator.eigenfilms is not None:
         generator.eigenfilms.fit(films)
     generator, discriminator = generator.to(films.device), discriminator.to(films.device)

@@ -15,7 +15,7 @@ from cxrlib.films.settings import LABELS
 from cxrlib.finished import makes
 from cxrlib.generators.drawing import is_out_of_memory
 from cxrlib.generators.processes import join_processes
-from cxrlib.generators.quality import describe_features, features_network, film_extractor, judge_of
+from cxrlib.generators.quality import describe_features, film_extractor, judge_of
 from cxrlib.generators.run import Progress, Run
 from cxrlib.generators.settings import GanSettings, fold_of, start_of
 from cxrlib.generators.snapshots import Features, Judge
@@ -194,7 +194,7 @@ def _identity(
         settings["variant"] = variant
     if len(films.held_out):
         # They choose the snapshot.
-        settings["features_network"] = features_network(study)
+        settings["features_network"] = judge_of(study)[0]
         inputs["features_weights"] = identify_weights(*judge_of(study))
     if start is not None:
         record = read_json(start / "config.json")

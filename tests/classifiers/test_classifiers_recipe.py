@@ -186,7 +186,7 @@ def test_model_with_the_weights_of_another_network_is_refused(prepared_study):
     kept = (folder / "model.safetensors").read_bytes()
     save_file(build_network("resnet18", "none", 2).state_dict(), folder / "model.safetensors")
     try:
-        with pytest.raises(InputError, match=r"model\.safetensors: can't be read as weights of shufflenet_v2_x0_5"):
+        with pytest.raises(InputError, match=r"model\.safetensors: these weights can't be read or don't fit"):
             load_classifier(folder)
     finally:
         (folder / "model.safetensors").write_bytes(kept)

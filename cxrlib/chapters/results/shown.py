@@ -10,15 +10,9 @@ import pandas as pd
 from cxrlib.chapters.words import with_interval
 from cxrlib.evaluation.metrics import METRIC_NAMES
 from cxrlib.films.settings import LABELS
-from cxrlib.study import Study
 
 # A slope like this means that all answers are nearly the same; its digits would only mislead.
 BEYOND = 100
-
-
-def load(study: Study) -> dict[str, pd.DataFrame]:
-    """Every table of the study's results, by name, as the stages wrote it."""
-    return {path.stem: pd.read_csv(path) for path in sorted(study.results.table("any").parent.glob("*.csv"))}
 
 
 def _count(value: float) -> str:
