@@ -5,7 +5,7 @@ distance has a module of its own), and one of left and right; what part of one s
 precision, recall, density, coverage.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,6 @@ from cxrlib.networks import JUDGE, NETWORKS
 if TYPE_CHECKING:
     from cxrlib.study import Study
 
-CHUNK_ROWS = 1024
 NEIGHBOURS = 5
 PIXEL_SIDE = 16
 
@@ -103,8 +102,8 @@ def neighbour_measures(real: np.ndarray, synthetic: np.ndarray, neighbours: int 
       sets come from one distribution, and less misled by a single outlying real film (Naeem et al. 2020);
     - `coverage`: share of real films with a synthetic film inside their ball (same source).
 
-    All but the density lie in [0, 1]. Balls grow as films get fewer, so only equal numbers compare. Memory grows with
-    N + M, not with N × M. Raises `InputError` if a set has no more than `neighbours` rows or a value is not finite.
+    All but the density lie in [0, 1]. Balls grow as films get fewer, so only equal numbers compare. Raises `InputError`
+    if a set has no more than `neighbours` rows or a value is not finite.
     """
     if neighbours < 1:
         raise ValueError(f"found neighbours = {neighbours}, expected 1 or more")
@@ -115,33 +114,22 @@ def neighbour_measures(real: np.ndarray, synthetic: np.ndarray, neighbours: int 
     # Rounding may put a copy a hair outside a ball of no radius.
     slack = 1e-12 * float(torch.cat([a, b]).square().sum(1).max())
     real_radii, synthetic_radii = (_squared_radii(features, neighbours) + slack for features in (a, b))
-    reached, covered = torch.zeros(len(a), dtype=torch.bool), torch.zeros(len(a), dtype=torch.bool)
-    balls = torch.empty(len(b), dtype=torch.int64)
-    for start, squared in _squared_distances(b, a):
-        stop = start + len(squared)
-        in_real_ball = squared <= real_radii
-        balls[start:stop] = in_real_ball.sum(1)
-        covered |= in_real_ball.any(0)
-        reached |= (squared <= synthetic_radii[start:stop, None]).any(0)
+    squared = _squared_distances(b, a)
+    in_real_ball = squared <= real_radii
     return {
-        "precision": float((balls > 0).double().mean()),
-        "recall": float(reached.double().mean()),
-        "density": float(balls.double().mean()) / neighbours,
-        "coverage": float(covered.double().mean()),
+        "precision": float(in_real_ball.any(1).double().mean()),
+        "recall": float((squared <= synthetic_radii[:, None]).any(0).double().mean()),
+        "density": float(in_real_ball.sum(1).double().mean()) / neighbours,
+        "coverage": float(in_real_ball.any(0).double().mean()),
     }
 
 
 def _squared_radii(features: torch.Tensor, neighbours: int) -> torch.Tensor:
-    """Squared distance of each row to its `neighbours`-th nearest other row."""
-    # The nearest row of all is the row itself.
-    parts = [squared.kthvalue(neighbours + 1, dim=1).values for _, squared in _squared_distances(features, features)]
-    return torch.cat(parts)
+    """Squared distance of each row to its `neighbours`-th nearest other row; the nearest of all is the row itself."""
+    return _squared_distances(features, features).kthvalue(neighbours + 1, dim=1).values
 
 
-def _squared_distances(rows: torch.Tensor, others: torch.Tensor) -> Iterator[tuple[int, torch.Tensor]]:
-    """Squared distances of chunks of rows to all others: (first row, (n, M)), never below 0."""
-    lengths = others.square().sum(1)
-    for start in range(0, len(rows), CHUNK_ROWS):
-        chunk = rows[start : start + CHUNK_ROWS]
-        squared = chunk.square().sum(1, keepdim=True) + lengths - 2 * chunk @ others.T
-        yield start, squared.clamp_(min=0)
+def _squared_distances(rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """Squared distances (N, M), never below 0."""
+    squared = rows.square().sum(1, keepdim=True) + others.square().sum(1) - 2 * rows @ others.T
+    return squared.clamp_(min=0)
