@@ -69,7 +69,8 @@ def _joined(columns: Sequence[dict[str, str]]) -> dict[str, list[str]]:
 
 
 def _settings(value: Any, study: Study, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every setting with its dotted key, but for what tells of the study alone, and values of private roles."""
+    """Every setting with its dotted key, but for what tells of the study alone, what a table calls its columns, and
+    values of private roles. Of a folder, its name alone."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if key or name not in OF_THE_STUDY:
@@ -77,9 +78,11 @@ def _settings(value: Any, study: Study, key: str = "") -> Iterator[tuple[str, st
     elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
         for number, inner in enumerate(value, start=1):
             yield from _settings(inner, study, f"{key}.{number}")
-    else:
+    elif ".columns." not in f"{key}.":
         private = any(key.startswith(f"data.{role}.") for role in study.private_roles)
         said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        if key.endswith((".folder", "weights")):
+            said = Path(said).name
         yield key, PRIVATE if private and not key.endswith((".reader", ".publishable")) else said
 
 

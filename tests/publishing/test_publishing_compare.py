@@ -52,6 +52,14 @@ def test_settings_of_a_private_role_are_not_named(write_tiny_study, tmp_path):
     assert "<code>data.hospital.reader</code>" in page
 
 
+def test_folders_are_named_without_the_way_to_them(write_tiny_study):
+    one = with_results(write_tiny_study(), 0.7, 10)
+    shown = {"hospital": {"reader": "folder", "folder": "/machine/of/anna/films", "publishable": True}}
+    settings = compare([one, with_results(write_tiny_study(name="other", data=shown), 0.8, 20)])["settings"]
+    assert settings["data.hospital.folder"] == ["–", "films"]
+    assert not any(".columns." in key for key in settings)
+
+
 def test_two_studies_with_results_are_needed(write_tiny_study):
     one, other = (load_study(write_tiny_study(name=name)) for name in ("one", "other"))
     with pytest.raises(InputError, match="found one, one; expected two different studies"):
