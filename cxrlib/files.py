@@ -15,8 +15,11 @@ from typing import Any
 
 from cxrlib.errors import InputError
 
-# What a spreadsheet takes for a formula, unless it is all number.
-FORMULA = re.compile(r"'*(?:[=@\t\n]|[+-](?![\d.,%\s()–-]*$))")
+# Where a spreadsheet may find the beginning of a formula, unless it is all number: at the beginning of a text, behind
+# what some of them part cells at, and in wide letters too.
+BEGINS = r"(?:^|(?<=[;\t\n]))"
+FORMULA = r"(?='* *(?:[=@＝＠\t\n]|[+＋－-](?![\d.,%\s()–-]*(?:[;\n]|$))))"
+TO_QUOTE, TO_UNQUOTE = re.compile(BEGINS + FORMULA), re.compile(f"{BEGINS}'{FORMULA}")
 TEMPORARY = re.compile(r"\..*-[0-9a-f]{12}(\.\w+)?")
 # Names a file that gets a line for every file written, for whoever has to know what a notebook wrote.
 WRITTEN = "CXR_WRITTEN"
@@ -91,18 +94,17 @@ def write_table(path: Path, table: Any, *, private: bool = False) -> None:
 
 
 def as_cell(value: Any) -> Any:
-    """A text without what a file of text can't hold (NUL, half a surrogate pair); one that a spreadsheet would take for
-    a formula begins with one apostrophe more, which `unquoted_cell` takes away."""
+    """A text without what a file of text can't hold (NUL, half a surrogate pair); what a spreadsheet would take for a
+    formula has one apostrophe more before it, which `unquoted_cell` takes away."""
     if not isinstance(value, str):
         return value
     text = value.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace").decode()
-    return "'" + text if FORMULA.match(text) else text
+    return TO_QUOTE.sub("'", text)
 
 
 def unquoted_cell(value: Any) -> Any:
     """The text that `as_cell` was given."""
-    quoted = isinstance(value, str) and value.startswith("'") and FORMULA.match(value)
-    return value[1:] if quoted else value
+    return TO_UNQUOTE.sub("", value) if isinstance(value, str) else value
 
 
 def append_log(path: Path, row: Mapping[str, Any], *, durable: bool = False) -> None:

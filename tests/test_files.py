@@ -52,20 +52,28 @@ def test_a_torn_log_line_is_dropped_before_going_on(tmp_path):
         assert [row["images"] for row in csv.DictReader(file)] == ["10", "20", "30"]
 
 
-FORMULAS = ("=cmd|' /C calc'!A0", "+1+cmd|'/C calc'!A0", "-2+3+cmd", "@SUM(A1)", "\t=1", "\n=1", "'=1", "''@x")
+FORMULAS = ("=cmd|' /C calc'!A0", "+1+cmd|'/C calc'!A0", "-2+3+cmd", "@SUM(A1)", "\t=1", "\n=1", "'=1", "''@x", " =1",
+            "x;=1", "a\n=cmd|'/C calc'!A0", "no;'=1;\t@x", "＝1", "－1＋cmd")  # fmt: skip
 
 
 def test_no_cell_that_people_open_is_a_formula_and_each_reads_back(tmp_path):
-    plain = ["-2.5", "+19", "it's", "'quoted'", "a=b", "−0.3", ""]
-    write_table(tmp_path / "t.csv", pd.DataFrame({"comment": [*FORMULAS, *plain], "number": range(len(FORMULAS) + 7)}))
+    plain = ["-2.5", "+19", "it's", "'quoted'", "a=b", "−0.3", "", "a; b", "-2; -3", "a, -b"]
+    write_table(
+        tmp_path / "t.csv", pd.DataFrame({"comment": [*FORMULAS, *plain], "number": range(len(FORMULAS) + len(plain))})
+    )
     read = pd.read_csv(tmp_path / "t.csv", dtype=str, keep_default_na=False)["comment"]
-    assert not any(cell[:1] in tuple("=@\t\n") for cell in read)
+    assert not any(
+        part.strip(" ")[:1] in tuple("=@\t＝－")
+        for cell in read
+        for part in re.split("[;\n]", cell)
+        if part not in plain
+    )
     assert list(read[len(FORMULAS) :]) == plain
     assert [unquoted_cell(cell) for cell in read] == [*FORMULAS, *plain]
-    in_r = [re.sub(r"^'(?='*[=@\t\n+-])", "", cell) for cell in read]
+    in_r = [re.sub(r"(^|(?<=[;\t\n]))'(?='* *[=@＝＠\t\n+＋－-])", "", cell) for cell in read]
     assert in_r == [*FORMULAS, *plain]
 
 
 def test_what_no_text_can_hold_is_left_out(tmp_path):
     write_table(tmp_path / "t.csv", pd.DataFrame({"comment": ["a\0b", "c\ud83dd", "\r=1"]}))
-    assert pd.read_csv(tmp_path / "t.csv")["comment"].tolist() == ["ab", "c?d", "'\n=1"]
+    assert pd.read_csv(tmp_path / "t.csv")["comment"].tolist() == ["ab", "c?d", "'\n'=1"]

@@ -12,7 +12,7 @@ from cxrlib.classifiers.calibration import check_validation, decided_by_validati
 from cxrlib.classifiers.composition import learned_rows, rows_under_test
 from cxrlib.classifiers.openings import count_openings, record_opening, record_training_use
 from cxrlib.classifiers.prediction import predictions_table, read_predictions
-from cxrlib.files import sha256_of, write_csv, write_json
+from cxrlib.files import sha256_of, write_csv, write_json, write_table
 from cxrlib.films.images import ImageSet, load_image_set, load_manifest
 from cxrlib.films.settings import LABELS
 from cxrlib.films.shortcuts import fit_source_rule
@@ -37,7 +37,7 @@ def apply_source_rule(study: Study, arm: str, seed: int, fold: str) -> dict[str,
     training = load_manifest(study, "training")
     rule = fit_source_rule(training["source"], (training["label"] == "positive").to_numpy(int))
     table = [(source, *counts, rule.share(source)) for source, counts in rule.counts.items()]
-    write_csv(folder / "sources.csv", pd.DataFrame(table, columns=["source", "negative", "positive", "p_positive"]))
+    write_table(folder / "sources.csv", pd.DataFrame(table, columns=["source", "negative", "positive", "p_positive"]))
     p_positive = rule.predict(validation.manifest["source"])
     write_csv(folder / "predictions.csv", predictions_table(validation, "validation", p_positive))
     return {

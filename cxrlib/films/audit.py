@@ -18,7 +18,7 @@ import pandas as pd
 
 from cxrlib.endpoint import freeze_endpoint
 from cxrlib.errors import InputError
-from cxrlib.files import read_json, write_csv
+from cxrlib.files import read_json, write_table
 from cxrlib.films.images import ImageSet, in_parallel, load_image_set
 from cxrlib.films.preparation import prepare_role, rows_of_role, source_problems
 from cxrlib.films.search.whole import COPY_SETTINGS, find_near_duplicates
@@ -92,7 +92,7 @@ def audit_study(study: "Study", *, force: bool = False, progress: Progress | Non
     record.unlink(missing_ok=True)
     _refuse_shared_patients(study, {role: films[role].manifest for role in study.roles})
     pairs = find_copies(study, films, progress)
-    write_csv(study.results.duplicates, pairs)
+    write_table(study.results.duplicates, pairs)
     excluded = {role: _excluded(pairs[pairs["dropped"] == role], role) for role in study.roles}
     used = {role: _used(study, role, films[role].manifest, excluded[role]) for role in study.roles}
     write_record(
@@ -273,7 +273,7 @@ def _refuse_shared_patients(study: "Study", manifests: dict[str, pd.DataFrame]) 
     path = study.results.shared_patients
     path.unlink(missing_ok=True)
     if len(shared):
-        write_csv(path, shared)
+        write_table(path, shared)
         problems = patient_problems(study, shared, f" (all are listed in {path})")
         raise InputError("\n".join(f"{study.file or study.name}: {problem}" for problem in problems))
 

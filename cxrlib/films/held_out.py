@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from cxrlib.files import unquoted_cell
 from cxrlib.generators.settings import FEWEST_FILMS, FEWEST_HELD_OUT_FILMS
 from cxrlib.reproducibility import seed_for
 
@@ -31,7 +32,7 @@ def _patients(study: "Study", manifest: pd.DataFrame) -> np.ndarray:
     names = manifest["patient_id"].to_numpy(str)
     if not study.results.duplicates.exists():
         return names
-    copies = pd.read_csv(study.results.duplicates, dtype=str, keep_default_na=False)
+    copies = pd.read_csv(study.results.duplicates, dtype=str, keep_default_na=False).map(unquoted_cell)
     patient_of = dict(zip(manifest["image_id"], names, strict=True))
     for first, second in zip(copies["image_id_a"], copies["image_id_b"], strict=True):
         if first in patient_of and second in patient_of:

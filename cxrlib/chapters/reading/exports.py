@@ -15,7 +15,7 @@ import pandas as pd
 
 from cxrlib.chapters.reading.rows import Group
 from cxrlib.chapters.reading.tables import StudyReadings
-from cxrlib.files import atomic_path, write_csv, write_table, write_text
+from cxrlib.files import atomic_path, write_table, write_text
 from cxrlib.reading.events import current_answers, read_events
 from cxrlib.reading.pace import standings
 
@@ -92,7 +92,7 @@ def export(found: StudyReadings, folder: Path) -> Iterator[str]:
 
 def _for_other_programs(scores: pd.DataFrame, folder: Path, name: str) -> Iterator[str]:
     rows = imrmc_rows(scores)
-    write_csv(folder / f"imrmc_{name}.csv", rows)
+    write_table(folder / f"imrmc_{name}.csv", rows)
     yield str(folder / f"imrmc_{name}.csv")
     write_text(folder / f"{name}.imrmc", imrmc_text(rows))
     yield str(folder / f"{name}.imrmc")
