@@ -14,7 +14,7 @@ import pandas as pd
 from cxrlib.errors import InputError
 from cxrlib.reading.events import SIMULATED, current_answers, is_simulated
 from cxrlib.reading.protocol import Protocol
-from cxrlib.reading.questions import ORIGIN_STEPS, QUESTIONS, checked_answers
+from cxrlib.reading.questions import ABOUT, ORIGIN_STEPS, QUESTIONS, checked_answers
 from cxrlib.reading.session import LONGEST_SECONDS
 from cxrlib.study import Study
 
@@ -32,6 +32,8 @@ ANSWERS = (
     "film_id", "origin", "diagnosis", "confidence", "step", "read_origin", "realism", "usable", "artefacts", "comment",
     "right_answer", "answer",
 )  # fmt: skip
+# What readers told of themselves before the first film.
+EXPERIENCE = tuple(question.name for question in ABOUT["experience"])
 
 
 def simulated_names(study: Study) -> tuple[str, ...]:
@@ -46,14 +48,29 @@ def readings(events: Sequence[dict[str, Any]], protocol: Protocol) -> pd.DataFra
     repeat, kind (block C: what the pair is), label, seconds, time, session. Block A: film_id, origin, diagnosis,
     confidence (1–5), step (1 surely synthetic … 6 surely real), read_origin ("real" or "synthetic"), realism (1–5),
     usable ("yes" or "no"), artefacts (list of tag, x, y), comment. Blocks B and C: right_answer (empty where there is
-    none), answer. What does not concern a block is missing there.
+    none), answer. What does not concern a block is missing there. Last speciality, years and films_a_week, as the
+    reader told, empty where not.
     """
     tasks = {row["task_id"]: row for row in protocol.task_list.to_dict("records")}
     rows = [_row(event, tasks, protocol) for event in current_answers(events)]
     foreign = sum(row is None for row in rows)
     if foreign:
         logger.warning("%s: %d answers are not of this protocol and were left out", protocol.folder, foreign)
-    return pd.DataFrame([row for row in rows if row], columns=[*COMMON, *ANSWERS])
+    table = pd.DataFrame([row for row in rows if row], columns=[*COMMON, *ANSWERS])
+    told = told_of_readers(events)
+    return table.assign(
+        **{name: [told.get(reader, {}).get(name, "") for reader in table["reader"]] for name in EXPERIENCE}
+    )
+
+
+def told_of_readers(events: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """What each reader said last of himself or herself and of the screen, by question."""
+    told: dict[str, dict[str, str]] = {}
+    for event in events:
+        if event["event"] == "about":
+            answers = {name: str(value) for name, value in event["answers"].items()}
+            told.setdefault(event["reader"], {}).update(answers)
+    return told
 
 
 def _row(event: Mapping[str, Any], tasks: Mapping[str, Mapping[str, str]], protocol: Protocol) -> dict[str, Any] | None:

@@ -33,6 +33,11 @@ LONGEST_SECONDS = 1800.0
 # Runs on while a computer sleeps, where the system has such a clock, and is never set.
 STEADY_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
+# Where the disk refuses.
+NOT_STORED = "The answer could not be stored ({}). It counts as not given, and may be sent again."
+NOT_UNDONE = "The last answer could not be taken back ({}). It stands as it was."
+NOT_NOTED = "The pause could not be noted ({}). Your answers are safe."
+
 
 class AnsweredElsewhere(InputError):
     """The task has an answer already, from another window or from before a reload. That first answer counts; the
@@ -183,7 +188,7 @@ class ReadingSession:
         One answer can be taken back, not several in a row, and none of an earlier block. Practice can't be taken back,
         since its answer has been shown. Raises `InputError`.
         """
-        with self._alone():
+        with self._alone(NOT_UNDONE):
             reason = self._why_not_undo()
             if reason is not None:
                 raise InputError(reason)
@@ -193,12 +198,12 @@ class ReadingSession:
 
     def pause(self) -> None:
         """Note that the reader takes a break; raises `InputError` if it can't be written."""
-        with self._alone():
+        with self._alone(NOT_NOTED):
             self._append("pause", {})
 
     def resume(self) -> None:
         """Note that the reader is back; raises `InputError` if it can't be written."""
-        with self._alone():
+        with self._alone(NOT_NOTED):
             self._append("resume", {})
 
     def _open_tasks(self) -> Iterator[Task]:
@@ -229,8 +234,9 @@ class ReadingSession:
         )
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """No other sitting of this reader writes inside, and what others wrote before is known."""
+    def _alone(self, refusal: str = NOT_STORED) -> Iterator[None]:
+        """No other sitting of this reader writes inside, and what others wrote before is known; `refusal` is said where
+        the disk refuses."""
         try:
             make_private(self._reading.events)
             with locked(self._reading.event_lock(self._slug)):
@@ -238,10 +244,8 @@ class ReadingSession:
                 yield
         except OSError as error:
             logger.error("%s: can't be written: %s", self.path, error)
-            raise InputError(
-                f"The answer could not be stored ({error.strerror or error}). It counts as not given: make room on the "
-                "disk, or have writing allowed, and send it again."
-            ) from error
+            said = refusal.format(error.strerror or error)
+            raise InputError(f"{said} Make room on the disk, or have writing allowed.") from error
 
     def _look_only(self) -> None:
         try:

@@ -462,6 +462,26 @@ def test_rules_of_counting_are_frozen_with_the_protocol_and_older_readings_go_on
         prepare_protocol(changed)
 
 
+def test_readers_are_told_apart_by_experience_where_two_of_a_kind_have_read(study):
+    years = {"anna": "11 or more", "berta": "11 or more", "carl": "0-1", "dora": "0-1", "emil": "2-5"}
+    for reader, told in years.items():
+        session = ReadingSession(study, prepare_protocol(study), reader)
+        more = {"speciality": "radiologist", "years": told, "films_a_week": "10-49"}
+        session.tell_about("experience", more, {})
+        read_all(study, reader, right=told == "11 or more")
+    table = make_reading_tables(study).tables["reading_experience"]
+    areas = table[table["measure"] == "auc"].set_index(["about", "told"])
+    assert areas["estimate"].to_dict() == {
+        ("speciality", "radiologist"): pytest.approx(0.4), ("years", "0-1"): 0, ("years", "11 or more"): 1,
+        ("films_a_week", "10-49"): pytest.approx(0.4),
+    }  # fmt: skip
+    assert areas["number"].to_dict()["years", "0-1"] == 2
+    said = printed_report(study)
+    assert "by years of reading films 0.00 (" in said
+    assert "for the 2 with “11 or more”" in said
+    assert "“2-5”" not in said, "one reader of a kind would be known by it"
+
+
 @pytest.mark.parametrize("text", ["\ud83d lone", "\udc00", "a\x00b", "bell\x07", "line\u2028ok"])
 def test_exports_survive_whatever_a_log_holds_and_say_what_they_cleaned(study, tmp_path, text):
     protocol = prepare_protocol(study)

@@ -89,11 +89,30 @@ def test_a_full_disk_is_said_and_what_it_took_in_part_is_taken_back(tmp_path):
             give(session)
         assert session.path.read_bytes() == before
         assert session.done == 1
+        with pytest.raises(InputError, match=r"^The pause could not be noted .* Your answers are safe"):
+            session.pause()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     give(session)
     assert session.done == 2
     assert len(current_answers(read_log(tmp_path)[0])) == 2
+
+
+def test_an_undo_that_the_disk_refuses_is_said_as_that_and_the_answer_stands(tmp_path, monkeypatch):
+    session = ReadingSession(tmp_path, small_protocol(tmp_path), "anna")
+    give(session, 4)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("cxrlib.reading.session.append_durably", full)
+    with pytest.raises(InputError, match=r"^The last answer could not be taken back .*It stands as it was") as refused:
+        session.undo_last()
+    assert "stored" not in str(refused.value)
+    assert session.done == 4
+    monkeypatch.undo()
+    session.undo_last()
+    assert session.done == 3
 
 
 def test_a_disk_without_any_room_is_said(tmp_path):
@@ -131,7 +150,7 @@ def test_a_folder_that_can_not_be_written_is_said_and_the_answer_can_be_sent_aga
         give(ReadingSession(open_folder, protocol, "anna"))
         session = ReadingSession(open_folder, protocol, "anna")
         (open_folder / "events").chmod(0o500)
-        with pytest.raises(InputError, match=r"could not be stored.*send it again") as refused:
+        with pytest.raises(InputError, match=r"could not be stored.*may be sent again.*[Mm]ake room") as refused:
             give(session)
         assert str(open_folder) not in str(refused.value)
         assert session.done == 1

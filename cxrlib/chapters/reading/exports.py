@@ -16,8 +16,10 @@ import pandas as pd
 from cxrlib.chapters.reading.rows import Group
 from cxrlib.chapters.reading.tables import StudyReadings
 from cxrlib.files import atomic_path, write_table, write_text
+from cxrlib.reading.agreement import told_of_readers
 from cxrlib.reading.events import current_answers, read_events
 from cxrlib.reading.pace import standings
+from cxrlib.reading.questions import ABOUT
 
 ANSWERS_FILE, CODEBOOK_FILE = "reading_answers.csv", "codebook.csv"
 MODALITY = "single-film"
@@ -63,7 +65,6 @@ CODEBOOK = {
     "inverted": ("True, False", "whether black and white were exchanged"),
     "protocol_sha256": ("hash", "of the frozen protocol"),
 }  # fmt: skip
-ABOUT_COLUMNS = ("speciality", "years", "films_a_week", "luminance", "calibrated", "room")
 
 
 def export(found: StudyReadings, folder: Path) -> Iterator[str]:
@@ -183,10 +184,10 @@ def answers_table(found: StudyReadings) -> pd.DataFrame:
         table[name] = table[name].astype("Int64")
     table["hours_since_first"] = _hours_since_first(table)
     events = read_events(found.protocol.folder)
-    told, shown = _told(events), {(event["reader"], event["task_id"]): event for event in current_answers(events)}
+    told, shown = told_of_readers(events), {(event["reader"], event["task_id"]): event for event in current_answers(events)}
     keys = list(zip(table["reader"], table["task"], strict=True))
-    for name in ABOUT_COLUMNS:
-        table[name] = [str(told.get(reader, {}).get(name, "")) for reader, _ in keys]
+    for question in ABOUT["display"]:
+        table[question.name] = [told.get(reader, {}).get(question.name, "") for reader, _ in keys]
     seen = pd.DataFrame([_seen(shown[key]) for key in keys], index=table.index, columns=list(SEEN))
     table = pd.concat([table, seen], axis=1)
     table["protocol_sha256"] = found.protocol.sha256
@@ -200,15 +201,6 @@ def _hours_since_first(table: pd.DataFrame) -> list[float]:
         first, again = moment.get((row.reader, row.repeat_of)), moment[row.reader, row.task]
         hours.append(round((again - first).total_seconds() / 3600, 3) if first is not None else float("nan"))
     return hours
-
-
-def _told(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What each reader said last of himself or herself and of the screen."""
-    told: dict[str, dict[str, Any]] = {}
-    for event in events:
-        if event["event"] == "about":
-            told.setdefault(event["reader"], {}).update(event["answers"])
-    return told
 
 
 SEEN = ("screen", "pixel_ratio", "window_centre", "window_width", "zoom", "inverted")

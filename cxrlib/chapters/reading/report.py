@@ -15,7 +15,7 @@ from cxrlib.reading.agreement import PROGRAMS
 from cxrlib.reading.pace import PACE, standings
 from cxrlib.study import Study
 
-SAID = ("who", "origin", "sides", "realism", "label", "agreement", "again", "artefacts", "copies", "time")
+SAID = ("who", "origin", "experience", "sides", "realism", "label", "agreement", "again", "artefacts", "copies", "time")
 
 
 def report_readings(study: Study, csv: Path | None = None) -> Iterator[RenderableType]:

@@ -29,7 +29,7 @@ from cxrlib.evaluation.readers import (
 )
 from cxrlib.evaluation.uncertainty import Interval
 from cxrlib.films.settings import LABELS
-from cxrlib.reading.agreement import ALL, LABEL, ORIGIN, SIDES
+from cxrlib.reading.agreement import ALL, EXPERIENCE, LABEL, ORIGIN, SIDES
 from cxrlib.reading.questions import ARTEFACTS, FIVE_STEPS, ORIGIN_STEPS, ORIGINS
 from cxrlib.reproducibility import seed_for
 
@@ -141,6 +141,19 @@ def _areas(group: Group, single: pd.DataFrame) -> Iterator[dict[str, Any]]:
             strata = (films["label"] + films["origin"]).to_numpy(str)
             found = over_all(measure, strata, seed=group.resampled("auc"))
             yield {"reader": reader, **keys, "answers": len(part), **found}
+
+
+def _experience(group: Group) -> Iterator[dict[str, Any]]:
+    """The accuracy and the area of those who count and told the same of themselves, two or more of a kind."""
+    for about in EXPERIENCE:
+        for told, part in group.counted(group.single).groupby(about):
+            number = part["reader"].nunique()
+            if told and number > 1:
+                right = (part["read_origin"] == part["origin"]).astype(int)
+                kind = Group(group.name, part, group.seed, group.standings)
+                for row in (*_shares(kind, part, right, ORIGIN, "accuracy"), *_areas(kind, part)):
+                    if row["reader"] == ALL:
+                        yield {"about": about, "told": told, "number": number, **row}
 
 
 def _on_steps(part: pd.DataFrame) -> np.ndarray:
@@ -281,6 +294,7 @@ def _time(group: Group) -> Iterator[dict[str, Any]]:
 
 TABLES = {
     "reading_accuracy": _accuracy,
+    "reading_experience": _experience,
     "reading_steps": _steps,
     "reading_realism": _realism,
     "reading_agreement": _agreement,

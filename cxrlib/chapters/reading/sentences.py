@@ -15,14 +15,14 @@ NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight",
 
 
 def reading_sentences(tables: Mapping[str, pd.DataFrame], readers: str, answers: int) -> dict[str, str]:
-    """By name: who, origin, sides, realism, label, agreement, again, artefacts, copies, time.
+    """By name: who, origin, experience, sides, realism, label, agreement, again, artefacts, copies, time.
 
     `tables` are the rows of one group of readers, named `readers`, who gave so many answers. Where there is nothing to
     say a sentence says so.
     """
     if not answers:
         nothing = "Nobody has read yet."
-        names = ("origin", "sides", "realism", "label", "agreement", "again", "artefacts", "copies", "time")
+        names = ("origin", "experience", "sides", "realism", "label", "agreement", "again", "artefacts", "copies", "time")
         return {"who": "There are no readings yet.", **dict.fromkeys(names, nothing)}
     who = _who(tables["reading_time"], readers, answers)
     tables = counted_rows(tables)
@@ -30,6 +30,7 @@ def reading_sentences(tables: Mapping[str, pd.DataFrame], readers: str, answers:
     return {
         "who": who,
         "origin": _against_chance(accuracy, ORIGIN, "whether a film is real or synthetic", readers),
+        "experience": _experience(tables["reading_experience"]),
         "sides": _against_chance(accuracy, SIDES, "which of two films is synthetic", readers),
         "realism": _realism(tables["reading_realism"]),
         "label": _label(accuracy),
@@ -103,6 +104,24 @@ def _against_chance(accuracy: pd.DataFrame, question: str, what: str, readers: s
     verdict = chance_verdict(row["low"], row["high"], row["inner_low"], row["inner_high"])
     subject = f"{readers.capitalize()} were" if row["reader"] == ALL else f"The {readers.removesuffix('s')} was"
     return f"{subject} right about {what} in {_share(row)} of the answers: {verdict}."
+
+
+ASKED_OF_READERS = {"speciality": "speciality", "years": "years of reading films", "films_a_week": "chest films a week"}
+
+
+def _experience(experience: pd.DataFrame) -> str:
+    """By the answers that part the readers into kinds of two or more."""
+    areas, told = experience[experience["measure"] == "auc"], []
+    for about, rows in areas.groupby("about", sort=False):
+        if len(rows) > 1:
+            kinds = [
+                f"{row.estimate:.2f} ({row.low:.2f} to {row.high:.2f}) for the {row.number} with “{row.told}”"
+                for row in rows.itertuples()
+            ]
+            told.append(f"by {ASKED_OF_READERS[about]} {joined(kinds)}")
+    if not told:
+        return "Readers are not told apart by experience: that takes two kinds, with two or more readers of each."
+    return f"The area under the ROC curve is, {'; '.join(told)}."
 
 
 def _last(rows: pd.DataFrame) -> pd.Series | None:

@@ -25,6 +25,9 @@ COLUMNS = {
         "inner_high", "p_chance", "p_equivalence", "standard_error", "degrees_of_freedom", "bootstrap_low",
         "bootstrap_high", "counted",
     ),
+    "reading_experience": (
+        "readers", "about", "told", "number", "measure", "answers", "estimate", "low", "high",
+    ),
     "reading_steps": ("readers", "reader", "label", "origin", "step", "answers", "counted"),
     "reading_realism": (
         "readers", "reader", "label", "origin", "answers", "mean", "mean_low", "mean_high", "median", "median_low",
