@@ -302,6 +302,7 @@ def review(
     from cxrlib.reading.protocol import prepare_protocol
     from cxrlib.reading.sample_size import in_words, sample_size_table
     from cxrlib.reading.server import serve_reading
+    from cxrlib.reading.welcome import Desk
 
     loaded = load_study(study)
     protocol = prepare_protocol(loaded)
@@ -309,7 +310,7 @@ def review(
         sentences = in_words(sample_size_table(protocol, loaded.review.planned_readers))
         sys.stderr.write("Before the first answer, what this reading can show:\n")
         sys.stderr.writelines(f"  {sentence}\n" for sentence in sentences)
-    serve_reading(loaded, reader, port, _say, renew=renew)
+    serve_reading(Desk.of_study(loaded), reader, port, _say, renew=renew)
 
 
 @app.command()
@@ -321,6 +322,47 @@ def readings(
     from cxrlib.chapters.reading.report import report_readings
 
     _print(report_readings(load_study(study), csv))
+
+
+Films = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of films, with a table of them.")]
+FilmsTable = Annotated[str, typer.Option(help="The table: columns `file`, `patient_id`, and any others.")]
+
+
+@app.command()
+def label(
+    folder: Films,
+    table: FilmsTable = "films.csv",
+    adjudicate: Annotated[
+        bool, typer.Option("--adjudicate", help="Show the films that readers see differently.")
+    ] = False,
+    reader: Annotated[str, typer.Option(help="Who reads; without it the page asks.")] = "",
+    port: Annotated[int | None, typer.Option(help="By default that of last time, or any free one.")] = None,
+    renew: Annotated[bool, typer.Option("--renew", help="Another address: who had the old one is out.")] = False,
+) -> None:
+    """Let radiologists label real films in a browser, each for themselves; prints the address. Ctrl-C stops it."""
+    from cxrlib.reading.labelling import RealFilms, prepare_labelling
+    from cxrlib.reading.server import serve_reading
+    from cxrlib.reading.settling import adjudication
+    from cxrlib.reading.welcome import Desk
+
+    first = prepare_labelling(folder, table, _progress("opening films"))
+    for file, reason in first.record["left_out"].items():
+        sys.stderr.write(f"left out: {file}: {reason}\n")
+
+    def load() -> Any:
+        protocol = adjudication(folder) if adjudicate else prepare_labelling(folder, table)
+        return protocol, RealFilms(folder, protocol)
+
+    serve_reading(Desk(load), reader, port, _say, renew=renew)
+
+
+@app.command()
+def settle(folder: Films, table: FilmsTable = "films.csv") -> None:
+    """Say how far readers of `cxr label` are and agree; once no film is open, write labels.csv beside the films."""
+    from cxrlib.reading.settling import settle as settle_labels
+
+    for line in settle_labels(folder, table):
+        _say(line)
 
 
 @app.command()

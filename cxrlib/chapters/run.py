@@ -19,6 +19,7 @@ from cxrlib.errors import InputError
 from cxrlib.files import WRITTEN, write_text
 from cxrlib.films.settings import EVERY_ROLE
 from cxrlib.finished import makes
+from cxrlib.reading.events import people_have_answered
 from cxrlib.records import write_record
 from cxrlib.study import REPOSITORY, Study
 
@@ -29,6 +30,8 @@ KERNEL = (
     "from cxrlib.workflow.processes import dies_with_its_parent; dies_with_its_parent(); "
     "from ipykernel.kernelapp import launch_new_instance; launch_new_instance()"
 )
+# The tag of cells that show what readers said.
+OF_READERS = "of-readers"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -231,6 +234,7 @@ def _publishable(path: Path, name: str, study: Study, logs: Path) -> Any:
     notebook.metadata.pop("papermill", None)
     absent = set(EVERY_ROLE) - set(study.roles)
     notebook.cells = [cell for cell in notebook.cells if absent.isdisjoint(_tags(cell))]
+    fold_made_up(notebook, study)
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     complaints = []
     for cell in notebook.cells:
@@ -248,6 +252,17 @@ def _publishable(path: Path, name: str, study: Study, logs: Path) -> Any:
         write_text(log, "\n".join(complaints))
         logger.warning("chapter %s wrote to stderr; left out of the book and kept in %s", name, log)
     return notebook
+
+
+def fold_made_up(notebook: Any, study: Study) -> None:
+    """Fold the figures and tables of what readers said where programs alone have answered."""
+    reading = study.results.review(study.review.protocol)
+    if not study.review.simulated_readers or people_have_answered(reading):
+        return
+    for cell in notebook.cells:
+        if OF_READERS in _tags(cell):
+            cell.metadata["tags"] = [tag for tag in _tags(cell) if tag != "hide-input"] + ["hide-cell"]
+            cell.metadata.setdefault("mystnb", {})["code_prompt_show"] = "What simulated readers said: made up"
 
 
 def _keep_one_parameters_cell(notebook: Any) -> None:

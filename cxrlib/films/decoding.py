@@ -57,6 +57,15 @@ def grey_values(source: Path | BinaryIO) -> np.ndarray:
     return np.asarray(_grey(image))
 
 
+def decode_whole(source: Path | BinaryIO, longest: int) -> np.ndarray:
+    """A film as people look at it: uint8 (H, W) in its own proportions, 0 black, the longer side at most `longest`.
+    Raises `UnreadableImage`."""
+    grey = _grey(_load(source, DRAFT_GAP * longest))
+    scale = min(1.0, longest / max(grey.size))
+    width, height = (max(1, round(side * scale)) for side in grey.size)
+    return np.asarray(grey.resize((width, height), Image.Resampling.BILINEAR))
+
+
 def decode_mask(source: Path | BinaryIO, sizes: Sequence[int]) -> list[np.ndarray]:
     """A mask as uint8 0/1 (size, size): 1 where at least half of the area is marked. Raises `UnreadableImage`."""
     grey = _opaque(_load(source)).convert("L")

@@ -6,16 +6,37 @@ from typing import Any
 from cxrlib.reading.protocol import SECTIONS, Task
 
 # A guess before anybody has read, from how long such tasks take: single films with five questions, and pairs with two.
-SECONDS_EACH = {"practice": 30, "A": 25, "B": 12, "C": 12}
+SECONDS_EACH = {"practice": 30, "A": 25, "B": 12, "C": 12, "L": 20, "J": 30}
 PARTS = {
     "A": ("single films", "{number} films, one at a time. What do you see, how sure are you, does the film look real?"),
     "B": ("two films, one of them synthetic", "{number} pairs. Of each pair one film is synthetic: which is it?"),
     "C": ("two films, one patient?", "{number} pairs. Are both films of the same patient?"),
+    "L": ("films to label", "{number} films, one at a time: is there COVID-19 on it, and how sure are you?"),
+    "J": ("films to decide on", "{number} films, one at a time: is there COVID-19 on it, and how sure are you?"),
 }  # fmt: skip
 CONCEALED = (
     "Some films were taken of patients, others were made by a computer program. How many there are of each is not "
     "told, and there may be any number."
 )
+
+TASK = (
+    "You will see chest films, and be asked a few questions about each. Your answers tell how films made by "
+    "programs look to those who read films, which is needed before anybody trains with them."
+)
+# What the reading is about, and what is to be known of its films, by its first part.
+ABOUT_FILMS = {
+    "L": (
+        "You will see chest films of patients, and say what each shows. What readers see alike becomes the label of a "
+        "film, by which programs are trained or tested.",
+        "Others label the same films. Answer for yourself, and don't talk about films until all are through. Some "
+        "films come a second time, which shows how steady labels are. “Can't be told” is an answer too.",
+    ),
+    "J": (
+        "These are the films of patients that readers labelled differently, or could not label. What you say becomes "
+        "the label.",
+        "You are not told who said what. “Can't be told” leaves the film out.",
+    ),
+}
 
 
 def section(task: Task) -> str:
@@ -40,9 +61,7 @@ def _instructions(order: Sequence[str]) -> dict[str, Any]:
     minutes = max(1, round(sum(SECONDS_EACH[name] for name in order) / 60))
     parts = _parts(order)
     lines = [
-        "You will see chest films, and be asked a few questions about each. Your answers tell how films made by "
-        "programs look to those who read films, which is needed before anybody trains with them.",
-        CONCEALED,
+        *ABOUT_FILMS.get(parts[0], (TASK, CONCEALED)),
         f"There are {scored} tasks in {len(parts)} {'part' if len(parts) == 1 else 'parts'}: about {minutes} minutes.",
         "Answer with the mouse, by touch, or with the keys that stand beside the answers; Enter stores. Press ? at any "
         "time to see all keys.",

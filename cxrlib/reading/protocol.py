@@ -5,7 +5,7 @@ The last shows synthetic films beside real ones that their generator knew, so th
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from cxrlib.artifacts import Reading
 from cxrlib.errors import InputError
 from cxrlib.files import sha256_of, write_csv, write_text
 from cxrlib.films.images import films_identity, load_image_set, load_synthetic
@@ -23,7 +24,7 @@ from cxrlib.kept import keep, restore
 from cxrlib.reading.copy_pairs import COPY_KINDS
 from cxrlib.reading.durable import make_private
 from cxrlib.reading.events import people_have_answered, remove_simulated
-from cxrlib.reading.questions import QUESTIONS, Question
+from cxrlib.reading.questions import QUESTIONS, QUESTIONS_OF_ALL, Question
 from cxrlib.reading.settings import ReviewSettings
 from cxrlib.reading.worklist import draw_worklist, halves, real_films_in_words
 from cxrlib.records import fingerprint
@@ -33,9 +34,13 @@ from cxrlib.study import Study
 # Of protocol.yaml and its two tables; another number draws a reading anew.
 FORMAT = 2
 SMALLEST_GAP = 10
-SECTIONS = ("practice", "A", "B", "C")
+SECTIONS = ("practice", "A", "B", "C", "L", "J")
 # Settings that say how answers are counted, not which films are shown.
 RULES = ("finished_percent", "shortest_seconds")
+
+ANEW = "give `review.protocol` another name in the study file to begin a new reading"
+# Films, tasks, and what the protocol says of them.
+Drawn = tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class Protocol:
         tasks = {}
         for row in self.task_list.itertuples():
             films = tuple(film for film in (row.left_film, row.right_film) if film)
-            tasks[row.task_id] = Task(row.task_id, row.block, row.practice == "yes", films, QUESTIONS[row.block])
+            tasks[row.task_id] = Task(row.task_id, row.block, row.practice == "yes", films, QUESTIONS_OF_ALL[row.block])
         return tasks
 
     @cached_property
@@ -131,52 +136,78 @@ def prepare_protocol(study: Study) -> Protocol:
     Raises `InputError` if films or settings have changed after somebody has answered. Answers of simulated readers hold
     nothing up: they are removed, to be made again.
     """
-    with _said_of(study):
-        reading = study.results.reading(study.review.protocol)
+    inputs = _inputs(study)
+    reading, wanted = study.results.reading(study.review.protocol), _fingerprint(study, inputs)
+
+    def draw() -> Drawn:
+        films, tasks = draw_worklist(study, reading_fold(study))
+        return films, tasks, {**_description(study, reading_fold(study), tasks), "inputs": inputs}
+
+    freeze(reading, wanted, draw, ANEW)
+    return load_protocol(study)
+
+
+def freeze(reading: Reading, wanted: str, draw: Callable[[], Drawn], anew: str) -> None:
+    """Draw films and tasks and write them down, unless those of the fingerprint `wanted` are there.
+
+    Raises `InputError` where people have answered to others; `anew` says how to begin a new reading.
+    """
+    with _said_of(reading):
         restore(reading.frozen)
-        inputs = _inputs(study)
-        wanted = _fingerprint(study, inputs)
         stored = _read_record(reading.protocol) if reading.protocol.exists() else {}
-        if stored.get("fingerprint") != wanted:
-            if people_have_answered(reading.root):
-                raise InputError(
-                    f"{reading.root}: answers were given to other films or settings than the study now has; "
-                    "give `review.protocol` another name in the study file to begin a new reading"
-                )
-            make_private(reading.root)
-            remove_simulated(reading.root)
-            _draw(study, {"fingerprint": wanted, "inputs": inputs})
-        return load_protocol(study)
+        if stored.get("fingerprint") == wanted:
+            return
+        if people_have_answered(reading.root):
+            raise InputError(
+                f"{reading.root}: answers were given to other films or settings than there are now; {anew}"
+            )
+        make_private(reading.root)
+        remove_simulated(reading.root)
+        films, tasks, content = draw()
+        write_csv(reading.worklist, films, private=True)
+        write_csv(reading.task_list, tasks, private=True)
+        lists = {"worklist_sha256": sha256_of(reading.worklist), "tasks_sha256": sha256_of(reading.task_list)}
+        text = yaml.safe_dump(
+            {**content, **lists, "fingerprint": wanted}, sort_keys=False, allow_unicode=True, width=120
+        )
+        write_text(reading.protocol, text, private=True)
+        for path in reading.frozen:
+            keep(path)
 
 
 def load_protocol(study: Study) -> Protocol:
     """The reading that is frozen on disk; raises `InputError` if there is none, or if its lists were changed."""
-    reading, tables = study.results.reading(study.review.protocol), []
-    record = reading.protocol
-    with _said_of(study):
+    reading = study.results.reading(study.review.protocol)
+    return load_frozen(reading, f"cxr review {study.name}", ANEW)
+
+
+def load_frozen(reading: Reading, command: str, anew: str) -> Protocol:
+    """As `load_protocol`, of any reading; `command` prepares one, and `anew` says how to begin a new one."""
+    record, tables = reading.protocol, []
+    with _said_of(reading):
         restore(reading.frozen)
         if not record.exists():
-            raise InputError(f"{record}: no reading has been prepared; run `cxr review {study.name}`")
+            raise InputError(f"{record}: no reading has been prepared; run `{command}`")
         content = _read_record(record)
         for key, path in (("worklist_sha256", reading.worklist), ("tasks_sha256", reading.task_list)):
             if not path.exists() or sha256_of(path) != content.get(key):
                 raise InputError(
-                    f"{path}: not the list that {record.name} was frozen with; put back the one that was there, or "
-                    "give `review.protocol` another name in the study file to begin a new reading"
+                    f"{path}: not the list that {record.name} was frozen with; put back the one that was there, "
+                    f"or {anew}"
                 )
             tables.append(pd.read_csv(path, dtype=str, keep_default_na=False))
         return Protocol(reading.root, *tables, sha256_of(record), int(content["seed"]), content)
 
 
 @contextlib.contextmanager
-def _said_of(study: Study) -> Iterator[None]:
+def _said_of(reading: Reading) -> Iterator[None]:
     """What the system refuses becomes an `InputError`: a reading's folder belongs to the account that made it."""
     try:
         yield
     except OSError as error:
         raise InputError(
-            f"{study.results.review(study.review.protocol)}: {error.strerror or error}; a reading is private: run it "
-            "under the account that owns the study, and see that the folder can be written to"
+            f"{reading.root}: {error.strerror or error}; a reading is private: run it "
+            "under the account that began it, and see that the folder can be written to"
         ) from error
 
 
@@ -214,23 +245,6 @@ def _read_record(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a protocol; put back the one that was there")
     return content
-
-
-def _draw(study: Study, facts: dict[str, Any]) -> None:
-    reading, fold = study.results.reading(study.review.protocol), reading_fold(study)
-    films, tasks = draw_worklist(study, fold)
-    write_csv(reading.worklist, films, private=True)
-    write_csv(reading.task_list, tasks, private=True)
-    content = {
-        **_description(study, fold, tasks),
-        "worklist_sha256": sha256_of(reading.worklist),
-        "tasks_sha256": sha256_of(reading.task_list),
-        **facts,
-    }
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
-    write_text(reading.protocol, text, private=True)
-    for path in reading.frozen:
-        keep(path)
 
 
 def _description(study: Study, fold: str, tasks: pd.DataFrame) -> dict[str, Any]:

@@ -56,6 +56,14 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
     "B": (Question("synthetic_side", "Which film is synthetic?", "choice", ("left", "right")), CONFIDENCE),
     "C": (Question("same_patient", "Are both films of the same patient?", "choice", ("yes", "no", "unsure")),),
 }
+# Of a labelling of real films: what readers are asked each for themselves (L), and where they differ (J).
+UNCLEAR = "can't be told"
+LABELLING = (
+    Question("label", "COVID-19 on this film?", "choice", (*LABELS, UNCLEAR)),
+    CONFIDENCE,
+    Question("comment", "Anything else?", "text", required=False),
+)
+QUESTIONS_OF_ALL = {**QUESTIONS, "L": LABELLING, "J": LABELLING}
 
 
 # What a reader is asked before the films: once about himself or herself, and once for every screen.

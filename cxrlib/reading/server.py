@@ -30,7 +30,6 @@ from cxrlib.reading.events import person
 from cxrlib.reading.session import MOST_EVENT_BYTES
 from cxrlib.reading.viewer import one_module, style
 from cxrlib.reading.welcome import Desk, Guest
-from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)
 
@@ -49,19 +48,17 @@ HEADERS = {
 
 
 def serve_reading(
-    study: Study, reader: str, port: int | None, say: Callable[[str], None], *, renew: bool = False
+    desk: Desk, reader: str, port: int | None, say: Callable[[str], None], *, renew: bool = False
 ) -> None:
-    """Serve the study's reading until Ctrl-C; `say` is given one line with the address as soon as it can be opened.
+    """Serve a reading until Ctrl-C; `say` is given one line with the address as soon as it can be opened.
 
     Under JupyterHub (its variables are in the environment) the hub's user comes in, and the hub names the port; else
-    whoever has the address with its token, on this machine only. Address and token of a study stay the same until
+    whoever has the address with its token, on this machine only. Address and token of a reading stay the same until
     `renew`. `port` None means that of last time, at first 8866, or any free one if that is taken.
 
-    Raises `InputError` if the study has no films to read yet, for a reader's name that can't be one, and for a port
-    that is taken.
+    Raises `InputError` for a reader's name that can't be one, and for a port that is taken.
     """
     reader = person(reader) if reader else ""
-    desk = Desk(study)
     for name in ("tornado.general", "tornado.application"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if "JUPYTERHUB_API_TOKEN" in os.environ:
@@ -71,7 +68,7 @@ def serve_reading(
         sockets = bind_sockets(address.port, address.hostname)
         door, token, base = hub_door(), "", os.environ["JUPYTERHUB_SERVICE_PREFIX"]
     else:
-        sockets, token = _own_address(study.results.reading(study.review.protocol), port, renew=renew)
+        sockets, token = _own_address(desk.reading, port, renew=renew)
         door, base = TokenDoor, "/"
     port = sockets[0].getsockname()[1]
     settings = {"desk": desk, "reader": reader, "base": base, "token": token, "port": port}

@@ -4,11 +4,12 @@ Where the reader is known (`--reader`, or the user of a JupyterHub) the reading 
 page says about a reader is never looked at.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from cxrlib.artifacts import Reading
 from cxrlib.errors import InputError
 from cxrlib.files import sha256_of
 from cxrlib.reading.conversation import Conversation, Send
@@ -17,24 +18,38 @@ from cxrlib.reading.protocol import Protocol, prepare_protocol
 from cxrlib.reading.session import ReadingSession
 from cxrlib.study import Study
 
+# Greys of a film, (H, W), by film id.
+Films = Mapping[str, np.ndarray]
+
 
 class Desk:
-    """The study's films and protocol, loaded once for all who read; looked at again when the protocol has changed."""
+    """The films and protocol of a reading, loaded once for all; looked at again when the protocol has changed."""
 
-    def __init__(self, study: Study) -> None:
-        """Raises `InputError` if the films to read were not made."""
-        self.study = study
-        self._load()
+    def __init__(self, load: Callable[[], tuple[Protocol, Films]]) -> None:
+        """Raises `InputError` if there are no films to read."""
+        self._load = load
+        self._protocol, self._films = load()
 
-    def _load(self) -> None:
-        self._protocol = prepare_protocol(self.study)
-        self._films = self._protocol.film_pixels(self.study)
+    @classmethod
+    def of_study(cls, study: Study) -> "Desk":
+        """That of a study's own reading."""
 
-    def current(self) -> tuple[Protocol, dict[str, np.ndarray]]:
+        def load() -> tuple[Protocol, Films]:
+            protocol = prepare_protocol(study)
+            return protocol, protocol.film_pixels(study)
+
+        return cls(load)
+
+    @property
+    def reading(self) -> Reading:
+        """The files of what is read here."""
+        return Reading(self._protocol.folder)
+
+    def current(self) -> tuple[Protocol, Films]:
         """The protocol that is frozen now, and its films."""
-        frozen = self.study.results.reading(self.study.review.protocol).protocol
+        frozen = self.reading.protocol
         if not frozen.exists() or sha256_of(frozen) != self._protocol.sha256:
-            self._load()
+            self._protocol, self._films = self._load()
         return self._protocol, self._films
 
 
@@ -60,7 +75,10 @@ class Guest:
     def receive(self, content: dict[str, Any]) -> None:
         """Deal with one message of the browser."""
         if self._conversation is not None:
-            self._conversation.receive(content)
+            try:
+                self._conversation.receive(content)
+            except InputError as error:  # of a film that can't be opened any more
+                self._send({"kind": "trouble", "text": str(error)}, [])
         elif content.get("kind") == "name" and not self._fixed:
             self._named(content)
 
@@ -80,5 +98,5 @@ class Guest:
 
     def _open(self, name: str) -> None:
         protocol, films = self._desk.current()
-        self._conversation = Conversation(ReadingSession(self._desk.study, protocol, name), films, self._send)
+        self._conversation = Conversation(ReadingSession(protocol.folder, protocol, name), films, self._send)
         self._send({"kind": "reader", "reader": name}, [])

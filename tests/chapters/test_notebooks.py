@@ -11,7 +11,7 @@ import pytest
 from cxrlib.artifacts import CHAPTERS
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-KNOWN_TAGS = {"parameters", "hide-input", "remove-cell", "remove-output", "external"}
+KNOWN_TAGS = {"parameters", "hide-input", "remove-cell", "remove-output", "external", "of-readers"}
 CELL_METADATA = {"tags", "mystnb"}
 NAMES_WITH_DIGITS = re.compile(r"COVID-19|\bF1\b|\b(Table|Figure) [12]\b")
 QUOTED = re.compile(r"\{[a-z:]+\}`[^`]*`|`[^`]*`|\]\([^)]*\)")

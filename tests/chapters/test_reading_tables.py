@@ -18,10 +18,11 @@ from small_reading import answers_to
 
 from cxrlib.chapters.reading import shown
 from cxrlib.chapters.reading import story as reading_story
-from cxrlib.chapters.reading.notebook import open_chapter
+from cxrlib.chapters.reading.notebook import TABLES, open_chapter
 from cxrlib.chapters.reading.report import report_readings
 from cxrlib.chapters.reading.sentences import chance_verdict, reading_sentences
 from cxrlib.chapters.reading.tables import COLUMNS, StudyReadings, make_reading_tables
+from cxrlib.chapters.run import fold_made_up
 from cxrlib.chapters.tables import synthetic_flow
 from cxrlib.classifiers.composition import compose_training_films
 from cxrlib.classifiers.training import _what_decides as what_decides
@@ -41,6 +42,7 @@ from cxrlib.workflow.report import save_settings
 
 REVIEW = {"films_per_label_and_origin": 4, "repeat_percent": 20, "pairs_per_label": 2, "copy_pairs": 4,
           "practice_films": 1, "simulated_readers": 2}  # fmt: skip
+FIGURES_SHOWN = ("reader_accuracy", "reader_steps", "reader_realism", "reader_artefacts", "reading_time")
 FIGURES = ("accuracy", "steps", "realism", "artefacts", "time")
 
 
@@ -375,6 +377,22 @@ def test_the_cells_on_readings_run_whoever_has_read(study, readers):
     assert len(list((study.results.root / "figures").glob("read*.png"))) == 5
     shown_readers = "simulated readers" if readers == "simulated readers" else "readers"
     assert names["chapter"].table("readers_accuracy").index.name == shown_readers
+
+
+def test_what_simulated_readers_said_is_folded_until_a_person_reads(study):
+    """As it lies in the book: nobody need scroll past what a program made up, and nobody's answers are folded away."""
+
+    def folded():
+        notebook = nbformat.read(REPOSITORY / "notebooks" / "03_synthesis_review.ipynb", as_version=4)
+        fold_made_up(notebook, study)
+        return {cell.source for cell in notebook.cells if "hide-cell" in cell.metadata.get("tags", [])}
+
+    simulate_readings(study)
+    names = [f'chapter.figure("{name}")' for name in FIGURES_SHOWN]
+    names += [f'chapter.table("{name}")' for name in TABLES if name.startswith("readers_")]
+    assert folded() == set(names)
+    read_all(study, "anna", tasks=3)
+    assert folded() == set()
 
 
 def test_readers_verdict_comes_before_the_classifiers_that_depend_on_it(write_tiny_study):

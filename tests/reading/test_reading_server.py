@@ -181,7 +181,7 @@ def test_an_unfinished_study_is_said_before_a_port_is_opened(tiny_study_file):
 @pytest.mark.parametrize(("reader", "said"), [(" anna", "found ' anna'"), ("simulated1", "those of programs")])
 def test_a_name_that_can_not_be_is_said(study, reader, said):
     with pytest.raises(InputError, match=said):
-        serve_reading(study, reader, None, print)
+        serve_reading(Desk.of_study(study), reader, None, print)
 
 
 def test_a_port_that_is_taken_is_said(server, study):
@@ -195,7 +195,7 @@ def test_a_port_that_is_taken_is_said(server, study):
 def test_whose_reading_it_is_can_not_be_changed_from_the_browser(study):
     """Under a hub, or with `--reader`, the reader is fixed: a browser may send what it likes."""
     sent = []
-    guest = Guest(Desk(study), lambda content, buffers: sent.append(content), fixed="anna")
+    guest = Guest(Desk.of_study(study), lambda content, buffers: sent.append(content), fixed="anna")
     guest.receive({"kind": "name", "name": "bob", "sure": True})
     assert guest.reader == "anna"
     assert [content["kind"] for content in sent] == ["welcome", "reader"]
@@ -203,14 +203,14 @@ def test_whose_reading_it_is_can_not_be_changed_from_the_browser(study):
 
 def test_twelve_readers_need_little_memory_and_do_not_wait_for_each_other(study):
     """Not a benchmark: what one reader adds is counted in objects of one process, not in processes."""
-    desk, sent = Desk(study), []
+    desk, sent = Desk.of_study(study), []
     guests = [Guest(desk, lambda *given: sent.append(given), fixed=f"reader{number}") for number in range(12)]
     assert len({guest.reader for guest in guests}) == 12
     assert len({id(guest._conversation._films) for guest in guests}) == 1
 
 
 def test_what_is_no_message_is_passed_over(study):
-    guest = Guest(Desk(study), lambda *_: None)
+    guest = Guest(Desk.of_study(study), lambda *_: None)
     for content in ({}, {"kind": "answer"}, {"kind": "name"}, {"kind": "name", "name": ["a"]}, {"kind": ["name"]}):
         guest.receive(content)
     assert guest.reader == ""

@@ -184,7 +184,8 @@ def answers_table(found: StudyReadings) -> pd.DataFrame:
         table[name] = table[name].astype("Int64")
     table["hours_since_first"] = _hours_since_first(table)
     events = read_events(found.protocol.folder)
-    told, shown = told_of_readers(events), {(event["reader"], event["task_id"]): event for event in current_answers(events)}
+    told = told_of_readers(events)
+    shown = {(event["reader"], event["task_id"]): event for event in current_answers(events)}
     keys = list(zip(table["reader"], table["task"], strict=True))
     for question in ABOUT["display"]:
         table[question.name] = [told.get(reader, {}).get(question.name, "") for reader, _ in keys]

@@ -21,9 +21,19 @@ def reading_sentences(tables: Mapping[str, pd.DataFrame], readers: str, answers:
     say a sentence says so.
     """
     if not answers:
-        nothing = "Nobody has read yet."
-        names = ("origin", "experience", "sides", "realism", "label", "agreement", "again", "artefacts", "copies", "time")
-        return {"who": "There are no readings yet.", **dict.fromkeys(names, nothing)}
+        names = (
+            "origin",
+            "experience",
+            "sides",
+            "realism",
+            "label",
+            "agreement",
+            "again",
+            "artefacts",
+            "copies",
+            "time",
+        )
+        return {"who": "There are no readings yet.", **dict.fromkeys(names, "Nobody has read yet.")}
     who = _who(tables["reading_time"], readers, answers)
     tables = counted_rows(tables)
     accuracy = tables["reading_accuracy"]
