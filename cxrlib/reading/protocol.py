@@ -136,8 +136,10 @@ def prepare_protocol(study: Study) -> Protocol:
     Raises `InputError` if films or settings have changed after somebody has answered. Answers of simulated readers hold
     nothing up: they are removed, to be made again.
     """
-    inputs = _inputs(study)
-    reading, wanted = study.results.reading(study.review.protocol), _fingerprint(study, inputs)
+    reading = study.results.reading(study.review.protocol)
+    with _said_of(reading):
+        inputs = _inputs(study)
+        wanted = _fingerprint(study, inputs)
 
     def draw() -> Drawn:
         films, tasks = draw_worklist(study, reading_fold(study))

@@ -150,7 +150,7 @@ def test_other_films_than_those_that_were_read_are_refused(films):
     label_all(protocol, "anna", tasks=1)
     assert people_have_answered(protocol.folder)
     Image.new("L", (64, 64), 9).save(films / "film03.png")
-    with pytest.raises(InputError, match="other films or settings.*put films and table back"):
+    with pytest.raises(InputError, match=r"other films or settings.*put films and table back"):
         prepare_labelling(films)
     assert load_labelling(films).sha256 == protocol.sha256
 
