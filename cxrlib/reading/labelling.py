@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import Reading, fingerprint
+from cxrlib.artifacts import Reading
 from cxrlib.errors import InputError
 from cxrlib.films.containment import Refused, open_inside
 from cxrlib.films.decoding import UnreadableImage, decode_whole
@@ -23,6 +23,7 @@ from cxrlib.reading.events import people_have_answered
 from cxrlib.reading.protocol import Drawn, Protocol, freeze, load_frozen
 from cxrlib.reading.questions import LABELLING
 from cxrlib.reading.worklist import Draft
+from cxrlib.records import fingerprint
 from cxrlib.reproducibility import seed_for
 
 FORMAT = 1

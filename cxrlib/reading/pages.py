@@ -65,6 +65,8 @@ def _instructions(order: Sequence[str]) -> dict[str, Any]:
         f"There are {scored} tasks in {len(parts)} {'part' if len(parts) == 1 else 'parts'}: about {minutes} minutes.",
         "Answer with the mouse, by touch, or with the keys that stand beside the answers; Enter stores. Press ? at any "
         "time to see all keys.",
+        "On a film, drag to change brightness and contrast and turn the wheel to zoom; by touch, two fingers zoom and "
+        "one moves the film.",
         "You can stop whenever you like: close the page. What is stored stays, and the reading goes on at the first "
         "film without an answer. P pauses.",
     ]

@@ -209,7 +209,7 @@ def _said_of(reading: Reading) -> Iterator[None]:
     except OSError as error:
         raise InputError(
             f"{reading.root}: {error.strerror or error}; a reading is private: run it "
-            "under the account that began it, and see that the folder can be written to"
+            "under the account that owns the study or its films, and see that the folder can be written to"
         ) from error
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxrlib.artifacts import Reading, read_json, sha256_of, write_json, write_table
+from cxrlib.artifacts import Reading
 from cxrlib.errors import InputError
 from cxrlib.evaluation.agreement import NOT_ANSWERED, agreement_of_readers, agreement_of_two
 from cxrlib.evaluation.uncertainty import Interval
+from cxrlib.files import read_json, sha256_of, write_json, write_table
 from cxrlib.films.settings import LABELS
 from cxrlib.reading.events import current_answers, read_events
 from cxrlib.reading.labelling import ADJUDICATION, FOLDER, listed_films, load_labelling, prepare_adjudication
@@ -159,7 +160,7 @@ def settle(root: Path, table: str) -> Iterator[str]:
     if not found.enough:
         yield f"It takes {FEWEST_READERS} readers who have labelled every film: `cxr label {root}`"
         return
-    for row in found.agreement.itertuples():
+    for row in found.agreement.dropna(subset="estimate").itertuples():
         bounds = "" if np.isnan(row.low) else f" (95 % interval {row.low:.2f} to {row.high:.2f})"
         yield f"{row.between}, {row.readers}: {row.coefficient} {row.estimate:.2f}{bounds}, {row.films} films"
     write_table(folder / "agreement.csv", found.agreement, private=True)
