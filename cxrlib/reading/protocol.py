@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from cxrlib.artifacts import Reading
+from cxrlib.artifacts import Reading, kept_copy
 from cxrlib.errors import InputError
 from cxrlib.files import sha256_of, write_csv, write_text
 from cxrlib.films.images import films_identity, load_image_set, load_synthetic
@@ -193,6 +193,8 @@ def load_frozen(reading: Reading, command: str, anew: str) -> Protocol:
         content = _read_record(record)
         for key, path in (("worklist_sha256", reading.worklist), ("tasks_sha256", reading.task_list)):
             if not path.exists() or sha256_of(path) != content.get(key):
+                # What was kept of a list of an older version may be the wrong one: it must not replace the right one.
+                kept_copy(path).unlink(missing_ok=True)
                 raise InputError(
                     f"{path}: not the list that {record.name} was frozen with; put back the one that was there, "
                     f"or {anew}"

@@ -4,6 +4,8 @@ import hashlib
 import io
 import json
 import re
+import shutil
+import subprocess
 from dataclasses import fields
 
 import nbformat
@@ -13,13 +15,17 @@ import pytest
 from audited import write_audit
 from drawn_reading import drawable_study, prepared_folder
 from rich.console import Console
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 from small_reading import answers_to
 
 from cxrlib.chapters.reading import shown
 from cxrlib.chapters.reading import story as reading_story
+from cxrlib.chapters.reading.exports import imrmc_rows
 from cxrlib.chapters.reading.notebook import TABLES, open_chapter
 from cxrlib.chapters.reading.report import report_readings
+from cxrlib.chapters.reading.rows import Group
+from cxrlib.chapters.reading.rows import _areas as areas_of
 from cxrlib.chapters.reading.sentences import chance_verdict, reading_sentences
 from cxrlib.chapters.reading.tables import COLUMNS, StudyReadings, make_reading_tables
 from cxrlib.chapters.run import fold_made_up
@@ -478,6 +484,57 @@ def test_rules_of_counting_are_frozen_with_the_protocol_and_older_readings_go_on
     changed = load_study(write_tiny_study(review=REVIEW | {"finished_percent": 5}))
     with pytest.raises(InputError, match="answers were given to other films or settings"):
         prepare_protocol(changed)
+
+
+def sixty_films():
+    """Answers of three readers to thirty real and thirty synthetic films."""
+    random, rows = np.random.default_rng(15), []
+    films = random.normal(size=60)
+    for reader, skill in (("reader 1", 0.6), ("reader 2", 0.9), ("reader 3", 1.5)):
+        for number, film in enumerate(films):
+            looks = (0.5 if number % 2 else -0.5) * skill + 0.7 * film + 0.7 * random.normal()
+            step = int(np.searchsorted((-1.2, -0.6, 0.0, 0.6, 1.2), looks)) + 1
+            origin, label = ("synthetic", "real")[number % 2], ("negative", "positive")[number // 2 % 2]
+            rows.append((reader, "A", f"task{number:04d}", False, origin, label, step))
+    return pd.DataFrame(rows, columns=["reader", "block", "case_id", "repeat", "origin", "label", "step"])
+
+
+def analysed_anew(rows):
+    """As `reader_study.R`, by scikit-learn's areas: mean area, standard error, degrees of freedom, interval, areas."""
+    truth = rows[rows["readerID"] == "truth"].set_index("caseID")["score"]
+    given = rows[rows["readerID"] != "truth"].pivot(index="caseID", columns="readerID", values="score")
+
+    def areas(cases):
+        return [roc_auc_score(truth[cases], given.loc[cases, reader]) for reader in given]
+
+    found, number = np.array(areas(given.index)), len(given.columns)
+    left_out = np.array([areas(given.index.drop(case)) for case in given.index])
+    spread = np.cov(left_out.T) * (len(given) - 1) ** 2 / len(given)
+    covariance = max(0.0, spread[~np.eye(number, dtype=bool)].mean())
+    total = found.var(ddof=1) + number * covariance
+    error, freedom = np.sqrt(total / number), total**2 / (found.var(ddof=1) ** 2 / (number - 1))
+    reach = stats.t.ppf(0.975, freedom) * error
+    return [found.mean(), error, freedom, found.mean() - reach, found.mean() + reach, *found]
+
+
+@pytest.mark.parametrize("by", ["scikit-learn", "R"])
+def test_three_readers_of_sixty_films_give_the_book_s_numbers_in_other_hands(tmp_path, by):
+    answers = sixty_films()
+    standing = [(reader, "A", "yes") for reader in answers["reader"].unique()]
+    group = Group("readers", answers, 0, pd.DataFrame(standing, columns=["reader", "block", "counted"]))
+    rows = list(areas_of(group, group.single))
+    book, export = rows[-1], tmp_path / "imrmc_readers.csv"
+    imrmc_rows(answers).to_csv(export, index=False)
+    if by == "R":
+        if shutil.which("Rscript") is None:
+            pytest.skip("R is not installed")
+        command = ["Rscript", REPOSITORY / "tests" / "reader_study.R", export]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        found = [float(line) for line in done.stdout.split()]
+    else:
+        found = analysed_anew(pd.read_csv(export))
+    named = [book[name] for name in ("estimate", "standard_error", "degrees_of_freedom", "low", "high")]
+    assert found == pytest.approx([*named, *(row["estimate"] for row in rows[:-1])], abs=5e-5)
 
 
 def test_readers_are_told_apart_by_experience_where_two_of_a_kind_have_read(study):

@@ -561,8 +561,9 @@ def zoom_shown(opened) -> int:
     return int(opened.page.locator(".readout").inner_text().split("Zoom ")[1].split()[0])
 
 
-def test_two_fingers_zoom_one_moves_the_film_and_targets_are_large_enough(open_page):
-    opened = open_page(skip=1, viewport={"width": 768, "height": 1024}, has_touch=True)
+@pytest.mark.parametrize(("width", "height"), [(768, 1024), (1024, 768)], ids=["upright", "lying"])
+def test_two_fingers_zoom_one_moves_the_film_and_targets_are_large_enough(open_page, width, height):
+    opened = open_page(skip=1, viewport={"width": width, "height": height}, has_touch=True)
     before, zoom = opened.reader.pixels(), zoom_shown(opened)
     touch(opened.page, [[100, 100]], [[[140, 130]]])
     assert (zoom_shown(opened), np.array_equal(opened.reader.pixels(), before)) == (zoom, False)
@@ -573,7 +574,7 @@ def test_two_fingers_zoom_one_moves_the_film_and_targets_are_large_enough(open_p
         .filter(node => node.checkVisibility())
         .map(node => node.getBoundingClientRect()).map(box => Math.min(box.width, box.height))""")
     assert min(sizes) >= 44
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 768
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_the_middle_button_moves_the_film_and_buttons_zoom(open_page):

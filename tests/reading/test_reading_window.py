@@ -169,10 +169,32 @@ def test_instructions_come_first_and_each_part_has_a_page(opened):
     assert reader.position == (1, 20)
 
 
-def test_the_page_fits_a_laptop_and_is_dark_from_edge_to_edge(opened):
+# A laptop, an upright diagnostic monitor, a large one, a tablet both ways; and the laptop at 200 %.
+SCREENS = ((1280, 720), (1536, 2048), (2560, 1440), (768, 1024), (1024, 768), (640, 360))
+CONTROLS = ".foot .submit, .foot [data-act=undo], .foot [data-act=pause], .form, canvas.film"
+
+
+def test_the_whole_screen_is_the_room_and_nothing_is_cut_off(opened):
+    """Single films and pairs, whichever way the system is set: dark from edge to edge."""
     begin(opened.page, "looking")
-    opened.reader.wait_for_task()
-    size = opened.page.evaluate("(({ scrollWidth, scrollHeight }) => [scrollWidth, scrollHeight])(document.body)")
-    assert size == [SCREEN["width"], SCREEN["height"]]
-    red, green, blue, *_ = map(int, re.findall(r"\d+", opened.page.evaluate(PAINTED)))
-    assert max(red, green, blue) < 40
+    page, reader = opened.page, opened.reader
+    reader.wait_for_task()
+    for films in (1, 2):
+        while page.locator("canvas.film").count() != films:
+            reader.answer_task()
+        for width, height in SCREENS:
+            page.set_viewport_size({"width": width, "height": height})
+            page.emulate_media(color_scheme="light" if films == 1 else "dark")
+            page.wait_for_function(f"document.querySelector('canvas.film').width <= {width} * devicePixelRatio")
+            size = page.evaluate("(({ scrollWidth, scrollHeight }) => [scrollWidth, scrollHeight])(document.body)")
+            assert size[0] == width
+            # Enlarged twice, the questions stand below the film, and one scrolls to them.
+            assert size[1] == height or height < 700
+            boxes = [node.bounding_box() for node in page.locator(CONTROLS).all()]
+            assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+            assert all(box["y"] + box["height"] <= size[1] for box in boxes)
+            shown = page.locator(".films").bounding_box()
+            assert shown["width"] * shown["height"] > 0.45 * width * height
+            red, green, blue, *_ = map(int, re.findall(r"\d+", page.evaluate(PAINTED)))
+            assert max(red, green, blue) < 40
+        page.set_viewport_size(SCREEN)

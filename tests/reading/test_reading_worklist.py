@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_reading import answers_to, as_an_ordinary_user
 
+from cxrlib.artifacts import kept_copy
 from cxrlib.errors import InputError
 from cxrlib.files import read_json
 from cxrlib.films.held_out import held_out_rows
@@ -286,7 +287,8 @@ def test_a_handful_of_films_is_read_without_practice(fresh_study):
 def test_the_truth_is_in_files_of_their_owner_only(protocol):
     assert stat.S_IMODE(protocol.folder.stat().st_mode) == 0o700
     files = [path for path in protocol.folder.iterdir() if path.is_file()]
-    assert {path.name for path in files} == {"protocol.yaml", "worklist.csv", "tasks.csv"}
+    lists = {"protocol.yaml", "worklist.csv", "tasks.csv"}
+    assert {path.name for path in files} == lists | {kept_copy(protocol.folder / name).name for name in lists}
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
@@ -302,17 +304,21 @@ def test_another_account_is_told_whose_the_reading_is(fresh_study):
         folder.chmod(0o700)
 
 
-def test_lists_that_were_changed_by_hand_are_refused(fresh_study):
+def test_lists_that_were_changed_by_hand_are_put_back_or_refused(fresh_study):
     study = fresh_study()
     protocol = prepare_protocol(study)
     for name in ("worklist.csv", "tasks.csv"):
         path = protocol.folder / name
         before = path.read_text()
         path.write_text(before.replace("positive", "negative", 1))
+        assert load_protocol(study).sha256 == protocol.sha256
+        assert path.read_text() == before
+        kept_copy(path).unlink()
+        path.write_text(before.replace("positive", "negative", 1))
         with pytest.raises(InputError, match=f"{name}: not the list"):
             load_protocol(study)
         path.write_text(before)
-    assert load_protocol(study).sha256 == protocol.sha256
+    kept_copy(protocol.folder / "protocol.yaml").unlink()
     (protocol.folder / "protocol.yaml").write_text("]")
     with pytest.raises(InputError, match="can't be read"):
         load_protocol(study)
