@@ -1,5 +1,5 @@
 # Obuchowski and Rockette's analysis of one modality with Hillis' degrees of freedom, from an export for iMRMC:
-# mean area, its standard error, degrees of freedom, 95 % interval, and every reader's area. Areas are pROC's.
+# mean area, its standard error, degrees of freedom, 95 % interval (on log odds), and every reader's area, by pROC.
 suppressPackageStartupMessages(library(pROC))
 rows <- read.csv(commandArgs(trailingOnly = TRUE)[1], stringsAsFactors = FALSE)
 truth <- rows[rows$readerID == "truth", ]
@@ -17,5 +17,6 @@ covariance <- max(0, (sum(spread) - sum(diag(spread))) / (count * (count - 1)))
 both <- var(found) + count * covariance
 error <- sqrt(both / count)
 freedom <- both^2 / (var(found)^2 / (count - 1))
-reach <- qt(0.975, freedom) * error
-cat(format(c(mean(found), error, freedom, mean(found) - reach, mean(found) + reach, found), digits = 12), sep = "\n")
+mean_area <- mean(found)
+bounds <- plogis(qlogis(mean_area) + c(-1, 1) * qt(0.975, freedom) * error / (mean_area * (1 - mean_area)))
+cat(format(c(mean_area, error, freedom, bounds, found), digits = 12), sep = "\n")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from cxrlib.evaluation.uncertainty import CONFIDENCE, Interval
 
@@ -51,6 +51,18 @@ class ReaderStudy:
             return Interval(self.estimate, float("nan"), float("nan"))
         reach = stats.t.ppf((1 + confidence) / 2, self.degrees_of_freedom) * self.standard_error
         return Interval(self.estimate, max(0.0, self.estimate - reach), min(1.0, self.estimate + reach))
+
+    def interval_on_logits(self, confidence: float = CONFIDENCE) -> Interval:
+        """The same on the scale of log odds: with few readers or films it holds the truth oftener, and never leaves 0
+        and 1. In simulations of 3 to 10 readers and 40 to 200 films it covered 94 to 95 % where `interval` covered 93
+        to 94 % (`benchmarks/results/reader_coverage.json`)."""
+        if self.readers < 2 or not 0 < self.estimate < 1:
+            return self.interval(confidence)
+        logit = np.log(self.estimate / (1 - self.estimate))
+        reach = stats.t.ppf((1 + confidence) / 2, self.degrees_of_freedom) * self.standard_error
+        reach /= self.estimate * (1 - self.estimate)
+        low, high = special.expit([logit - reach, logit + reach])
+        return Interval(self.estimate, float(low), float(high))
 
     def power(self, other: float, *, readers: int, level: float = 0.05) -> float:
         """Probability that so many readers tell a true figure as far from `other` as the one found (two-sided t test;

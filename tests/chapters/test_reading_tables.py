@@ -514,7 +514,9 @@ def analysed_anew(rows):
     total = found.var(ddof=1) + number * covariance
     error, freedom = np.sqrt(total / number), total**2 / (found.var(ddof=1) ** 2 / (number - 1))
     reach = stats.t.ppf(0.975, freedom) * error
-    return [found.mean(), error, freedom, found.mean() - reach, found.mean() + reach, *found]
+    logit, reach = np.log(found.mean() / (1 - found.mean())), reach / (found.mean() * (1 - found.mean()))
+    bounds = 1 / (1 + np.exp(-np.array([logit - reach, logit + reach])))
+    return [found.mean(), error, freedom, *bounds, *found]
 
 
 @pytest.mark.parametrize("by", ["scikit-learn", "R"])

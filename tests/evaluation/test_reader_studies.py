@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 from scipy import stats
+from simulated_reader_studies import CRITERIA, covered
 
 from cxrlib.evaluation.reader_studies import ReaderStudy, reader_study
 from cxrlib.evaluation.readers import areas_by_reader, means_by_reader
-
-CRITERIA = (-1.2, -0.6, 0.0, 0.6, 1.2)
 
 
 # Five radiologists, 114 patients, two ways of imaging (Van Dyke et al. 1993), as R packages analyse them: mean area,
@@ -64,24 +63,24 @@ def test_more_readers_tell_more_and_readers_who_are_alike_are_worth_less():
     assert alike.power(0.5, readers=10) < study.power(0.5, readers=10)
 
 
-def covered(readers: int, films: int, differ: float, draws: int) -> float:
-    """How often the interval of the mean area holds the true one, of readers whose d′ varies by `differ`."""
-    random, real = np.random.default_rng(readers * films), np.repeat([True, False], films // 2)
-    edges = np.concatenate([[-np.inf], CRITERIA, [np.inf]])
-    distances = 0.9 + differ * stats.norm.ppf((np.arange(200) + 0.5) / 200)
-    shares = [np.diff(stats.norm.cdf(edges - side * distances[:, None])) for side in (0.5, -0.5)]
-    truth = (shares[0] * (np.cumsum(shares[1], axis=1) - shares[1] / 2)).sum(axis=1).mean()
-    held = 0
-    for _ in range(draws):
-        means = np.where(real, 0.5, -0.5) * random.normal(0.9, differ, (readers, 1))
-        looks = means + 0.5**0.5 * (random.normal(size=films) + random.normal(size=(readers, films)))
-        found = reader_study(areas_by_reader(np.searchsorted(CRITERIA, looks), real, 6), real).interval()
-        held += found.low <= truth <= found.high
-    return held / draws
-
-
 def test_the_interval_of_three_unlike_readers_holds_the_truth():
-    assert 0.90 < covered(3, 40, 0.4, 300) < 0.99
+    assert 0.90 < covered(3, 40, 0.4, 300)["interval_on_logits"] < 0.99
+
+
+def test_on_the_scale_of_log_odds_an_interval_stays_within_0_and_1_and_is_the_same_where_films_are_many():
+    near = ReaderStudy(0.97, 3, 0.001, 0.0004, 0.0012)
+    assert near.interval().high == 1, "cut off"
+    found = near.interval_on_logits()
+    assert 0.7 < found.low < 0.97 < found.high < 1
+    # By hand, with the standard error of the logit from the delta method.
+    reach = stats.t.ppf(0.975, near.degrees_of_freedom) * near.standard_error / (0.97 * 0.03)
+    assert np.log([found.low / (1 - found.low), found.high / (1 - found.high)]) == pytest.approx(
+        np.log(0.97 / 0.03) + np.array([-reach, reach])
+    )
+    many = ReaderStudy(0.6, 10, 1e-6, 1e-7, 1e-6)
+    assert many.interval_on_logits().low == pytest.approx(many.interval().low, abs=1e-5)
+    certain = ReaderStudy(1.0, 3, 0.0, 0.0, 0.0)
+    assert (certain.interval_on_logits().low, certain.interval_on_logits().high) == (1, 1)
 
 
 @pytest.mark.long
@@ -90,4 +89,4 @@ def test_the_interval_of_three_unlike_readers_holds_the_truth():
 def test_intervals_hold_the_truth_as_often_as_they_say(readers, films, differ):
     draws = 1500 if films < 200 else 500
     margin = 3 * (0.95 * 0.05 / draws) ** 0.5
-    assert 0.93 - margin < covered(readers, films, differ, draws) < 0.97 + margin
+    assert 0.93 - margin < covered(readers, films, differ, draws)["interval_on_logits"] < 0.97 + margin
