@@ -15,7 +15,7 @@ ifdef DATA
 export CXR_DATA := $(abspath $(DATA))
 endif
 
-.PHONY: report test test-all proxy lab review hub lint lines lock setup moved audit
+.PHONY: report pdf test test-all proxy lab review hub lint lines lock setup moved audit
 
 report: setup
 	@$(BIN)/cxr report $(STUDY) $(if $(CORES),--cores $(CORES)) $(if $(SNAKEMAKE),-- $(SNAKEMAKE))
@@ -29,6 +29,10 @@ test-all: proxy
 
 proxy: setup
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory hub || echo "No proxy: the test of several readers is skipped."; fi
+
+# The book as one PDF, printed by Chromium or Chrome.
+pdf: setup
+	@$(BIN)/python -m cxrlib.publishing.pdf $(STUDY)
 
 lab: setup
 	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/01_data.ipynb

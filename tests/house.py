@@ -185,7 +185,7 @@ def notebook_lines() -> dict[str, dict[str, int]]:
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type != "code":
                 continue
-            hidden = {"hide-input", "remove-cell"} & set(cell.metadata.get("tags", []))
+            hidden = {"hide-input", "remove-input"} & set(cell.metadata.get("tags", []))
             opens = re.search(r"^(from|import) |^study = ", cell.source, re.MULTILINE)
             shows = re.search(r"^chapter\.\w+\(", cell.source, re.MULTILINE)
             kind = "display, folded away" if hidden else "display, seen" if shows else "method"

@@ -1,33 +1,40 @@
 """A chapter as its notebook sees it: figures and tables by name, and the words that follow from the data."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-from IPython.display import Image
+from IPython.display import Image, Markdown, display
 from matplotlib.figure import Figure
 
-from cxrlib.chapters.words import glue_all, origin_sentence, show
+from cxrlib.artifacts import HEADLESS
+from cxrlib.chapters.words import as_said, origin_sentence, show
 from cxrlib.errors import InputError
 from cxrlib.study import Study
 
 Drawn = Figure | bytes
+# A role of MyST, as in {eq}`law`, is no fact.
+FACT = re.compile(r"\{(\w+)\}(?!`)")
 
 
 @dataclass(frozen=True)
 class Chapter:
     """The exhibits of one chapter for one study; each is made from what the stages left in the study's folder.
 
-    `figures` and `tables` name the functions that make them. `facts` gives what the chapter's prose glues, as
-    `<prefix>.<name>`; every chapter glues the origin of its films besides.
+    `figures` and `tables` name the functions that make them. `facts` are functions that give what the chapter's prose
+    takes from the data, by name, in the order in which the chapter's work makes them known. `notes` of a figure are its
+    `finding`, in words, and what its `interactive` twin in the book draws.
     """
 
     study: Study
-    prefix: str
     figures: Mapping[str, Callable[[Study], Drawn | None]]
     tables: Mapping[str, Callable[[Study], pd.DataFrame]]
-    facts: Callable[[Study], Mapping[str, Any]]
+    facts: Sequence[Callable[[Study], Mapping[str, Any]]]
+    notes: Mapping[str, Callable[[Study], Mapping[str, Any]]] = field(default_factory=dict)
+    _made: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
     def figure(self, name: str) -> Image | None:
         """Draw a figure, keep it as `figures/<name>.png`, hand it to the notebook; None if there is nothing to show.
@@ -35,16 +42,39 @@ class Chapter:
         Raises `InputError` for an unknown name.
         """
         drawn = self._named(self.figures, "figure", name)(self.study)
-        return None if drawn is None else show(self.study, name, drawn)
+        if drawn is None:
+            return None
+        notes = self.notes.get(name, lambda study: {})(self.study)
+        if "finding" in notes and not os.environ.get(HEADLESS):
+            display(Markdown(f"**{notes['finding']}**"))
+        return show(self.study, name, drawn, **notes)
 
     def table(self, name: str) -> pd.DataFrame:
         """A table as people read it; the notebook shows its texts in full. Raises `InputError` for an unknown name."""
         pd.options.display.max_colwidth = None
         return self._named(self.tables, "table", name)(self.study)
 
-    def glue(self, **more: Any) -> None:
-        """Glue everything that the prose of the chapter takes from the data, and what the notebook adds."""
-        glue_all(self.prefix, **{"origin": origin_sentence(self.study), **self.facts(self.study), **more})
+    def say(self, text: str, **more: Any) -> Markdown:
+        """Markdown with facts in the place of their `{names}`; `more` are those that the notebook itself has made.
+
+        What stands in a live notebook is what the book prints. Raises `InputError` for an unknown fact.
+        """
+        wanted = set(FACT.findall(text)) - more.keys()
+        known = {**self._facts(wanted), **more}
+        if missing := wanted - known.keys():
+            raise InputError(f"fact `{min(missing)}`: this chapter knows none of this name, only {', '.join(known)}")
+        return Markdown(FACT.sub(lambda name: as_said(known[name[1]]), text.strip()))
+
+    def _facts(self, wanted: set[str]) -> dict[str, Any]:
+        """As many facts as it takes to know those wanted: later functions may need work that is not done yet."""
+        known = {"origin": origin_sentence(self.study), "summary": self.study.summary or self.study.title}
+        for place, function in enumerate(self.facts):
+            if wanted <= known.keys():
+                break
+            if place not in self._made:
+                self._made[place] = function(self.study)
+            known |= self._made[place]
+        return known
 
     def _named(self, exhibits: Mapping[str, Callable[[Study], Any]], kind: str, name: str) -> Callable[[Study], Any]:
         if name not in exhibits:

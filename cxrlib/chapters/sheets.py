@@ -11,16 +11,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from cxrlib.chapters.style import DOTS_PER_INCH, MUTED, RED, SKY, WIDTH_INCHES, drawing, mark_origin, style
+from cxrlib.chapters.style import DOTS_PER_INCH, MUTED, RED, SKY, WIDTH_INCHES, drawing
 from cxrlib.errors import InputError
 
-FRAME_INCHES, FRAME_DPI = 2.8, 100
-FRAME_MILLISECONDS = 180
+# Pixels of a strip of films: a film, from one to the next, and the line above a walk.
+STRIP = {"columns": 8, "size": 152, "step": 160, "heading": 28}
 
 
 @dataclass(frozen=True)
@@ -122,29 +121,23 @@ def _outline(ax: Axes, mask: np.ndarray | None, colour: str, line: Any) -> None:
         ax.contour(np.asarray(mask, dtype=float), [0.5], colors=[colour], linewidths=1.8, linestyles=[line])
 
 
-def animated_films(walks: Mapping[str, np.ndarray], origin: str) -> bytes:
-    """Films that change, side by side under their names: an animated PNG that goes on for ever.
+def film_strip(walks: Mapping[str, np.ndarray], origin: str) -> bytes:
+    """Films that change, uint8 (frames, S, S) per name, frame by frame in lines of `STRIP["columns"]`, as a PNG.
 
-    `walks` has uint8 (frames, S, S) per name, equally many frames each. A page that can't move shows the first.
+    Above each walk stand its name and where its films come from.
     """
-    with style():
-        figure = Figure(figsize=(FRAME_INCHES * len(walks), FRAME_INCHES + 0.55), dpi=FRAME_DPI, layout="constrained")
-        canvas = FigureCanvasAgg(figure)
-        axes = figure.subplots(1, len(walks), squeeze=False)[0]
-        drawn = []
-        for ax, (name, films) in zip(axes, walks.items(), strict=True):
-            drawn.append(ax.imshow(films[0], cmap="gray", vmin=0, vmax=255, interpolation="bicubic"))
-            ax.set_title(name)
-            ax.set_axis_off()
-        mark_origin(figure, origin)
-        frames = []
-        for films in zip(*walks.values(), strict=True):
-            for image, film in zip(drawn, films, strict=True):
-                image.set_data(film)
-            canvas.draw()
-            # What has been laid out once stays where it is.
-            figure.set_layout_engine("none")
-            frames.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).convert("L"))
+    size, step, heading = STRIP["size"], STRIP["step"], STRIP["heading"]
+    lines = -(-len(next(iter(walks.values()))) // STRIP["columns"])
+    width = STRIP["columns"] * step
+    picture = Image.new("L", (width, len(walks) * (heading + lines * step)), "white")
+    pen = ImageDraw.Draw(picture)
+    for row, (name, films) in enumerate(walks.items()):
+        top = row * (heading + lines * step)
+        pen.text((0, top + heading - 5), name, fill=0, anchor="ls", font_size=18)
+        pen.text((width - 4, top + heading - 5), origin, fill=80, anchor="rs", font_size=15)
+        for frame, film in enumerate(_enlarged(films, size)):
+            line, column = divmod(frame, STRIP["columns"])
+            picture.paste(Image.fromarray(film), (column * step, top + heading + line * step))
     buffer = io.BytesIO()
-    frames[0].save(buffer, "png", save_all=True, append_images=frames[1:], duration=FRAME_MILLISECONDS, loop=0)
+    picture.save(buffer, "png")
     return buffer.getvalue()

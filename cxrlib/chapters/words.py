@@ -48,9 +48,9 @@ def film_counts(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return facts
 
 
-def show(study: Study, name: str, figure: Figure | bytes) -> Image:
+def show(study: Study, name: str, figure: Figure | bytes, **notes: Any) -> Image:
     """Keep a figure, or a picture that is a PNG already, as `results/<study>/figures/<name>.png`, and hand it to the
-    notebook."""
+    notebook. `notes` go with it to the book: its `finding`, and numbers for its `interactive` twin."""
     if isinstance(figure, bytes):
         data, width = figure, None
     else:
@@ -60,7 +60,7 @@ def show(study: Study, name: str, figure: Figure | bytes) -> Image:
         data, width = buffer.getvalue(), round(style.WIDTH_INCHES * 96)
     with atomic_path(study.results.figure(name)) as temporary:
         temporary.write_bytes(data)
-    return Image(data=data, format="png", width=width)
+    return Image(data=data, format="png", width=width, metadata=notes)
 
 
 def progress(what: str) -> Report:
@@ -82,14 +82,10 @@ def progress(what: str) -> Report:
     return lambda done, total, facts=None: report(done, total)
 
 
-def glue_all(chapter: str, **values: Any) -> None:
-    """Glue strings and whole numbers as `<chapter>.<name>`, for the prose of this chapter and the book's first page."""
-    from myst_nb import glue
-
-    for name, value in values.items():
-        is_count = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        # Glued text is shown as it stands: marks of code would be printed.
-        glue(f"{chapter}.{name}", f"{value:,}" if is_count else str(value).replace("`", ""), display=False)
+def as_said(value: Any) -> str:
+    """A fact in prose: counts by thousands, texts as they are."""
+    is_count = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return f"{value:,}" if is_count else str(value)
 
 
 def percent(fraction: float, digits: int = 1) -> str:

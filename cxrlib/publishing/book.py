@@ -1,6 +1,6 @@
 """Assemble the executed chapters and the pages around them, build the book, and let the guard look at it."""
 
-import base64
+import json
 import logging
 import os
 import re
@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -19,19 +18,20 @@ from cxrlib.files import read_json, write_text
 from cxrlib.finished import makes
 from cxrlib.publishing.about import about_sentences
 from cxrlib.publishing.cards import card_sentences
+from cxrlib.publishing.front_page import front_sentences
 from cxrlib.publishing.guard import check_publishable, check_results
-from cxrlib.publishing.guard_pages import code_cells, pictures_shown
 from cxrlib.publishing.limits import limits_text
+from cxrlib.publishing.pages import as_page
 from cxrlib.publishing.provenance import provenance_sentences
 from cxrlib.records import write_record
 from cxrlib.study import REPOSITORY, Study
 
 logger = logging.getLogger(__name__)
 
-COVER = "fig-plane"
 # Results on real films that the repository keeps; `benchmarks/keep_results.py` makes them.
 KEPT = REPOSITORY / "benchmarks" / "results" / "public-small"
 LOG_LINES = 40
+LARGEST_TABLE = 2**18
 NOTHING_PRIVATE = "All films of this study may be published, so that none were searched for."
 
 
@@ -74,15 +74,33 @@ def assemble(study: Study, folder: Path) -> None:
     shutil.copytree(KEPT, folder / "kept")
     (folder / "chapters").mkdir()
     for name in CHAPTERS:
-        shutil.copy(study.results.chapter(name), folder / "chapters")
+        page = as_page(read_json(study.results.chapter(name)))
+        write_text(folder / "chapters" / f"{name}.ipynb", json.dumps(page, indent=1, ensure_ascii=False))
     contents = yaml.safe_load((folder / "_toc.yml").read_text(encoding="utf-8"))
-    chapters = {"caption": "The study", "chapters": [{"file": f"chapters/{name}"} for name in CHAPTERS]}
+    chapters = {
+        "caption": "The study",
+        "numbered": True,
+        "chapters": [{"file": f"chapters/{name}"} for name in CHAPTERS],
+    }
     contents["parts"] = [chapters, *contents.get("parts", [])]
     write_text(folder / "_toc.yml", yaml.safe_dump(contents, sort_keys=False))
     config = yaml.safe_load(_own_or_repository(study, "_config.yml").read_text(encoding="utf-8"))
     config["title"] = study.title
     config["parse"]["myst_substitutions"] = _sentences(study, folder)
+    made = read_json(study.results.provenance)
+    context = config.setdefault("sphinx", {}).setdefault("config", {}).setdefault("html_context", {})
+    context |= {"study": study.name, "commit": str(made.get("commit") or "")}
+    if not study.private_roles:
+        _lay_tables(study, folder / "csv")
     write_text(folder / "_config.yml", yaml.safe_dump(config, allow_unicode=True, sort_keys=False))
+
+
+def _lay_tables(study: Study, folder: Path) -> None:
+    """The tables that figures and tables of chapters round; those of thousands of points stay in the study's folder."""
+    folder.mkdir()
+    for table in study.results.table("any").parent.glob("*.csv"):
+        if table.stat().st_size <= LARGEST_TABLE:
+            shutil.copy(table, folder)
 
 
 def _own_or_repository(study: Study, name: str) -> Path:
@@ -97,55 +115,14 @@ def _sentences(study: Study, folder: Path) -> dict[str, str]:
     if not answer:
         raise InputError(f"{statements}: no sentence `answer_page`; make the tables again with --force")
     return {
-        "title": study.title,
         "study_file": f"`studies/{study.name}.yaml`",
-        "films_note": _films_note(study),
         "answer": answer,
-        "chapters": "\n\n".join(_question(folder / "chapters" / f"{name}.ipynb") for name in CHAPTERS),
-        "cover": _cover(study, folder),
+        **front_sentences(study, folder),
         "guard_limits": limits_text() if study.private_roles else NOTHING_PRIVATE,
         **provenance_sentences(study),
         **about_sentences(study, folder),
         **card_sentences(study),
     }
-
-
-def _films_note(study: Study) -> str:
-    if study.simulated:
-        kind, heading = "warning", "The films in this book are simulated"
-    else:
-        kind, heading = "note", "The films in this book"
-    summary = study.summary or f"What was studied is described in `studies/{study.name}.yaml`."
-    return f":::{{admonition}} {heading}\n:class: {kind} films-note\n{summary}\n:::"
-
-
-def _question(chapter: Path) -> str:
-    """A chapter's link, and the question below its title."""
-    first = "".join(read_json(chapter)["cells"][0]["source"])
-    return f"[](chapters/{chapter.name})\n: {' '.join(first.split(chr(10) * 2)[1].split())}"
-
-
-def _cover(study: Study, folder: Path) -> str:
-    """The picture of the first page: how the arms differ, else the last chapter's first picture."""
-    notebooks = [code_cells(folder / "chapters" / f"{name}.ipynb") for name in reversed(CHAPTERS)]
-    cells = [cell for notebook in notebooks for cell in notebook if any(pictures_shown(cell))]
-    if not cells:
-        raise InputError(
-            f"{study.results.root / 'chapters'}: no chapter has a picture; was it run with the plotting "
-            "backend of a notebook? Run the chapters again with --force"
-        )
-    cell = next((cell for cell in cells if _figure(cell, "figure").get("name") == COVER), cells[0])
-    kind, data = next(pictures_shown(cell))
-    name = "cover" + {"image/png": ".png", "image/jpeg": ".jpg", "image/svg+xml": ".svg"}[kind]
-    raw = "".join(data)
-    (folder / name).write_bytes(raw.encode() if kind == "image/svg+xml" else base64.b64decode(raw))
-    caption = " ".join(_figure(cell, "figure").get("caption", "").split())
-    alt = " ".join(_figure(cell, "image").get("alt", "A figure of the results").split())
-    return f"::::{{div}} cover\n```{{image}} {name}\n:alt: {alt}\n```\n\n{caption}\n::::"
-
-
-def _figure(cell: dict[str, Any], part: str) -> dict[str, str]:
-    return cell["metadata"].get("mystnb", {}).get(part, {})
 
 
 def _run_jupyter_book(source: Path, output: Path, log: Path) -> None:

@@ -10,7 +10,13 @@ from safetensors.torch import save_file
 from cxrlib.chapters import words
 from cxrlib.chapters.generators import exhibits as generators_exhibits
 from cxrlib.chapters.generators import shown as generators_shown
-from cxrlib.chapters.generators.sentences import collapse, comparison_facts, generator_facts, kept_snapshots
+from cxrlib.chapters.generators.sentences import (
+    collapse,
+    comparison_facts,
+    generator_facts,
+    kept_snapshots,
+    settings_facts,
+)
 from cxrlib.files import sha256_of, write_json
 from cxrlib.films.audit import prepare_study
 from cxrlib.films.images import load_image_set
@@ -49,7 +55,7 @@ def test_signs_of_collapse_are_quoted_and_their_absence_is_said():
 
 def test_the_chapter_s_facts_name_the_settings(write_tiny_study):
     study = load_study(write_tiny_study(gan={"modulation": "adain", "augmentations": ["contrast", "cutout"]}))
-    facts = generator_facts(study, {("positive", "all"): record(), ("negative", "all"): record()})
+    facts = settings_facts(study) | generator_facts({("positive", "all"): record(), ("negative", "all"): record()})
     assert facts["modulation"].startswith("adaptive instance normalisation")
     assert facts["augmentations"] == "contrast and cutout"
     assert (facts["minutes"], facts["generators"], facts["films"]) == ("1.0", 2, 73)

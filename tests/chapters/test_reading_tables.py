@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import nbformat
 import numpy as np
@@ -22,7 +22,7 @@ from small_reading import answers_to
 from cxrlib.chapters.reading import shown
 from cxrlib.chapters.reading import story as reading_story
 from cxrlib.chapters.reading.exports import imrmc_rows
-from cxrlib.chapters.reading.notebook import TABLES, open_chapter
+from cxrlib.chapters.reading.notebook import FACTS, TABLES, open_chapter
 from cxrlib.chapters.reading.report import report_readings
 from cxrlib.chapters.reading.rows import Group
 from cxrlib.chapters.reading.rows import _areas as areas_of
@@ -375,8 +375,8 @@ def test_the_cells_on_readings_run_whoever_has_read(study, readers):
         read_all(study, "anna", tasks=2)
         read_all(study, "berta", tasks=4)
     notebook = nbformat.read(REPOSITORY / "notebooks" / "03_synthesis_review.ipynb", as_version=4)
-    names = {"study": study, "reader": "", "chapter": open_chapter(study)}
-    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code" and "chapter.glue" not in cell.source]
+    names = {"study": study, "reader": "", "chapter": replace(open_chapter(study), facts=FACTS[-1:])}
+    sources = [cell.source for cell in notebook.cells if cell.cell_type == "code" and "{leaks}" not in cell.source]
     begin = next(place for place, source in enumerate(sources) if "protocol = prepare_protocol" in source)
     for source in (sources[1].split("\nstudy = ")[0], *sources[begin:]):
         exec(compile(source, source, "exec"), names)

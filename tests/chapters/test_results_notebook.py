@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from cxrlib.chapters.chapter import FACT
 from cxrlib.chapters.films.tables import covidx_labels, make_film_tables
 from cxrlib.chapters.generators.comparisons import COLUMNS as COMPARISON_COLUMNS
 from cxrlib.chapters.generators.quality import measure_quality
@@ -17,6 +18,7 @@ from cxrlib.chapters.results.tables import make_tables
 from cxrlib.chapters.run import WIDGET_VIEW, run_chapter
 from cxrlib.films.settings import CovidxSource
 from cxrlib.publishing.guard_pages import NOT_SHOWN
+from cxrlib.publishing.pages import as_page
 from cxrlib.study import load_study
 
 PAGES = Path(__file__).resolve().parents[2] / "book"
@@ -102,17 +104,15 @@ def test_chapters_run_and_show_every_figure_they_promise(chapters):
             assert kinds.count("image/png") == 1, cell["id"]
 
 
-def test_every_number_in_prose_is_glued_from_this_run(chapters):
+def test_cells_say_the_facts_of_this_run_and_the_book_prints_the_same(chapters):
     for name, chapter in chapters.items():
-        glued = {
-            output["metadata"]["scrapbook"]["name"]
-            for cell in chapter["cells"]
-            for output in cell.get("outputs", ())
-            if "scrapbook" in output.get("metadata", {})
-        }
-        text = "\n".join("".join(cell["source"]) for cell in chapter["cells"] if cell["cell_type"] == "markdown")
-        used = set(re.findall(r"\{glue:text\}`([^`]+)`", text))
-        assert {key.removeprefix("application/papermill.record/") for key in glued} >= used, name
+        cells = [cell for cell in chapter["cells"] if "".join(cell["source"]).startswith("chapter.say(")]
+        said = ["".join(output["data"]["text/markdown"]) for cell in cells for output in cell["outputs"]]
+        assert len(said) == len(cells) > 1
+        assert not [text for text in said if FACT.search(text)], name
+        printed = "\n".join("".join(cell["source"]) for cell in as_page(chapter)["cells"])
+        assert all(text in printed for text in said if "](#" not in text), name
+        assert "chapter.say(" not in printed
 
 
 def test_no_widget_and_no_id_of_a_film_is_in_an_executed_chapter(chapters, study):

@@ -22,7 +22,7 @@ Records = dict[tuple[str, int, str], dict[str, Any]]
 
 def open_chapter(study: Study) -> Chapter:
     """Chapter 4 of a study."""
-    return Chapter(study, "classifier", FIGURES, TABLES, facts)
+    return Chapter(study, FIGURES, TABLES, [facts])
 
 
 def _records(study: Study) -> Records:
@@ -63,7 +63,7 @@ TABLES = {
 
 
 def facts(study: Study) -> dict[str, Any]:
-    """What the chapter glues."""
+    """What the chapter says."""
     composition = _composition(study).sum(axis=1)
     return {
         "public_films": int(composition["baseline"]),

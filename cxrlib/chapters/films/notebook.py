@@ -15,7 +15,7 @@ from cxrlib.study import Study
 
 def open_chapter(study: Study) -> Chapter:
     """Chapter 1 of a study."""
-    return Chapter(study, "data", FIGURES, TABLES, facts)
+    return Chapter(study, FIGURES, TABLES, [facts])
 
 
 def _copies(study: Study) -> Drawn | None:
@@ -57,11 +57,9 @@ TABLES = {
 
 
 def facts(study: Study) -> dict[str, Any]:
-    """What the chapter glues."""
+    """What the chapter says."""
     grey = exhibits.grey_levels(study)
     return {
-        "title": study.title,
-        "summary": study.summary or study.title,
         "resolution": study.gan.resolution,
         "classifier_size": study.classifier.image_size,
         "folds": study.data.folds,

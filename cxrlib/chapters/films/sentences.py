@@ -27,7 +27,7 @@ def data_records(study: Study) -> dict[str, dict[str, Any]]:
 
 
 def film_sentences(study: Study, tables: Mapping[str, pd.DataFrame], record: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that Chapter 1 glues besides counts: `tables` by name, `record` that of the film tables."""
+    """Everything that Chapter 1 says besides counts: `tables` by name, `record` that of the film tables."""
     shortcut, shift = tables["shortcut"], tables["shift_films"]
     said: dict[str, Any] = {
         "missing": missing_sentence(tables["table1"]),
@@ -102,7 +102,7 @@ def source_sentence(shortcut: pd.DataFrame, role: str) -> str:
         some = learned["known_source"] < learned["films"]
         known = f" (it knows the sources of {int(learned['known_source']):,} of them)" if some else ""
         text = (
-            f"Of the {learned['films']:,} {role} films{known}, the source alone names the label of "
+            f"Of the {learned['films']:,} {role} films{known}, the source alone predicts the labels of "
             f"{_share(learned, 'accuracy')}; always giving the label that is commoner in training is right on "
             f"{percent(majority['accuracy'])}"
         )

@@ -1,5 +1,7 @@
 """What Chapter 2 shows of generators: films as they are augmented, truncated, and on the way from one to another."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -80,17 +82,32 @@ def interpolation_row(study: Study, label: str, fold: str = "all") -> FilmRow:
 
 
 def walk(study: Study, fold: str = "all") -> Figure | bytes:
-    """The generators of both labels on a round trip through some of their films, side by side, as an animated PNG; a
-    note where every film is too near to one that may not be shown."""
+    """The generators of both labels on a round trip through some of their films, frame by frame.
+
+    A note where every film is too near to one that may not be shown.
+    """
+    walks = _walks(study, fold)
+    if not walks:
+        return style.note("every film is too near to one that may not be shown", synthetic_origin(study))
+    return sheets.film_strip(walks, synthetic_origin(study))
+
+
+def walk_by_hand(study: Study, fold: str = "all") -> dict[str, Any]:
+    """Where each frame of the walk lies in its picture, for a slider."""
+    walks = _walks(study, fold)
+    frames = len(next(iter(walks.values()), []))
+    return {"interactive": {"kind": "walk", "frames": frames, "rows": list(walks), **sheets.STRIP}} if walks else {}
+
+
+def _walks(study: Study, fold: str) -> dict[str, np.ndarray]:
+    """The frames that may be shown, by label; nothing where there are none."""
     walks = {}
     with deterministic(study.threads_per_job):
         for label in LABELS:
             generator, _ = load_generator(study.results.generator(label, fold))
             walks[label] = interpolation(generator, _seeds(study, label, WALK_FILMS), WALK_STEPS)
     shown = ~np.any([near_copies(study, films) for films in walks.values()], axis=0)
-    if not shown.any():
-        return style.note("every film is too near to one that may not be shown", synthetic_origin(study))
-    return sheets.animated_films({label: films[shown] for label, films in walks.items()}, synthetic_origin(study))
+    return {label: films[shown] for label, films in walks.items()} if shown.any() else {}
 
 
 def snapshots(study: Study, fold: str = "all") -> dict[str, pd.DataFrame]:

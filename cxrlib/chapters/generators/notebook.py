@@ -22,7 +22,7 @@ TRAINING = {
 
 def open_chapter(study: Study) -> Chapter:
     """Chapter 2 of a study."""
-    return Chapter(study, "gan", FIGURES, TABLES, facts)
+    return Chapter(study, FIGURES, TABLES, FACTS, {"walk": exhibits.walk_by_hand})
 
 
 def _training(study: Study) -> Drawn:
@@ -61,18 +61,24 @@ TABLES = {
 }
 
 
-def facts(study: Study) -> dict[str, Any]:
-    """What the chapter glues."""
-    records = {
-        (label, fold): read_json(study.results.generator_record(label, fold))
-        for fold in study.generator_folds
-        for label in LABELS
-    }
-    return {
-        "resolution": study.gan.resolution,
-        "truncation": study.synthesis.truncation,
-        "films_each": read_json(study.results.synthetic_record("positive", "all"))["images"],
-        **sentences.generator_facts(study, records),
-        **sentences.comparison_facts(exhibits.comparisons(study), study.gan.comparison_label),
-        **sentences.quality_facts(pd.read_csv(study.results.table("quality"))),
-    }
+def _generator_facts(study: Study) -> dict[str, Any]:
+    return sentences.generator_facts(
+        {
+            (label, fold): read_json(study.results.generator_record(label, fold))
+            for fold in study.generator_folds
+            for label in LABELS
+        }
+    )
+
+
+def _quality_facts(study: Study) -> dict[str, Any]:
+    films = read_json(study.results.synthetic_record("positive", "all"))["images"]
+    return {"films_each": films, **sentences.quality_facts(pd.read_csv(study.results.table("quality")))}
+
+
+FACTS = (
+    sentences.settings_facts,
+    _generator_facts,
+    lambda study: sentences.comparison_facts(exhibits.comparisons(study), study.gan.comparison_label),
+    _quality_facts,
+)

@@ -157,7 +157,17 @@ def _row(quality: pd.DataFrame, label: str, comparison: str, measure: str) -> pd
     return quality.set_index(KEYS).loc[(label, comparison, measure)]
 
 
-def generator_facts(study: Study, generators: Records) -> dict[str, Any]:
+def settings_facts(study: Study) -> dict[str, Any]:
+    """What Chapter 2 says before anything is trained."""
+    return {
+        "resolution": study.gan.resolution,
+        "truncation": study.synthesis.truncation,
+        "modulation": MODULATIONS[study.gan.modulation],
+        "augmentations": joined(list(study.gan.augmentations)) or "none",
+    }
+
+
+def generator_facts(generators: Records) -> dict[str, Any]:
     """What Chapter 2 says of its generators before any film is measured, from their records by (label, fold)."""
     positive = generators["positive", "all"]
     return {
@@ -166,8 +176,6 @@ def generator_facts(study: Study, generators: Records) -> dict[str, Any]:
         "images_seen": f"{positive['images_seen']:,}",
         "films": positive["films"],
         "initialised_from": positive["initialised_from"],
-        "modulation": MODULATIONS[study.gan.modulation],
-        "augmentations": joined(list(study.gan.augmentations)) or "none",
         "kept": kept_snapshots(generators),
         "collapse": collapse(generators),
     }

@@ -24,7 +24,7 @@ NEARNESS_AXES = ("distance by pixels (0 is a copy)", "distance by features")
 
 def open_chapter(study: Study) -> Chapter:
     """Chapter 3 of a study."""
-    return Chapter(study, "review", FIGURES, TABLES, facts)
+    return Chapter(study, FIGURES, TABLES, FACTS)
 
 
 def _story(study: Study) -> ReadingStory:
@@ -83,19 +83,18 @@ TABLES = {
 }
 
 
-def facts(study: Study) -> dict[str, Any]:
-    """What the chapter glues."""
-    generated = {name: _table(study, name) for name in ("memorisation", "leaks", "anatomy")}
+def _generated_facts(study: Study) -> dict[str, Any]:
+    return nearness.generated_facts(**{name: _table(study, name) for name in ("memorisation", "leaks", "anatomy")})
+
+
+def _protocol_facts(study: Study) -> dict[str, Any]:
     protocol = prepare_protocol(study)
     synthetic = [
         read_json(study.results.synthetic_record(label, fold))["images"]
         for fold in study.generated_folds
         for label in LABELS
     ]
-    return {
-        "films": len(protocol.worklist),
-        "tasks": len(protocol.task_list),
-        "synthetic": sum(synthetic),
-        **nearness.generated_facts(**generated),
-        **_story(study).facts(),
-    }
+    return {"films": len(protocol.worklist), "tasks": len(protocol.task_list), "synthetic": sum(synthetic)}
+
+
+FACTS = (_generated_facts, _protocol_facts, lambda study: _story(study).facts())

@@ -105,7 +105,7 @@ class ReadingStory:
         return figures.reading_time(seconds, self.readers, self.said)
 
     def facts(self) -> dict[str, Any]:
-        """What the chapter's prose glues."""
+        """What the chapter's prose says of readings."""
         sentences = reading_sentences(self.tables, self.readers, len(self.answers))
         both = len(self.groups) > 1
         beside = "Simulated readers of this study stand in tables of their own and are not shown here." if both else ""

@@ -16,6 +16,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from cxrlib.artifacts import HEADLESS
 from cxrlib.chapters import style
 from cxrlib.chapters.results import curves as results_curves
+from cxrlib.chapters.results.interactive import thresholds
 from cxrlib.chapters.words import origin, show
 from cxrlib.errors import InputError
 from cxrlib.study import Study
@@ -102,5 +103,5 @@ def threshold_explorer(study: Study, predictions: pd.DataFrame, arm: str, seed: 
     rows = predictions[(predictions["arm"] == arm) & (predictions["seed"] == seed) & (predictions["role"] == role)]
     labels = (rows["label"] == "positive").to_numpy(np.int64)
     view = ThresholdView(labels, rows["p_positive"].to_numpy(), origin(study, role), rows["fold"].to_numpy(str))
-    picture: Image = show(study, "threshold", view.figure(0.5))
+    picture: Image = show(study, "threshold", view.figure(0.5), interactive=thresholds(predictions, role))
     return picture if os.environ.get(HEADLESS) else ThresholdSlider(view).box

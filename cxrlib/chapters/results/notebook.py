@@ -6,7 +6,7 @@ import pandas as pd
 
 from cxrlib.chapters.chapter import Chapter, Drawn
 from cxrlib.chapters.findings import negatives_sentence
-from cxrlib.chapters.results import curves, explained, explanation_figures, figures, ladder, shown
+from cxrlib.chapters.results import curves, explained, explanation_figures, figures, interactive, ladder, shown
 from cxrlib.chapters.results.sentences import results_facts
 from cxrlib.chapters.results.tables import statements_path
 from cxrlib.chapters.style import chosen_rows
@@ -24,7 +24,7 @@ DOSE_METRICS = ["recall_positive", "recall_negative", "roc_auc"]
 
 def open_chapter(study: Study) -> Chapter:
     """Chapter 5 of a study."""
-    return Chapter(study, "results", FIGURES, TABLES, facts)
+    return Chapter(study, FIGURES, TABLES, [facts], NOTES)
 
 
 def _table(study: Study, name: str) -> pd.DataFrame:
@@ -135,6 +135,16 @@ FIGURES = {
     "attention": lambda study: explanation_figures.attention_shares(_table(study, "attention"), _hospital(study)),
     "figure_two": lambda study: explanation_figures.real_and_synthetic(**explained.figure_two(study)),
 }
+NOTES = {
+    "ladder": lambda study: {
+        "finding": interactive.clear_arms(_table(study, "verdicts")),
+        "interactive": interactive.ladder(_table(study, "table2"), "hospital"),
+    },
+    "plane": lambda study: {"finding": interactive.moved(_table(study, "table2"), "hospital")},
+    "differences": lambda study: {"finding": interactive.clear_arms(_table(study, "verdicts"))},
+    "curves": lambda study: {"finding": interactive.areas(_table(study, "table2"), "hospital")},
+    "curves_validation": lambda study: {"finding": interactive.areas(_table(study, "table2"), "validation")},
+}
 TABLES = {
     "table2_validation": lambda study: _table_two(study, "validation"),
     "table2_hospital": lambda study: _table_two(study, "hospital"),
@@ -156,7 +166,7 @@ TABLES = {
 
 
 def facts(study: Study) -> dict[str, Any]:
-    """What the chapter glues."""
+    """What the chapter says."""
     tables = {name: _table(study, name) for name in ("table2_seeds", "attention", "subgroups")}
     explanations = read_json(study.results.explanations_record)
     _, doubtful = _by_belief(study)

@@ -1,0 +1,158 @@
+"""Tables of chapters as exhibits: a number, a caption, headers that a screen reader follows, and a CSV file.
+
+A cell whose metadata say `table` shows a DataFrame. The file holds what the table shows and nothing else, so that it
+gives away no more than the page does. Pages say what they are about to search engines and in previews of links.
+"""
+
+import re
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from bs4 import BeautifulSoup
+from bs4.element import Tag
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.transforms import SphinxTransform
+from sphinx.util.osutil import relative_uri
+
+from cxrlib.files import write_table
+
+FOLDER = "csv"
+LONGEST_DESCRIPTION = 200
+# What keeps a narrow table from breaking a number means nothing in a file.
+PLAIN = str.maketrans({"\u00a0": " ", "\u2060": None})
+
+
+class TableExhibit(nodes.General, nodes.Element):
+    """A table from a cell: its caption, its HTML and where its numbers come from."""
+
+
+class CellsToExhibits(SphinxTransform):
+    """Put an exhibit in the place of every table that a cell with a caption shows."""
+
+    default_priority = 700
+
+    def apply(self, **_: Any) -> None:
+        for cell in list(self.document.findall(nodes.container)):
+            said = cell.get("cell_metadata", {}).get("table") if cell.get("nb_element") == "cell_code" else None
+            for bundle in list(cell.findall(_is_bundle)) if said else []:
+                self._replace(bundle, said)
+
+    def _replace(self, bundle: nodes.Element, said: dict[str, Any]) -> None:
+        shown = [raw.astext() for raw in bundle.findall(nodes.raw) if "<table" in raw.astext()]
+        if not shown:
+            return
+        exhibit = TableExhibit("", **said, html=shown[0])
+        exhibit["names"] = [nodes.fully_normalize_name(said["name"])]
+        self.document.note_explicit_target(exhibit, exhibit)
+        bundle.replace_self(exhibit)
+
+
+def _is_bundle(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.container) and node.get("nb_element") == "mime_bundle"
+
+
+def plain_table(html: str) -> Tag:
+    """The table with one line of headers that name something, and a scope for each."""
+    table = BeautifulSoup(html, "html.parser").table
+    table.attrs = {"class": ["dataframe"]}
+    lines = table.thead.find_all("tr")
+    names = [cell.get_text(strip=True) for cell in lines[-1].find_all("th")]
+    named = len([name for name in names if name])
+    if len(lines) > 1 and not any(names[named:]):
+        for cell, name in zip(lines[-2].find_all("th"), names[:named], strict=False):
+            cell.string = name
+            cell["class"] = "index"
+        lines[-1].decompose()
+    for cell in table.find_all("th"):
+        cell.attrs = {name: value for name, value in cell.attrs.items() if name in ("rowspan", "colspan", "class")}
+        cell["scope"] = "row" if cell.find_parent("tbody") else "colgroup" if cell.get("colspan") else "col"
+        if not cell.get_text(strip=True):
+            cell.name = "td"
+            del cell["scope"]
+    for line in table.find_all("tr"):
+        line.attrs = {}
+    return table
+
+
+def rows_of(table: Tag) -> pd.DataFrame:
+    """What a table shows, a cell that spans several lines repeated in each."""
+    header = [cell.get_text(" ", strip=True) for cell in table.thead.find_all("tr")[-1].find_all(["th", "td"])]
+    rows: list[list[str]] = []
+    spanning: dict[int, tuple[str, int]] = {}
+    for line in table.tbody.find_all("tr"):
+        cells = iter(line.find_all(["th", "td"]))
+        row: list[str] = []
+        while len(row) < len(header):
+            text, left = spanning.get(len(row), ("", 0))
+            if not left:
+                cell = next(cells)
+                text, left = cell.get_text(" ", strip=True).translate(PLAIN), int(cell.get("rowspan", 1))
+            spanning[len(row)] = text, left - 1
+            row.append(text)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=header)
+
+
+def visit_exhibit(translator: Any, node: TableExhibit) -> None:
+    table = plain_table(node["html"])
+    rows = rows_of(table)
+    name, page = node["ids"][0], translator.builder.current_docname
+    write_table(Path(translator.builder.outdir) / FOLDER / f"{name}.csv", rows)
+    links = [(f"{FOLDER}/{name}.csv", "CSV")]
+    whole = Path(translator.builder.srcdir) / FOLDER / f"{node.get('source', '')}.csv"
+    if whole.is_file():
+        target = Path(translator.builder.outdir) / FOLDER / whole.name
+        target.write_bytes(whole.read_bytes())
+        links.append((f"{FOLDER}/{whole.name}", f"all of {whole.stem}.csv"))
+    here = translator.builder.get_target_uri(page)
+    said = " · ".join(f'<a download href="{relative_uri(here, address)}">{text}</a>' for address, text in links)
+    where = "; ".join(f"{key} = {value}" for key, value in node.get("where", {}).items())
+    translator.body.append(
+        f'<div class="exhibit" id="{name}" data-source="{node.get("source", "")}" data-where="{escape(where)}">'
+        f'<div class="exhibit-scroll" tabindex="0" role="region" aria-label="{escape(node["caption"])}">'
+        '<table class="dataframe"><caption><span class="caption-text">'
+    )
+    translator.add_fignumber(node)
+    nothing = "" if len(rows) else " <em>There is none.</em>"
+    translator.body.append(
+        f'{escape(node["caption"])}{nothing} <span class="exhibit-links">{said}</span></span></caption>'
+    )
+    translator.body.append(table.decode_contents() if len(rows) else str(table.thead))
+    translator.body.append("</table></div></div>")
+    raise nodes.SkipNode
+
+
+def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+    """What a page is about, for search engines and for previews of links; its title once, and lists that are lists."""
+    # An entry of a bibliography is no item of a list to screen readers.
+    for wrong in (' role="list"', ' role="doc-biblioentry"'):
+        context["body"] = context.get("body", "").replace(f'<div{wrong} class="citation', '<div class="citation')
+        context["body"] = re.sub(rf'(<div class="citation"[^>]*){wrong}', r"\1", context["body"])
+    title = re.sub(r"<[^>]*>", "", context.get("title", ""))
+    book = context.get("docstitle") or ""
+    if page == "index":
+        context["title"] = "Answer and contents"
+    texts = [node.astext() for node in doctree.findall(nodes.paragraph)] if doctree is not None else []
+    text = " ".join(next((text for text in texts if len(text) > 40), book).split())
+    short = text if len(text) <= LONGEST_DESCRIPTION else text[:LONGEST_DESCRIPTION].rsplit(" ", 1)[0] + " …"
+    said = {"description": short, "twitter:card": "summary", "cxr:study": app.config.html_context.get("study", ""),
+            "cxr:commit": app.config.html_context.get("commit", "")}  # fmt: skip
+    previews = {
+        "og:type": "article",
+        "og:title": book if page == "index" else title,
+        "og:description": short,
+        "og:site_name": book,
+    }
+    tags = [f'<meta name="{key}" content="{escape(value)}">' for key, value in said.items() if value]
+    tags += [f'<meta property="{key}" content="{escape(value)}">' for key, value in previews.items() if value]
+    context["metatags"] = context.get("metatags", "") + "\n".join(tags)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_enumerable_node(TableExhibit, "table", lambda node: node["caption"], html=(visit_exhibit, None))
+    app.add_transform(CellsToExhibits)
+    app.connect("html-page-context", describe)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,104 @@
+"""What the results' figures find, in words, and the numbers that their interactive twins in the book draw.
+
+Only aggregates: counts of answers and estimates that the chapter's tables and figures show already.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxrlib.chapters.results.ladder import in_order
+from cxrlib.chapters.results.questions import BASELINE, RANKING, SENSITIVITY, SPECIFICITY
+from cxrlib.chapters.style import RUNG_COLOURS, arms_of, chosen_rows
+from cxrlib.chapters.words import joined, percent
+from cxrlib.classifiers.arms import arm_of
+from cxrlib.evaluation.metrics import METRIC_NAMES
+
+THRESHOLDS = np.linspace(0, 1, 51)
+ON_THE_LADDER = (
+    "roc_auc", "balanced_accuracy", "recall_positive", "recall_negative", "accuracy", "f1_positive",
+    "precision_positive", "average_precision",
+)  # fmt: skip
+
+
+def thresholds(predictions: pd.DataFrame, role: str) -> dict[str, Any]:
+    """How many positives each arm finds and how many false alarms it raises from each threshold upwards, mean over
+    runs; `predictions` as from `gather_predictions`."""
+    rows = predictions[predictions["role"] == role]
+    first = rows[(rows["arm"] == rows["arm"].iloc[0]) & (rows["seed"] == rows["seed"].iloc[0])]
+    arms = {}
+    for arm in arms_of(rows):
+        of_arm = rows[rows["arm"] == arm]
+        called = of_arm["p_positive"].to_numpy()[:, None] >= THRESHOLDS
+        positive = (of_arm["label"] == "positive").to_numpy()
+        runs = of_arm["seed"].nunique()
+        arms[arm] = {
+            "found": (called[positive].sum(axis=0) / runs).round(1).tolist(),
+            "alarms": (called[~positive].sum(axis=0) / runs).round(1).tolist(),
+            "colour": _colour(arm),
+        }
+    positives = int((first["label"] == "positive").sum())
+    return {"kind": "threshold", "positives": positives, "negatives": len(first) - positives, "arms": arms}
+
+
+def ladder(table2: pd.DataFrame, role: str) -> dict[str, Any]:
+    """Every arm with its place on the ladder and, for each measure, estimate and interval in per cent."""
+    rows = chosen_rows(table2, role).set_index("arm")
+    metrics = [metric for metric in ON_THE_LADDER if metric in rows]
+    arms = [
+        {
+            "arm": arm,
+            "rung": arm_of(arm).rung,
+            "colour": _colour(arm),
+            "values": {metric: _ends(rows.loc[arm], metric) for metric in metrics},
+        }
+        for arm in in_order([str(arm) for arm in rows.index])
+    ]
+    return {"kind": "ladder", "metrics": {metric: METRIC_NAMES[metric] for metric in metrics}, "arms": arms}
+
+
+def _colour(arm: str) -> str:
+    return RUNG_COLOURS[arm_of(arm).rung]
+
+
+def _ends(row: pd.Series, metric: str) -> list[float | None]:
+    values = (row[f"{metric}{end}"] for end in ("", "_low", "_high"))
+    return [None if pd.isna(value) else round(100 * float(value), 1) for value in values]
+
+
+def clear_arms(verdicts: pd.DataFrame) -> str:
+    """Which arms differ clearly from the baseline by any measure, after correction."""
+    rows = verdicts[verdicts["reference"] == BASELINE]
+    clear = rows[rows["verdict"].isin(["gain", "loss"])]
+    if clear.empty:
+        return f"No arm differs clearly from the {BASELINE} by any measure, after correction for so many questions."
+    told = [
+        f"{row.arm} ({METRIC_NAMES[row.metric]} {100 * row.difference:+.1f} points)".replace("-0.0", "0.0")
+        for row in clear.itertuples()
+    ]
+    return (
+        f"After correction for so many questions, {joined(told)} differ from the {BASELINE}; no other arm does clearly."
+    )
+
+
+def moved(table2: pd.DataFrame, role: str) -> str:
+    """How the arm that finds most positives stands to the baseline at one half."""
+    rows = chosen_rows(table2, role).set_index("arm")
+    most = str(rows[SENSITIVITY].idxmax())
+    base, best = (
+        f"{percent(rows.loc[arm, SENSITIVITY], 0)} of the positives and calls "
+        f"{percent(rows.loc[arm, SPECIFICITY], 0)} of the negatives negative"
+        for arm in (BASELINE, most)
+    )
+    beside = "no arm finds more" if most == BASELINE else f"{most}, which finds most, finds {best}"
+    return f"At one half the {BASELINE} finds {base}; {beside}."
+
+
+def areas(table2: pd.DataFrame, role: str) -> str:
+    """From which area under the ROC curve to which the arms reach."""
+    rows = chosen_rows(table2, role).set_index("arm")[RANKING].dropna().sort_values()
+    return (
+        f"Area under the ROC curve, mean over runs: from {rows.iloc[0]:.2f} ({rows.index[0]}) to {rows.iloc[-1]:.2f} "
+        f"({rows.index[-1]}); {BASELINE} {rows[BASELINE]:.2f}."
+    )

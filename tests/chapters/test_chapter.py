@@ -1,0 +1,54 @@
+"""What a chapter says: the same words in a live notebook and in the book."""
+
+import pytest
+
+from cxrlib.chapters.chapter import Chapter
+from cxrlib.errors import InputError
+from cxrlib.publishing.pages import as_page
+from cxrlib.study import load_study
+
+
+def not_yet(study):
+    raise FileNotFoundError("nothing is trained yet")
+
+
+@pytest.fixture
+def chapter(write_tiny_study):
+    return Chapter(load_study(write_tiny_study()), {}, {}, [lambda study: {"films": 1234, "share": "5.0 %"}, not_yet])
+
+
+def test_facts_take_the_place_of_their_names_and_counts_are_told_by_thousands(chapter):
+    assert chapter.say("\nOf {films} films {share} are new; {kept}.\n", kept="all").data == (
+        "Of 1,234 films 5.0 % are new; all."
+    )
+    assert "simulated" in chapter.say("{origin}").data
+
+
+def test_a_role_of_the_book_is_no_fact(chapter):
+    assert chapter.say("{films} films, {eq}`law`").data == "1,234 films, {eq}`law`"
+
+
+def test_facts_that_later_work_makes_are_not_asked_for_before(chapter):
+    assert chapter.say("{films}").data == "1,234"
+    with pytest.raises(FileNotFoundError):
+        chapter.say("{losses}")
+
+
+def test_unknown_fact_names_those_there_are(write_tiny_study):
+    chapter = Chapter(load_study(write_tiny_study()), {}, {}, [lambda study: {"films": 3}])
+    with pytest.raises(InputError, match=r"fact `flims`.*origin, summary, films"):
+        chapter.say("{flims}")
+
+
+def code(source, *outputs, tags=()):
+    return {"cell_type": "code", "metadata": {"tags": list(tags)}, "source": source, "outputs": list(outputs)}
+
+
+def test_the_book_prints_what_was_said_numbers_its_figures_and_folds_its_code():
+    text = "As [(Efron 1993)](#cite:efron1993) and [Figure\n*plane*](#fig-plane) show; [tables](../tables.md)."
+    spoken = {"output_type": "execute_result", "data": {"text/markdown": [text]}, "metadata": {}}
+    cells = [code('chapter.say("…")', spoken, tags=["remove-input"]), code("x = 1"), code("y", tags=["hide-input"])]
+    said, *folded = as_page({"cells": cells, "metadata": {}})["cells"]
+    assert said["cell_type"] == "markdown"
+    assert said["source"] == "As {cite}`efron1993` and {numref}`fig-plane` show; [tables](../tables.md)."
+    assert [cell["metadata"]["tags"] for cell in folded] == [["hide-input"]] * 2
