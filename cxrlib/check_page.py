@@ -5,15 +5,17 @@ It lies among the private files of the study, whatever may be published of it.
 
 import base64
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+from rich.console import RenderableType
 
-from cxrlib.check import Verdict
+from cxrlib.check import Verdict, check_study
 from cxrlib.files import read_json, write_text
 from cxrlib.films.images import ImageSet, load_image_set
 from cxrlib.films.settings import LABELS
@@ -27,6 +29,15 @@ STYLE = (
     "figure{display:inline-block;margin:.3rem}figcaption{font-size:.75rem;max-width:20rem;overflow-wrap:anywhere}"
     ".ready{border-left:.4rem solid #1b7f4b;padding-left:.6rem}.but{border-left:.4rem solid #c77700;padding-left:.6rem}"
 )
+
+
+def check_with_page(
+    study: Study, *, force: bool = False, progress: Callable[[str], Any] | None = None
+) -> Generator[RenderableType, None, list[Verdict]]:
+    """As `check_study`, which ends with the page."""
+    verdicts = yield from check_study(study, force=force, progress=progress)
+    yield f"The films as pictures (private): {write_page(study, verdicts).as_uri()}"
+    return verdicts
 
 
 def write_page(study: Study, verdicts: list[Verdict]) -> Path:

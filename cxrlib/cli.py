@@ -164,6 +164,34 @@ def show(study: StudyName, as_json: Json = False) -> None:
 
 
 @app.command()
+def start(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Your films: a DICOM export, or pictures.")],
+    name: Annotated[str, typer.Option(help="Name of the study; asked for if left out.")] = "",
+    labels: Annotated[Path | None, typer.Option(help="Table of labels; found beside the films if it is alone.")] = None,
+    films: Annotated[Path | None, typer.Option(help="Folder to make of a DICOM export; by default NAME-films")] = None,
+    public: Annotated[
+        Path | None, typer.Option(help="Public films: training/ and validation/, or a COVIDx tree; else simulated ones")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="As for import-dicom")] = None,
+    column: Annotated[list[str], typer.Option(help="As for import-dicom, e.g. label=Befund")] = (),
+    word: Annotated[list[str], typer.Option(help="As for import-dicom, e.g. krank=positive")] = (),
+    rules: Annotated[Path | None, typer.Option(help="As for import-dicom")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; say what can't be known as options.")] = False,
+) -> None:
+    """The first hour: look at your films, import them, write studies/NAME.yaml, check it, and say what comes next."""
+    from cxrlib.start import Answers
+    from cxrlib.start import start as start_study
+
+    given = Answers(name, labels, films, public, key, _pairs(column, "--column"), _pairs(word, "--word"), rules)
+    silent = yes or not sys.stdin.isatty()
+    _print(start_study(source, given, None if silent else _ask, _progress))
+
+
+def _ask(question: str, usual: str) -> str:
+    return str(typer.prompt(question, default=usual)).strip()
+
+
+@app.command()
 def check(
     study: StudyName,
     force: Force = False,
@@ -175,15 +203,14 @@ def check(
     Ends with a verdict on each role, and a page with pictures. The exit code is 0 for a study that may run, 2 for one
     that may not.
     """
-    from cxrlib.check import NotReady, as_record, check_study
-    from cxrlib.check_page import write_page
+    from cxrlib.check import NotReady, as_record
+    from cxrlib.check_page import check_with_page
 
     loaded = load_study(study)
     verdicts: list[Any] = []
 
     def parts() -> Iterable[Any]:
-        verdicts.extend((yield from check_study(loaded, force=force, progress=_progress)))
-        yield f"The films as pictures (private): {write_page(loaded, verdicts).as_uri()}"
+        verdicts.extend((yield from check_with_page(loaded, force=force, progress=_progress)))
 
     try:
         list(parts()) if as_json else _print(parts())
@@ -221,6 +248,7 @@ def import_dicom(
         Path | None, typer.Option(help="A table: field, value, decision (use or skip); a dry run writes it if absent")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done, and do nothing.")] = False,
+    look: Annotated[bool, typer.Option("--look", help="Decide on doubtful films in the browser.")] = False,
     as_json: Json = False,
 ) -> None:
     """Turn a DICOM export into a folder of films under pseudonyms. Interrupted, type the same again."""
@@ -235,6 +263,10 @@ def import_dicom(
 
     if out is None:
         raise InputError("--out: missing; expected a folder to make, e.g. --out films (or --dry-run to look first)")
+    if look:
+        from cxrlib.intake.look_over import look_over
+
+        asked["look"] = lambda work: look_over(work, _say)
     imported = import_films(source, labels, out, key_file=key, decisions=decisions, progress=_progress, **asked)
     for line in imported.lines(out):
         _say(line)

@@ -138,14 +138,18 @@ class Journal:
             self.remember("rules", said)
         return Rules({(name, value): used for name, value, used in json.loads(said)})
 
-    def decide(self, decisions: Mapping[str, bool]) -> None:
+    def decide(self, decisions: Mapping[str, bool | None]) -> None:
         """Keep a person's decisions, {image id: whether it is used}, and apply them with all that were kept before.
+
+        None takes a decision back.
 
         A person may leave out any film, and use one that the header's words leave out for its view or part.
         """
         self._database.execute("BEGIN")
         for image, used in decisions.items():
-            self._database.execute("INSERT OR REPLACE INTO decisions VALUES (?, ?)", (image, used))
+            self._database.execute("DELETE FROM decisions WHERE image_id = ?", (image,))
+            if used is not None:
+                self._database.execute("INSERT INTO decisions VALUES (?, ?)", (image, used))
         decided = "image_id IN (SELECT image_id FROM decisions WHERE used = ?)"
         judged = ", ".join(f"'{reason.replace(chr(39), 2 * chr(39))}'" for reason in JUDGED)
         self._database.execute("UPDATE files SET header_reason = told WHERE told IS NOT NULL")

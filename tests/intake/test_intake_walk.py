@@ -1,10 +1,16 @@
-"""A hospital's first hour: 300 mixed films of four vendors' habits, and a findings list in German, kept by hand."""
+"""A hospital's first hour: 300 mixed films of four vendors' habits, and a findings list in German, kept by hand.
+
+One command leads from there to a study that `cxr check` accepts.
+"""
 
 import csv
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from dicom_films import film, save
+from PIL import Image
 from typer.testing import CliRunner
 
 from cxrlib.cli import app
@@ -54,6 +60,19 @@ def pixels_of(number: int, attributes: dict, films: list[np.ndarray]) -> np.ndar
     return values[:, ::-1] if attributes.get("PatientOrientation") == ["R", "F"] else values
 
 
+def write_public(folder: Path) -> None:
+    """Pictures of noise in the place of public films, which are nobody's copies."""
+    folder.mkdir(parents=True)
+    lines = ["file,patient_id,label"]
+    for number in range(16):
+        noise = np.random.default_rng([number, len(folder.name)]).integers(
+            0, 256, (ROWS_PX, COLUMNS_PX), dtype=np.uint8
+        )
+        Image.fromarray(noise).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,{folder.name}{number},{('negative', 'positive')[number % 2]}")
+    (folder / "labels.csv").write_text("\n".join(lines))
+
+
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory):
     place = tmp_path_factory.mktemp("first-hour")
@@ -69,9 +88,13 @@ def walked(tmp_path_factory):
         save(dataset, place / "export" / f"geraet{number % 4}" / f"IM{number:04d}")
         table.append(f"{ids['PatientID']};{ids['AccessionNumber']};{'positiv' if number % 3 == 0 else 'negativ'}")
     (place / "befunde.csv").write_bytes("\r\n".join([*table, "Summe;300;"]).encode("cp1252"))
-    command = ["import-dicom", place / "export", "--labels", place / "befunde.csv", "--out", place / "films"]
-    done = CliRunner().invoke(app, [*map(str, command), "--key", str(place / "private" / "key")])
-    assert done.exit_code == 0, done.output
+    for role in ("training", "validation"):
+        write_public(place / "public" / role)
+    command = ["start", place / "export", "--name", "klinik", "--public", place / "public"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        done = CliRunner().invoke(app, [*map(str, command), "--key", str(place / "private" / "key"), "--yes"])
+    assert done.exit_code == 0, f"{done.output}{done.exception}"
     with open(next(place.glob("private/key.imports/*/files.csv")), newline="", encoding="utf-8") as file:
         return done.output, {int(row["file"][-4:]): row for row in csv.DictReader(file)}
 
@@ -94,3 +117,14 @@ def test_mirrored_films_are_put_right_and_few_films_are_left_to_a_person(walked)
     notes = [row["note"] for row in files.values() if row["outcome"] == "used"]
     assert sum("mirrored back" in note for note in notes) == sum(number % 4 == 3 for number in range(50, FILMS))
     assert sum("looks" in note for note in notes) < 0.2 * len(notes)
+
+
+def test_the_command_ends_with_a_study_that_may_run_and_three_commands_with_their_cost(walked):
+    printed, _ = walked
+    assert "befunde.csv: PatID = patient_id, Untersuchungsnummer = accession_number, Befund = label" in printed
+    assert re.search(r"^  hospital: ready", printed, re.MULTILINE)
+    assert "not ready" not in printed
+    assert "klinik may run" in printed
+    commands = re.findall(r"^  cxr (\S+)", printed, re.MULTILINE)
+    assert commands == ["import-dicom", "report", "publish"]
+    assert re.search(r"about [\d,]+ min here, [\d,]+ MB of disk", printed)
