@@ -28,7 +28,7 @@ from scipy.ndimage import gaussian_filter
 from cxrlib.files import read_json, write_json, write_text
 from cxrlib.films.decoding import decode
 from cxrlib.films.search.pictures import FilmIndex
-from cxrlib.publishing.guard_contents import views_of
+from cxrlib.publishing.guard_pictures import views_of
 from cxrlib.publishing.limits import MEASURED
 from cxrlib.reproducibility import provenance
 from cxrlib.study import REPOSITORY

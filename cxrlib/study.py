@@ -291,7 +291,7 @@ def _expand(value: Any, path: Path, key: str) -> Any:
         return [_expand(item, path, key) for item in value]
     if isinstance(value, str) and value.startswith("~/") and key.endswith(("folder", "weights")):
         value = str(Path(value).expanduser())
-    if isinstance(value, str) and "${" in value and key.endswith("folder"):
+    if isinstance(value, str) and "${" in value and re.fullmatch(r"data\.\w+\.folder", key):
         for name in re.findall(r"\$\{(\w+)\}", value):
             if name not in os.environ:
                 raise InputError(

@@ -10,7 +10,7 @@ private film as a copy would be is taken for the copy, and refused.
 Where no role is private, neither names nor films are looked for.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -75,12 +75,13 @@ def private_findings(study: Study, folder: Path) -> list[str]:
     _check_sizes(study)
     _check_counts(study)
     problems: list[str] = []
+    tables = _written_tables(study)
     for path in sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink()):
         where = str(path.relative_to(folder))
         if path.is_symlink():
             problems.append(f"{where}: a link; only files of its own are published")
             continue
-        problems += _findings(path, where, secrets)
+        problems += _findings(path, where, secrets, tables)
     return problems
 
 
@@ -110,11 +111,19 @@ def _sheet(films: np.ndarray) -> np.ndarray:
     return sheet
 
 
-def _findings(path: Path, where: str, secrets: Sequence[Secrets]) -> Iterator[str]:
+def _written_tables(study: Study) -> set[str]:
+    """SHA-256 of the tables that stages wrote, by their records."""
+    records = (path for folder in study.results.published for path in folder.glob("*.json"))
+    found = [read_json(path) for path in (*records, *study.results.root.glob("explanations/*.json"))]
+    outputs = (record.get("outputs", {}) for record in found if isinstance(record, dict))
+    return {facts["sha256"] for written in outputs for name, facts in written.items() if name.endswith(".csv")}
+
+
+def _findings(path: Path, where: str, secrets: Sequence[Secrets], tables: Collection[str]) -> Iterator[str]:
     named: dict[str, set[str]] = {}
     shown: dict[str, set[int]] = {}
     try:
-        for piece in pieces_of(path, where):
+        for piece in pieces_of(path, where, tables):
             for secret in secrets:
                 named.setdefault(secret.role, set()).update(secret.names.found_in(piece.text))
                 found = (match.film for view in piece.picture for match in secret.films.search(view))

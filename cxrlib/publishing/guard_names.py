@@ -4,13 +4,13 @@ Case, accents, separators and the order of words don't count, nor do leading zer
 is found where its words stand side by side. One that is short, a small number, or a word of this program would be found
 everywhere; such a name counts only where something names it as an id: a table's column or row called so or as the
 hospital's own table calls it, a key or an attribute (`patient_id: 12`), `patient 12`; where it has letters and digits
-and stands alone in a cell, or is read as a word; and where several numbers of a text are ids, more than chance would
-have.
+and stands alone in a cell, or is read as a word; and where several numbers of a text or of one list are ids, more than
+chance would have.
 
 An id that a publishable role has too says nothing and is not searched.
 
 What it can't find: ids that are translated, abbreviated, split over several cells, or drawn as pixels; one small
-number in prose.
+number in prose; small numbers of a hospital that counts its patients from one on.
 """
 
 import re
@@ -20,17 +20,23 @@ from collections.abc import Iterable, Iterator
 from html import unescape
 from html.parser import HTMLParser
 from itertools import pairwise
+from math import comb
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 STRONG_LENGTH, STRONG_DIGITS, LOOSE_LENGTH = 4, 7, 6
-FEWEST_NUMBERS, CHANCE_TIMES = 3, 4
+FEWEST_NUMBERS, CHANCE_TIMES, LEAST_CHANCE = 3, 4, 1e-4
 KIND = r"(?:patient|image|film|file|case|subject|study|pseudonym)"
 NUMBERED = r"(?:[ _-]?(?:id|ids|no|nr|number|name|names))?"
 UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
+# As programs, style sheets and letters write signs.
+ESCAPE = re.compile(
+    r"\\(?:u([0-9a-fA-F]{4})|u\{([0-9a-fA-F]{1,5})\}|x([0-9a-fA-F]{2})|0{0,4}([0-9a-fA-F]{2})(?![0-9a-fA-F]) ?)"
+)
 WORD = re.compile(r"[^\W\d_]+|\d+")
 NUMBER, YEAR = re.compile(r"(?<![\w.,])\d{3,6}(?![\w.,]\d|\w)"), re.compile(r"(?:19|20)\d\d")
 THOUSANDS = re.compile(r"(?<=\d)[,'\u2009\u202f ](?=\d{3}(?!\d))")
+LIST = re.compile(r"(?<![\w.])\d{2,6}(?![\w.]*\w)(?:[\s,;|/\[\]()'\"]+\d{2,6}(?![\w.]*\w))+")
 CELLS, SHORTEST_WORD = {"td", "th", "dt", "dd", "text"}, 3
 # Scripts that are written without blanks, in which two characters are a name.
 DENSE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
@@ -56,6 +62,7 @@ class Names:
         common = _plain(vocabulary)
         self._dense = {name for name in plain if len(DENSE.findall(name)) >= 2}
         self._weak = {name for name in plain - self._dense if _is_weak(name) or _holds(common, name)}
+        self._numbers = {name for name in self._weak if name.isdecimal() and 2 <= len(name) < STRONG_DIGITS}
         words = (name for name in self._weak if len(name) >= SHORTEST_WORD and _is_mixed(name))
         self._mixed = {name for name in words if not _holds(common, name)}
         strong = {name: tuple(WORD.findall(name)) for name in plain - self._weak - self._dense}
@@ -86,6 +93,7 @@ class Names:
             if self._dense:
                 closed = DENSE_BLANK.sub("", form)
                 found.update(name for name in self._dense if name in closed)
+        found |= self._listed_numbers(_visible(text))
         if self._weak:
             found |= self._weak & {_plain(value) for value in self._named_values(text)}
         if self._mixed:
@@ -113,6 +121,21 @@ class Names:
             expected = len(printed) * len(known) / 10**digits
             if len(printed & known) >= max(FEWEST_NUMBERS, CHANCE_TIMES * expected + FEWEST_NUMBERS):
                 found |= printed & known
+        return found
+
+    def _listed_numbers(self, text: str) -> set[str]:
+        """Ids of two to six digits of which a list has more than chance would, where about as many of the numbers
+        between its least and its greatest are ids as anywhere there."""
+        found: set[str] = set()
+        for listed in LIST.findall(text):
+            printed = {number.lstrip("0") for number in re.findall(r"\d+", listed)} - {""}
+            known = printed & self._numbers
+            if len(known) < FEWEST_NUMBERS:
+                continue
+            first, last = (int(end(printed, key=int)) for end in (min, max))
+            density = sum(first <= int(name) <= last for name in self._numbers) / (last - first + 1)
+            if _by_chance(len(known), len(printed), density) < LEAST_CHANCE:
+                found |= known
         return found
 
     def _named_values(self, text: str) -> Iterator[str]:
@@ -180,9 +203,16 @@ def _spellings(name: str) -> set[str]:
     joined = "".join(WORD.findall(plain))
     if len(joined) > LOOSE_LENGTH and joined != plain and not joined.isdecimal():
         forms.add(joined)
+    if len(joined) > LOOSE_LENGTH and not joined.isdecimal():
+        forms.add(plain[::-1])
     if len(words) == 2 and DENSE.search(plain):
         forms |= {"".join(words), "".join(reversed(words))}
     return forms
+
+
+def _by_chance(known: int, printed: int, density: float) -> float:
+    """The chance of so many ids, or more, among so many numbers of which each is an id by the chance `density`."""
+    return sum(comb(printed, k) * density**k * (1 - density) ** (printed - k) for k in range(known, printed + 1))
 
 
 def _is_mixed(name: str) -> bool:
@@ -223,7 +253,7 @@ def _plain(text: str) -> str:
 
 def _forms(text: str) -> list[str]:
     """A text as it stands, without its escapes, and without its tags."""
-    escaped = re.sub(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))", lambda code: chr(int(code[1] or code[2], 16)), text)
+    escaped = ESCAPE.sub(lambda code: chr(int(next(filter(None, code.groups())), 16)), text)
     unquoted = unquote(unescape(escaped))
     unquoted = unescape(unquoted).replace("\\/", "/").replace("\\_", "_")
     forms = [text, unquoted]

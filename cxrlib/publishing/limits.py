@@ -8,8 +8,9 @@ from cxrlib.files import read_json
 
 MEASURED = Path(__file__).with_name("limits.json")
 BEYOND = (
-    "ids that are drawn as pixels (an axis label, a burnt-in name), translated, abbreviated or split",
-    "a small number that is an id and that nothing calls one",
+    "ids that are drawn as pixels (an axis label, a burnt-in name), translated, abbreviated, split, or in letters "
+    "that look alike",
+    "a small number that is an id and that nothing calls one, or many where ids are numbers from one on",
     "films of fewer than 48 pixels a side, changed in several ways at once, or hidden in other pictures' noise",
     "films written as something else that a book is full of: words, prose, hashes",
     "what may be concluded from statistics together with what a reader knows from elsewhere",

@@ -26,6 +26,7 @@ from cxrlib.films.phantom import phantom_film, phantom_manifest
 from cxrlib.films.search.pictures import FilmIndex
 from cxrlib.films.settings import PhantomSource
 from cxrlib.publishing.guard import check_publishable, check_results, near_copies, private_findings
+from cxrlib.publishing.guard_contents import pieces_of
 from cxrlib.publishing.guard_names import Names
 from cxrlib.study import load_study
 
@@ -51,7 +52,7 @@ def study(tmp_path_factory, write_study_in):
     made = load_study(write_study_in(root, data=data, gan={"resolution": SIZE}, classifier={"image_size": SIZE}))
     rows = [(FILE, FILE, PATIENT), ("1.png", "1.png", "7"), ("x/AB3.png", "x/AB3.png", "recall")]
     rows += [("y.png", "y.png", "88112233"), ("z.png", "z.png", "0005512345")]
-    numbers = ("48392", "50118", "61220", "77013")
+    numbers = ("48392", "50118", "61220", "77013", "17", "23", "42", "58", "77")
     rows += [(f"{row}.png", f"{row}.png", name) for row, name in enumerate(("王伟", "김민준", *numbers), start=2)]
     manifest = pd.DataFrame(rows, columns=["image_id", "file", "patient_id"])
     empty = dict.fromkeys(("source", "view", "sex", "lung_mask", "fold"), "")
@@ -173,6 +174,15 @@ HIDING_PLACES = {
     "short with a letter, in prose": ("a.html", "<p>as in AB3, where</p>"),
     "short with a letter, on an axis": ("a.svg", "<svg><text>AB3</text></svg>"),
     "short with a letter, in a description": ("a.html", '<img alt="film AB3">'),
+    "base64, short": ("a.html", f"<p>{base64.b64encode(PATIENT.encode()).decode()}</p>"),
+    "hexadecimal": ("a.html", f"<p>{PATIENT.encode().hex()}</p>"),
+    "backwards": ("a.html", f"<bdo dir='rtl'>{PATIENT[::-1]}</bdo>"),
+    "escaped for a style sheet": ("a.css", "a::after { content: 'Huber-\\d6 zt\\fc rk 4711' }"),
+    "escaped by code points": ("a.js", "who = 'Huber-\\u{d6}zt\\u{fc}rk 4711'"),
+    "short numbers in a list": ("a.html", "<ul><li>17</li><li>23</li><li>42</li><li>58</li></ul>"),
+    "short numbers in a bare list": ("a.json", '{"shown": [17, 23, 42, 58]}'),
+    "short numbers on an axis": ("a.svg", "<svg><text>17</text><text>23</text><text>42</text><text>77</text></svg>"),
+    "short numbers drawn by matplotlib": ("a.svg", "<!-- 17 --><path/><!-- 23 --><path/><!-- 42 --><path/><!-- 58 -->"),
     "axis label of a drawing": ("a.svg", f"<svg><g><text>{PATIENT}</text></g></svg>"),
 }  # fmt: skip
 
@@ -244,6 +254,18 @@ def test_a_count_is_no_id(text):
     assert Names({"7", "12"}, columns=["Fallnummer"]).found_in(text) == set()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10, 20, 30, 40, 50", "<td>12</td><td>17</td><td>23</td><td>31</td><td>64</td>", "17 of 23 and 42 of 58",
+        "0.17, 0.23, 0.42, 0.58", "17, 23, 42", "10 11 12 13 14 15 16 17 18 19 20 21 22 23",
+    ],
+)  # fmt: skip
+def test_a_list_of_counts_is_no_list_of_ids(text):
+    assert Names({"17", "23", "42", "58", "77"}).found_in(text) == set()
+    assert Names({str(number) for number in range(10, 100)}).found_in(text) == set()
+
+
 @pytest.mark.parametrize("text", ["0.12345678", "123456789", "x12345678y", "1,12345678"])
 def test_a_number_in_another_number_is_no_id(text):
     assert Names({"12345678"}).found_in(text) == set()
@@ -259,6 +281,16 @@ def test_what_can_t_be_looked_into_is_refused(study, book, content):
         put(book, name, content)
         with pytest.raises(InputError, match="leave it out"):
             check_publishable(book, study)
+
+
+@pytest.mark.parametrize("height", [63, 80, 97, 128])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "LA"])
+def test_pictures_of_every_shape_are_looked_into(tmp_path, height, mode):
+    picture = Image.fromarray(patterns(1, seed=5, size=130)[0][:height]).convert(mode)
+    for name, how in {"a.png": {}, "b.jpg": {}, "c.jpg": {"progressive": True}, "d.jpg": {"subsampling": 2}}.items():
+        if name[0] == "a" or mode in ("L", "RGB"):
+            picture.save(tmp_path / name, **how)
+            assert any(piece.picture for piece in pieces_of(tmp_path / name, name))
 
 
 @pytest.mark.parametrize("place", REFUSED)

@@ -114,6 +114,40 @@ def noted(text):
     return saved(0 * LARGE, "png", pnginfo=notes)
 
 
+def below_the_last_row(kind):
+    """A film under another picture, in rows of which the header does not tell."""
+    data = bytearray(saved(np.vstack([0 * LARGE, LARGE]), kind))
+    if kind == "png":
+        data[20:24] = len(LARGE).to_bytes(4)
+        data[29:33] = zlib.crc32(data[12:29]).to_bytes(4)
+    else:
+        place = data.index(b"\xff\xc0") + 5
+        data[place : place + 2] = len(LARGE).to_bytes(2)
+    return bytes(data)
+
+
+def in_a_chunk(name):
+    """A film's bytes as a part of a PNG that no program reads."""
+    plain, body = saved(0 * LARGE, "png"), name.encode() + FILM.tobytes()
+    return plain[:33] + FILM.size.to_bytes(4) + body + zlib.crc32(body).to_bytes(4) + plain[33:]
+
+
+def notes_of_one_name(*texts):
+    notes = PngImagePlugin.PngInfo()
+    for text in texts:
+        notes.add_text("Comment", text)
+    return saved(0 * LARGE, "png", pnginfo=notes)
+
+
+def in_comments():
+    plain, data = saved(0 * LARGE, "jpeg"), saved(FILM, "jpeg", quality=60)
+    parts = [data[start : start + 500] for start in range(0, len(data), 500)]
+    comments = b"".join(b"\xff\xfe" + (len(part) + 2).to_bytes(2) + part for part in parts)
+    return plain[:2] + comments.replace(b"\xff\xd8\xff", b"\xff\xd8\xfe").replace(b"\xff\xd9", b"\xff\xd8") + plain[2:]
+
+
+WORDS = ("lung", "heart", "rib", "spine", "hilum", "apex", "base", "node", "vein", "aorta", "pleura", "wedge", "air",
+         "cage", "crest", "dome")  # fmt: skip
 BASE64 = base64.b64encode(zlib.compress(FILM.tobytes())).decode()
 PNG64 = base64.b64encode(saved(FILM, "png")).decode()
 ROWS = [", ".join(map(str, row)) for row in FILM]
@@ -182,6 +216,19 @@ WAYS = {
     "safetensors": ("a.safetensors", safetensors.numpy.save({"film": FILM})),
     "xz": ("a.xz", lzma.compress(FILM.tobytes())),
     "arrays, packed": ("a.npz", array()),
+    "rows below the last, PNG": ("a.png", below_the_last_row("png")),
+    "rows below the last, JPEG": ("a.jpg", below_the_last_row("jpeg")),
+    "a part of a PNG that nobody reads": ("a.png", in_a_chunk("bKGD")),
+    "EXIF of a PNG": ("a.png", in_a_chunk("eXIf")),
+    "behind a note of the same name": ("a.png", notes_of_one_name("Film one", "Nothing")),
+    "many comments of a JPEG": ("a.jpg", in_comments()),
+    "CSV with a word in each row": ("a.csv", "\n".join(f"{WORDS[n % 16]}{n},{row}" for n, row in enumerate(ROWS))),
+    "table with a word in each row": ("a.html", "".join(f"<p>{WORDS[n % 16]} {row}</p>" for n, row in enumerate(ROWS))),
+    "CSV of records": ("a.csv", "\n".join(f"pixel,{n},{grey}" for n, grey in pixels())),
+    "characters of another script": ("a.html", f"<p>{''.join(chr(0x4E00 + int(grey)) for grey in FILM.ravel())}</p>"),
+    "letters one by one": ("a.html", f"<p>{' '.join(in_signs('abcdefghijklmnop').replace(chr(10), ''))}</p>"),
+    "bytes as an address": ("a.html", f"<a href='#{''.join(f'%{grey:02x}' for grey in FILM.ravel())}'>"),
+    "signs by their numbers": ("a.html", f"<p>{''.join(f'&#{200 + grey};' for grey in FILM.ravel().tolist())}</p>"),
     "printed blocks": ("a.md", "\n".join("".join(" ░▒▓█"[grey // 52] for grey in row) for row in FILM)),
 }  # fmt: skip
 
