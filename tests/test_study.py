@@ -92,6 +92,17 @@ def test_unknown_study_lists_the_known_ones():
         load_study("dmeo")
 
 
+def test_nothing_of_the_environment_gets_into_what_is_printed(write_tiny_study, tmp_path, monkeypatch):
+    monkeypatch.setenv("WHERE", str(tmp_path))
+    told = "A study of ${WHERE}, ${HOME} and ${NO_SUCH}"
+    hospital = {"reader": "folder", "folder": "${WHERE}/films", "findings": {"negative": told}}
+    hospital["labels"] = {"negative ${WHERE}": "negative", "folder": "positive"}
+    study = load_study(write_tiny_study(title=told, summary=told, data={"hospital": hospital}))
+    assert (study.title, study.summary, study.data.hospital.findings["negative"]) == (told,) * 3
+    assert study.data.hospital.folder == tmp_path / "films"
+    assert "negative ${WHERE}" in study.data.hospital.labels
+
+
 def test_an_unset_environment_variable_is_named(write_tiny_study, monkeypatch):
     monkeypatch.delenv("NO_SUCH_FOLDER", raising=False)
     file = write_tiny_study(data={"hospital": {"reader": "folder", "folder": "${NO_SUCH_FOLDER}/x"}})

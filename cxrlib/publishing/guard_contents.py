@@ -43,7 +43,7 @@ GLUED = "application/papermill.record/"
 LONGEST_WORD, MOST_OPAQUE, MOST_NUMBERS, MOST_COLOURS = 160, 1200, 240, 240
 MOST_ALIKE, MOST_SIGNS, MOST_ODD = 2000, 1600, 200
 # A film of 64 pixels a side is 4,096 numbers, also where each of its rows begins with a word.
-LONG_ROW, MOST_IN_ROWS = 12, 3000
+LONG_ROW, MOST_IN_ROWS = 12, 4000
 # Sphinx's index of words begins with the numbers among them; even there, no film of 64 pixels a side has room.
 MOST_NUMBERS_OF_INDEX = 2000
 ENCODED = re.compile(
