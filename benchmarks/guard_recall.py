@@ -7,14 +7,17 @@ which one was found that isn't there.
     python benchmarks/guard_recall.py
     python benchmarks/guard_recall.py --films 30 --sizes 64
 
-Writes benchmarks/results/guard.md, and cxrlib/publishing/limits.json, from which `cxr publish` tells the rates. Started
-again at the same commit, it goes on after the last kind of change that is measured.
+Writes benchmarks/results/guard.md, cxrlib/publishing/limits.json, from which `cxr publish` tells the rates, and the
+sentence of README. Started again at the same commit, it goes on after the last kind of change that is measured; what
+was measured at other commits stays until its turn comes, and says so.
 """
 
 import argparse
 import io
 import os
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,17 +31,17 @@ from scipy.ndimage import gaussian_filter
 from cxrlib.files import read_json, write_json, write_text
 from cxrlib.films.decoding import decode
 from cxrlib.films.search.pictures import FilmIndex
+from cxrlib.publishing import limits
 from cxrlib.publishing.guard_pictures import views_of
 from cxrlib.publishing.limits import MEASURED
 from cxrlib.reproducibility import provenance
 from cxrlib.study import REPOSITORY
 
-RESULT = REPOSITORY / "benchmarks" / "results" / "guard.md"
+README, RESULT = REPOSITORY / "README.md", REPOSITORY / "benchmarks" / "results" / "guard.md"
 LARGE_PIXELS = 256
 TITLE = """# What the guard's search for films misses
 
-Made by `python benchmarks/guard_recall.py` ({commits}). {private_films} real films are private, kept at 64 or at 128
-pixels a side.
+Made by `python benchmarks/guard_recall.py` ({commits}). {private_films} real films are private.
 Each page shows four films of 170 pixels; on half of the pages one of them is a private film, changed as the line says,
 on the others all four are other people's films, changed alike. A false alarm is a page on which a film was seen that
 isn't there."""
@@ -199,10 +202,20 @@ def table(measured: dict) -> str:
 
 
 def report(measured: dict) -> str:
-    commits = "; ".join(
-        f"at {size} pixels {m['date']}, commit {m['commit'][:7]}" for size, m in measured["sizes"].items()
-    )
-    return f"{TITLE.format(commits=commits, **measured)}\n\n{table(measured)}\n"
+    commits = []
+    for size, of_size in measured["sizes"].items():
+        counted = Counter((row["commit"][:7], row["date"]) for row in of_size["kinds"])
+        told = [f"{number} kinds {date} at commit {commit}" for (commit, date), number in counted.items()]
+        commits.append(f"films kept at {size} pixels a side: {', '.join(told)}")
+    return f"{TITLE.format(commits='; '.join(commits), **measured)}\n\n{table(measured)}\n"
+
+
+def write_all(measured: dict) -> None:
+    write_json(MEASURED, measured)
+    write_text(RESULT, report(measured))
+    limits.measured.cache_clear()
+    readme = README.read_text(encoding="utf-8")
+    write_text(README, re.sub(r"^On real films the search .*$", lambda _: limits.summary(), readme, flags=re.M))
 
 
 def main() -> None:
@@ -211,18 +224,19 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128])
     arguments = parser.parse_args()
     measured = read_json(MEASURED) if MEASURED.exists() else {"sizes": {}}
-    commit = provenance(REPOSITORY)["commit"]
+    now = {"commit": provenance(REPOSITORY)["commit"], "date": f"{datetime.now(UTC):%Y-%m-%d}"}
     measured["private_films"] = len(read_films("case_reports", PRIVATE_STEP, LARGE_PIXELS))
     for size in arguments.sizes:
-        before = measured["sizes"].get(str(size), {"kinds": [], "commit": ""})
-        kept = [row for row in before["kinds"] if before["commit"] == commit and row["shown"] >= arguments.films]
-        of_size = {"commit": commit, "date": f"{datetime.now(UTC):%Y-%m-%d}", "kinds": kept}
-        for row in measure(size, arguments.films, {row["kind"] for row in kept}):
+        found = measured["sizes"].setdefault(str(size), {"kinds": []})
+        rows = {row["kind"]: row for row in found["kinds"]}
+        done = {
+            kind for kind, row in rows.items() if row["commit"] == now["commit"] and row["shown"] >= arguments.films
+        }
+        for row in measure(size, arguments.films, done):
             print(size, row, flush=True)
-            kept.append(row)
-            measured["sizes"][str(size)] = of_size
-            write_json(MEASURED, measured)
-            write_text(RESULT, report(measured))
+            rows[row["kind"]] = row | now
+            found["kinds"] = [rows[kind] for kind in KINDS if kind in rows]
+            write_all(measured)
 
 
 if __name__ == "__main__":

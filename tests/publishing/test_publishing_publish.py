@@ -18,7 +18,7 @@ from cxrlib.publishing import limits
 from cxrlib.publishing.publish import MARK
 from cxrlib.publishing.publish import publish_book as publish
 from cxrlib.records import write_record
-from cxrlib.study import load_study
+from cxrlib.study import REPOSITORY, load_study
 
 
 def publish_book(study, target=None, name="Ada Lovelace"):
@@ -199,6 +199,13 @@ def test_the_limits_are_told_in_numbers():
     assert re.search(r"missed \d+ of \d+ shown as they are, at worst \d+ of \d+", lines[0])
     assert any("drawn as pixels" in line for line in lines)
     assert all(line in limits.limits_text() for line in lines)
+
+
+def test_readme_and_the_benchmark_s_table_tell_what_publish_tells():
+    assert limits.summary() in (REPOSITORY / "README.md").read_text(encoding="utf-8").splitlines()
+    told = (REPOSITORY / "benchmarks" / "results" / "guard.md").read_text(encoding="utf-8")
+    for row in limits.measured():
+        assert f"| {row['kind']} | {row['missed']} of {row['shown']} |" in told
 
 
 @pytest.mark.parametrize("text", ["", "<html>"])
