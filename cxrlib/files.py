@@ -141,6 +141,14 @@ def trim_log(path: Path, keep: Callable[[dict[str, str]], bool]) -> None:
         writer.writerows(rows)
 
 
+def homes() -> tuple[Path, ...]:
+    """The account's home folder; none for an account that the system doesn't know, as in some containers."""
+    try:
+        return (Path.home(),)
+    except RuntimeError:
+        return ()
+
+
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     with open(path, "rb") as file:

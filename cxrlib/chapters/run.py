@@ -16,7 +16,7 @@ from typing import Any
 
 from cxrlib.artifacts import CHAPTERS, HEADLESS
 from cxrlib.errors import InputError
-from cxrlib.files import WRITTEN, write_text
+from cxrlib.files import WRITTEN, homes, write_text
 from cxrlib.films.settings import EVERY_ROLE
 from cxrlib.finished import makes
 from cxrlib.reading.events import people_have_answered
@@ -290,7 +290,7 @@ def _is_left_out(output: Any, tags: list[str]) -> bool:
 
 def _hide_paths(output: Any, study: Study) -> None:
     """Write paths relative to the study's root; other folders of this machine lose their beginning."""
-    folders = {study.root: "", REPOSITORY: "", Path(sys.prefix): "", Path.home(): "~/"}
+    folders = {study.root: "", REPOSITORY: "", Path(sys.prefix): "", **dict.fromkeys(homes(), "~/")}
     for folder, short in sorted(folders.items(), key=lambda item: -len(str(item[0]))):
         if folder == Path(folder.anchor):
             continue

@@ -26,7 +26,10 @@ PADDING = " \0\t\r\n"
 
 def default_key_file() -> Path:
     """One key for all of a person's imports, so that a patient has the same pseudonym in each of them."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "cxr" / "pseudonyms.key"
+    try:
+        return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "cxr" / "pseudonyms.key"
+    except RuntimeError:
+        raise InputError("found no home folder of this account to keep the key in; name a file with --key") from None
 
 
 @dataclass(frozen=True, repr=False)

@@ -21,7 +21,7 @@ from PIL import Image
 
 from cxrlib.errors import InputError
 from cxrlib.evaluation.suppression import SMALLEST_CELL, is_small
-from cxrlib.files import read_json
+from cxrlib.files import homes, read_json
 from cxrlib.films.manifest import read_manifest_csv
 from cxrlib.films.search.pictures import FilmIndex
 from cxrlib.films.settings import FolderSource
@@ -54,7 +54,7 @@ def check_publishable(html: Path, study: Study | None = None, *, private: tuple[
     and, with a study, ids, file names and films of its private roles (named by page, role and number, never by
     themselves).
     """
-    folders = (Path.home(), *private, *(_folders_of(study) if study else ()))
+    folders = (*homes(), *private, *(_folders_of(study) if study else ()))
     problems = [*folder_names(html, folders), *foreign_loads(html), *notebook_problems(html)]
     if study is not None:
         problems += private_findings(study, html)

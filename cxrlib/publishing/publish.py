@@ -52,7 +52,7 @@ def publish_book(
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent)).resolve()
     except OSError as error:
-        raise InputError(f"{target.parent}: can't be written: {_said(error)}; choose another --to") from None
+        raise InputError(f"{target.parent}: can't be written: {error.strerror or error}; choose another --to") from None
     try:
         copy = aside / "new"
         _copy(html, copy)
@@ -62,7 +62,7 @@ def publish_book(
         write_release(study, copy, responsible, target, pictures_of(copy))
         _replace(copy, target, aside / "old")
     except OSError as error:
-        raise InputError(f"{target}: can't be written: {_said(error)}; nothing there was changed") from None
+        raise InputError(f"{target}: can't be written: {error.strerror or error}; nothing there was changed") from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return target / "index.html"
@@ -72,12 +72,6 @@ def _signed(study: Study, html: Path, sign: Callable[[list[str]], str]) -> str:
     pictures, sheet = pictures_of(html), study.results.releases / "sheet.html"
     write_sheet(study, pictures, sheet)
     return checked_name(sign(release_lines(study, html, pictures, sheet)))
-
-
-def _said(error: OSError) -> str:
-    """What went wrong, once: copying a folder gathers an error for every file."""
-    several = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    return str(several[0][-1])[:200] if several else str(error.strerror or error)[:200]
 
 
 def _check_target(study: Study, target: Path) -> None:
@@ -101,11 +95,14 @@ def _check_target(study: Study, target: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy files only: a link could lead anywhere, also after the check."""
+    """Copy files only: a link could lead anywhere, also after the check. Who may read them the umask says now."""
     links = [path for path in source.rglob("*") if path.is_symlink()]
     if links:
         raise InputError(f"{links[0]}: a link; a book is published as files of its own, build it again")
-    shutil.copytree(source, target)
+    target.mkdir()
+    for path in sorted(source.rglob("*")):
+        copied = target / path.relative_to(source)
+        copied.mkdir() if path.is_dir() else shutil.copyfile(path, copied)
 
 
 def _replace(new: Path, target: Path, old: Path) -> None:

@@ -118,6 +118,14 @@ def test_a_home_folder_that_can_t_be_made_is_named(monkeypatch, tmp_path):
         load_pseudonyms(default_key_file(), outside=())
 
 
+def test_an_account_without_a_home_has_to_name_its_key(monkeypatch):
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    with pytest.raises(InputError, match="--key"):
+        default_key_file()
+
+
 CANARIES = {
     "PatientName": "Kanarienvogel^Klara", "PatientID": "PATCANARY77", "AccessionNumber": "ACCCANARY88",
     "PatientBirthDate": "19561103", "InstitutionName": "Canary General", "InstitutionAddress": "Canary Lane 5",

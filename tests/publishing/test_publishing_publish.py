@@ -5,8 +5,8 @@ import errno
 import hashlib
 import io
 import json
+import os
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -186,12 +186,33 @@ def test_templates_of_the_theme_are_no_pages(study, tmp_path):
 
 def test_a_full_disk_is_told_in_a_line(study, tmp_path, monkeypatch):
     def full(source, target):
-        raise shutil.Error([(str(n), str(n), f"[Errno {errno.ENOSPC}] No space left on device") for n in range(900)])
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
 
-    monkeypatch.setattr("cxrlib.publishing.publish.shutil.copytree", full)
+    monkeypatch.setattr("cxrlib.publishing.publish.shutil.copyfile", full)
     with pytest.raises(InputError, match="No space left") as caught:
         publish_book(study, tmp_path / "book")
     assert len(str(caught.value)) < 500
+    assert not list(tmp_path.glob("*book*"))
+
+
+def test_who_may_read_the_copy_is_decided_when_it_is_made(study, tmp_path):
+    before = os.umask(0o077)
+    try:
+        publish_book(study, tmp_path / "book")
+    finally:
+        os.umask(before)
+    made = [tmp_path / "book", *(tmp_path / "book").rglob("*")]
+    assert {path.stat().st_mode & 0o077 for path in made} == {0}
+    publish_book(study, tmp_path / "book")
+    assert (tmp_path / "book").stat().st_mode & 0o777 == 0o777 & ~before
+
+
+def test_an_account_without_a_home_publishes_too(study, tmp_path, monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+    publish_book(study, tmp_path / "book")
 
 
 def test_the_limits_are_told_in_numbers():
