@@ -79,6 +79,10 @@ class Results:
     def generator_record(self, label: str, fold: str, variant: str = "") -> Path:
         return self.generator(label, fold, variant) / "config.json"
 
+    def compared_films(self, label: str, variant: str = "") -> Path:
+        """Films that a generator of a comparison drew, of the same seeds as the others' there."""
+        return self.generator(label, "all", variant) / "compared.npy"
+
     def synthetic(self, label: str, fold: str) -> Path:
         """Folder with images.npy, manifest.csv and audit.json (the record)."""
         return self.root / "synthetic" / label / fold

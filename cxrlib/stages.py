@@ -155,6 +155,10 @@ def _book_sources(study: Study) -> Iterator[Path]:
     yield from code("cxrlib/publishing/*.py", "benchmarks/results/public-small/*")
 
 
+def _before_reading(study: Study) -> list[str]:
+    return ["audit", "synthetic", *(["comparisons"] if study.review.generator_pairs else [])]
+
+
 def _readers(study: Study) -> list[Key]:
     return [()] if study.review.simulated_readers else []
 
@@ -201,7 +205,7 @@ _STAGES = (
         "Let the study's simulated readers answer, for demonstration; without any, remove what they answered.",
         "simulate-readings", "tables", "simulated readers",
         "cxrlib.reading.simulation:simulate_readings", derived=False, all_keys=_readers,
-        before=lambda study: ["audit", "synthetic"], effort=lambda study: 3, group="closing",
+        before=_before_reading, effort=lambda study: 3, group="closing",
         record=lambda study: study.results.simulated_record(study.review.protocol, study.review.simulated_readers),
     ),
     Stage(
@@ -210,7 +214,7 @@ _STAGES = (
         "reject-films", "tables", "films that readers rejected",
         "cxrlib.reading.rejection:freeze_rejected", derived=False,
         all_keys=lambda study: [()] if study.synthesis.exclude_rejected else [],
-        before=lambda study: ["audit", "synthetic"], effort=lambda study: 1, outputs=("rejected.csv",),
+        before=_before_reading, effort=lambda study: 1, outputs=("rejected.csv",),
         record=lambda study: study.results.rejected_record(study.review.protocol), group="closing",
     ),
     Stage(

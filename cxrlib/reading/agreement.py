@@ -12,9 +12,10 @@ from typing import Any
 import pandas as pd
 
 from cxrlib.errors import InputError
+from cxrlib.reading.compared import COMPARED
 from cxrlib.reading.events import SIMULATED, current_answers, is_simulated
 from cxrlib.reading.protocol import Protocol
-from cxrlib.reading.questions import ABOUT, ORIGIN_STEPS, QUESTIONS, checked_answers
+from cxrlib.reading.questions import ABOUT, ORIGIN_STEPS, QUESTIONS_OF_ALL, checked_answers
 from cxrlib.reading.session import LONGEST_SECONDS
 from cxrlib.study import Study
 
@@ -45,11 +46,11 @@ def readings(events: Sequence[dict[str, Any]], protocol: Protocol) -> pd.DataFra
     """One row per reader and task, in the order in which they were given; `events` as from `read_events`.
 
     Columns of every block: reader, simulated, block, task_id, case_id (the task in which the film was first shown),
-    repeat, kind (block C: what the pair is), label, seconds, time, session. Block A: film_id, origin, diagnosis,
+    repeat, kind (blocks C and D: what the pair is), label, seconds, time, session. Block A: film_id, origin, diagnosis,
     confidence (1–5), step (1 surely synthetic … 6 surely real), read_origin ("real" or "synthetic"), realism (1–5),
     usable ("yes" or "no"), artefacts (list of tag, x, y), comment. Blocks B and C: right_answer (empty where there is
-    none), answer. What does not concern a block is missing there. Last speciality, years and films_a_week, as the
-    reader told, empty where not.
+    none), answer. Block D: answer is the generator whose film was chosen, of the two that kind names. What does not
+    concern a block is missing there. Last speciality, years and films_a_week, as the reader told, empty where not.
     """
     tasks = {row["task_id"]: row for row in protocol.task_list.to_dict("records")}
     rows = [_row(event, tasks, protocol) for event in current_answers(events)]
@@ -93,10 +94,10 @@ def _row(event: Mapping[str, Any], tasks: Mapping[str, Mapping[str, str]], proto
         "session": event.get("session"),
     }
     try:
-        given = checked_answers(QUESTIONS[task["block"]], event["answers"])
+        given = checked_answers(QUESTIONS_OF_ALL[task["block"]], event["answers"])
     except InputError:
         return None
-    answered = _single(given, task, protocol) if task["block"] == "A" else _pair(given, task)
+    answered = _single(given, task, protocol) if task["block"] == "A" else _pair(given, task, protocol)
     return row | {"seconds": _seconds(event["seconds"])} | answered
 
 
@@ -121,7 +122,10 @@ def _single(given: Mapping[str, Any], task: Mapping[str, str], protocol: Protoco
     }
 
 
-def _pair(given: Mapping[str, Any], task: Mapping[str, str]) -> dict[str, Any]:
+def _pair(given: Mapping[str, Any], task: Mapping[str, str], protocol: Protocol) -> dict[str, Any]:
+    if task["block"] == "D":
+        shown = protocol.truth[task[f"{given['more_real']}_film"]]["fold"]
+        return {"answer": shown.removeprefix(COMPARED), "confidence": None}
     name = "synthetic_side" if task["block"] == "B" else "same_patient"
     confidence = int(given["confidence"]) if task["block"] == "B" else None
     return {"right_answer": task["right_answer"], "answer": given[name], "confidence": confidence}

@@ -6,11 +6,15 @@ from typing import Any
 from cxrlib.reading.protocol import SECTIONS, Task
 
 # A guess before anybody has read, from how long such tasks take: single films with five questions, and pairs with two.
-SECONDS_EACH = {"practice": 30, "A": 25, "B": 12, "C": 12, "L": 20, "J": 30}
+SECONDS_EACH = {"practice": 30, "A": 25, "B": 12, "C": 12, "D": 10, "L": 20, "J": 30}
 PARTS = {
     "A": ("single films", "{number} films, one at a time. What do you see, how sure are you, does the film look real?"),
     "B": ("two films, one of them synthetic", "{number} pairs. Of each pair one film is synthetic: which is it?"),
     "C": ("two films, one patient?", "{number} pairs. Are both films of the same patient?"),
+    "D": (
+        "two synthetic films: which is the better one?",
+        "{number} pairs, all of synthetic films. Which film of each pair looks more like a patient's?",
+    ),
     "L": ("films to label", "{number} films, one at a time: is there COVID-19 on it, and how sure are you?"),
     "J": ("films to decide on", "{number} films, one at a time: is there COVID-19 on it, and how sure are you?"),
 }  # fmt: skip

@@ -1,7 +1,8 @@
 """What a reading shows, to whom, in which order: fixed before the first answer.
 
-Three blocks, always in this order: single films, pairs of which one is synthetic, and pairs that may be one patient.
-The last shows synthetic films beside real ones that their generator knew, so that it must not come before the others.
+Blocks always come in this order: single films, pairs of which one is synthetic, and pairs that may be one patient. The
+last shows synthetic films beside real ones that their generator knew, so that it must not come before the others. Where
+the study compares generators, pairs of films of two of them follow.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from cxrlib.files import sha256_of, write_csv, write_text
 from cxrlib.films.images import films_identity, load_image_set, load_synthetic
 from cxrlib.films.settings import LABELS
 from cxrlib.kept import keep, restore
+from cxrlib.reading.compared import COMPARED, compared_films, compared_path, generators_compared
 from cxrlib.reading.copy_pairs import COPY_KINDS
 from cxrlib.reading.durable import make_private
 from cxrlib.reading.events import people_have_answered, remove_simulated
@@ -34,7 +36,7 @@ from cxrlib.study import Study
 # Of protocol.yaml and its two tables; another number draws a reading anew.
 FORMAT = 2
 SMALLEST_GAP = 10
-SECTIONS = ("practice", "A", "B", "C", "L", "J")
+SECTIONS = ("practice", "A", "B", "C", "D", "L", "J")
 # Settings that say how answers are counted, not which films are shown.
 RULES = ("finished_percent", "shortest_seconds")
 
@@ -70,7 +72,7 @@ class Protocol:
     record: dict[str, Any]
 
     def tasks(self, reader: str) -> list[Task]:
-        """All tasks in this reader's own order, the same every time: practice, then blocks A, B and C."""
+        """All tasks in this reader's own order, the same every time: practice, then the blocks."""
         random = np.random.default_rng(seed_for(self.seed, "reading order", self.sha256, reader))
         table = self.task_list
         ordered = []
@@ -105,6 +107,10 @@ class Protocol:
         hospital = load_image_set(study, "hospital", size)
         found = {}
         for (origin, label, fold), films in self.worklist.groupby(["origin", "label", "fold"]):
+            if fold.startswith(COMPARED):
+                drawn = compared_films(study, fold)
+                found |= {row.film_id: np.array(drawn[int(row.image_id[-4:])]) for row in films.itertuples()}
+                continue
             source = hospital if origin == "real" else load_synthetic(study, label, fold, size, flagged=True)
             row_of = {image_id: row for row, image_id in enumerate(source.manifest["image_id"].astype(str))}
             for film_id, image_id in zip(films["film_id"], films["image_id"], strict=True):
@@ -219,7 +225,7 @@ def _fingerprint(study: Study, inputs: dict[str, Any]) -> str:
     """What may not change once people have answered."""
     settings = study.review.model_dump(mode="json", exclude={"simulated_readers", "planned_readers"})
     # Readings from before there were such rules were frozen without them, and go on.
-    for name in (*RULES, "keep_window"):
+    for name in (*RULES, "keep_window", "generator_pairs"):
         if settings[name] == ReviewSettings.model_fields[name].default:
             del settings[name]
     choices = {question.name: question.choices for questions in QUESTIONS.values() for question in questions}
@@ -234,6 +240,8 @@ def reading_fold(study: Study) -> str:
 def _inputs(study: Study) -> dict[str, Any]:
     fold, results = reading_fold(study), study.results
     manifests = {f"synthetic {label}": results.synthetic(label, fold) / "manifest.csv" for label in LABELS}
+    if study.review.generator_pairs:
+        manifests |= {name: compared_path(study, name) for name in generators_compared(study)}
     for path in [*manifests.values(), results.manifest("hospital")]:
         if not path.exists():
             raise InputError(f"{path}: not there yet; make the synthetic films first, e.g. `cxr report {study.name}`")
@@ -278,8 +286,14 @@ def _description(study: Study, fold: str, tasks: pd.DataFrame) -> dict[str, Any]
             "pairs_asked_for": {"flagged": review.copy_pairs, "same patient": controls, "different patients": controls},
         },
     }
+    if study.review.generator_pairs:
+        blocks["D"] = {
+            "title": "which of two synthetic films looks more real?",
+            "pairs": int((scored["block"] == "D").sum()),
+            "generators": [name.removeprefix(COMPARED) for name in generators_compared(study)],
+        }
     for block, content in blocks.items():
-        content["questions"] = {question.name: question.in_plain() for question in QUESTIONS[block]}
+        content["questions"] = {question.name: question.in_plain() for question in QUESTIONS_OF_ALL[block]}
     return {
         "protocol": review.protocol,
         "study": study.name,
@@ -290,7 +304,7 @@ def _description(study: Study, fold: str, tasks: pd.DataFrame) -> dict[str, Any]
             "real": real_films_in_words(study, fold),
             "shown": f"{study.gan.resolution} by {study.gan.resolution} pixels, 8 bits, one pipeline for both",
         },
-        "order": "practice with feedback, then blocks A, B and C, each in an order of the reader's own",
+        "order": "practice with feedback, then the blocks, each in an order of the reader's own",
         "shown_twice": f"at least {SMALLEST_GAP} films lie between (a third of block A where that is less)",
         "flagged": "a synthetic film suspected of being a copy, beside the real film nearest to it",
         "nearest": "where too few are flagged: the unflagged synthetic films nearest to a real one",

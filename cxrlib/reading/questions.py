@@ -56,6 +56,7 @@ QUESTIONS: dict[str, tuple[Question, ...]] = {
     "B": (Question("synthetic_side", "Which film is synthetic?", "choice", ("left", "right")), CONFIDENCE),
     "C": (Question("same_patient", "Are both films of the same patient?", "choice", ("yes", "no", "unsure")),),
 }
+MORE_REAL = Question("more_real", "Which film looks more like a patient's?", "choice", ("left", "right"))
 # Of a labelling of real films: what readers are asked each for themselves (L), and where they differ (J).
 UNCLEAR = "can't be told"
 LABELLING = (
@@ -63,7 +64,7 @@ LABELLING = (
     CONFIDENCE,
     Question("comment", "Anything else?", "text", required=False),
 )
-QUESTIONS_OF_ALL = {**QUESTIONS, "L": LABELLING, "J": LABELLING}
+QUESTIONS_OF_ALL = {**QUESTIONS, "D": (MORE_REAL,), "L": LABELLING, "J": LABELLING}
 
 
 # What a reader is asked before the films: once about himself or herself, and once for every screen.

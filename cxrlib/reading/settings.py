@@ -22,6 +22,8 @@ class ReviewSettings(Settings):
     pairs_per_label: NonNegativeInt = 10
     # Block C: a synthetic film beside its nearest real one; half as many control pairs of each kind come on top.
     copy_pairs: NonNegativeInt = 10
+    # Block D: so many pairs of films of each two generators that the study compares: which looks more real?
+    generator_pairs: int = Field(default=0, ge=0, le=100)
     # A reader counts in the rows of all readers once this percentage of a block has an answer.
     finished_percent: int = Field(default=90, ge=1, le=100)
     # An answer that took less was given without looking; a reader of many such answers is left out of those rows.

@@ -18,6 +18,7 @@ import numpy as np
 from cxrlib.files import read_json
 from cxrlib.finished import makes
 from cxrlib.reading.agreement import simulated_names
+from cxrlib.reading.compared import COMPARED, STANDARD
 from cxrlib.reading.events import SIMULATED, reader_slug, remove_simulated
 from cxrlib.reading.protocol import Protocol, Task, prepare_protocol
 from cxrlib.reading.questions import ARTEFACTS, FIVE_STEPS, ORIGIN_STEPS
@@ -36,6 +37,8 @@ CONFIDENCE_CRITERIA = (0.3, 0.7, 1.1, 1.6)
 SYNTHETIC_CLARITY = 0.8
 # How alike a pair looks, on average; from the upper criterion on it is taken for one patient, below the lower for two.
 LIKENESS = {"flagged": 1.1, "nearest": 0.1, "same patient": 1.5, "different patients": -0.6}
+# How much more real films of the standard generator look than those of its variants, where generators are compared.
+STANDARD_AHEAD = 0.6
 PATIENT_CRITERIA = (0.3, 0.9)
 # Where an artefact is marked, as fractions of width and height.
 PLACES = {
@@ -120,6 +123,12 @@ def answer_to(task: Task, reader: SimulatedReader, protocol: Protocol, seed: int
             "synthetic_side": side,
             "confidence": _step(abs(left - right), CONFIDENCE_CRITERIA, FIVE_STEPS),
         }, seconds
+    if task.block == "D":
+        left, right = (
+            _evidence(film, "origin", STANDARD_AHEAD * (film["fold"] == f"{COMPARED}{STANDARD}"), random, seed)
+            for film in films
+        )
+        return {"more_real": "left" if left > right else "right"}, seconds
     kind = protocol.task_list.set_index("task_id").loc[task.task_id, "kind"]
     likeness = _evidence(films[0] | {"image_id": task.task_id}, "likeness", LIKENESS[kind], random, seed)
     return {"same_patient": _step(likeness, PATIENT_CRITERIA, ("no", "unsure", "yes"))}, seconds

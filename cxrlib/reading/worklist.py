@@ -6,6 +6,7 @@ id of its own, so that not even a film shown twice can be told from its name.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from cxrlib.files import read_json
 from cxrlib.films.held_out import held_out_rows
 from cxrlib.films.images import load_image_set, load_manifest, load_synthetic
 from cxrlib.films.settings import LABELS
+from cxrlib.reading.compared import COMPARED, compared_films, generators_compared
 from cxrlib.reading.copy_pairs import RIGHT_ANSWERS, CopyPairs, Pool
 from cxrlib.reading.questions import ORIGINS
 from cxrlib.reproducibility import seed_for
@@ -99,6 +101,7 @@ def draw_worklist(study: "Study", fold: str) -> tuple[pd.DataFrame, pd.DataFrame
             films = [_film(label, origin, fold, row) for origin, row in pair]
             side = int(random[label].integers(2))
             draft.add_pair("C", kind, films, side, right_answer=RIGHT_ANSWERS.get(kind, ""))
+    _add_generator_pairs(draft, study)
     return draft.tables(np.random.default_rng(seed_for(study.seed, "reading ids", review.protocol)))
 
 
@@ -180,6 +183,25 @@ def _add_repeats(draft: Draft, study: "Study") -> None:
     # The first film of every cell, in random order, then the second of every cell, and so on.
     for _, number in sorted(turns, key=lambda turn: turn[0])[:count]:
         draft.add("A", "single", [dict(draft.films[draft.tasks[number]["left_film"]])], repeat_of=number)
+
+
+def _add_generator_pairs(draft: Draft, study: "Study") -> None:
+    """Of each two generators so many pairs of films; no film is shown twice, as far as there are enough."""
+    wanted = study.review.generator_pairs
+    if not wanted:
+        return
+    random = np.random.default_rng(seed_for(study.seed, "reading generators", study.review.protocol))
+    names = generators_compared(study)
+    decks = {name: random.permutation(len(compared_films(study, name))).tolist() for name in names}
+    for pair in combinations(names, 2):
+        for _ in range(min(wanted, *(len(decks[name]) for name in pair))):
+            shown = [
+                {"label": study.gan.comparison_label, "origin": "synthetic", "fold": name, "flagged": "",
+                 "image_id": f"{name.removeprefix(COMPARED)}-{decks[name].pop():04d}"}
+                for name in pair
+            ]  # fmt: skip
+            kind = " / ".join(name.removeprefix(COMPARED) for name in pair)
+            draft.add_pair("D", kind, shown, int(random.integers(2)))
 
 
 def _shared_out(available: int, singles: int, pairs: int) -> tuple[int, int]:

@@ -38,6 +38,7 @@ from cxrlib.files import read_json
 from cxrlib.films.images import load_synthetic
 from cxrlib.films.preparation import prepare_role
 from cxrlib.reading.agreement import PEOPLE, PROGRAMS
+from cxrlib.reading.compared import compared_path, generators_compared
 from cxrlib.reading.protocol import prepare_protocol
 from cxrlib.reading.rejection import freeze_rejected
 from cxrlib.reading.session import ReadingSession
@@ -537,6 +538,63 @@ def test_three_readers_of_sixty_films_give_the_book_s_numbers_in_other_hands(tmp
         found = analysed_anew(pd.read_csv(export))
     named = [book[name] for name in ("estimate", "standard_error", "degrees_of_freedom", "low", "high")]
     assert found == pytest.approx([*named, *(row["estimate"] for row in rows[:-1])], abs=5e-5)
+
+
+COMPARING = {"comparisons": ["random-start", "no-augmentation"], "initialise_from": "public", "public_images": 24}
+
+
+@pytest.fixture
+def comparing(write_tiny_study, prepared_data):
+    """A study whose generators were compared, with the films that they drew."""
+    settings = {"review": REVIEW | {"generator_pairs": 10}, "gan": COMPARING}
+    study = drawable_study(write_tiny_study(**settings), prepared_data)
+    for place, name in enumerate(generators_compared(study)):
+        path = compared_path(study, name)
+        path.parent.mkdir(parents=True)
+        np.save(path, np.full((40, study.gan.resolution, study.gan.resolution), 60 * place, np.uint8))
+    return study
+
+
+def test_readers_choose_between_films_of_two_generators(comparing):
+    protocol = prepare_protocol(comparing)
+    pairs = [task for task in protocol.tasks("anna") if task.block == "D"]
+    assert pairs == protocol.tasks("anna")[-30:], "they come last, since they tell that films are synthetic"
+    truth, pixels = protocol.truth, protocol.film_pixels(comparing)
+    grey = {"compared:standard": 0, "compared:random-start": 60, "compared:no-augmentation": 120}
+    shown = [[truth[film] for film in task.films] for task in pairs]
+    assert all(pixels[film["film_id"]][0, 0] == grey[film["fold"]] for both in shown for film in both)
+    assert len({film["image_id"] for both in shown for film in both}) == 60, "no film is shown twice"
+    left = [both[0]["fold"] < both[1]["fold"] for both in shown]
+    assert 0.2 < np.mean(left) < 0.8
+    better = ["compared:no-augmentation", "compared:random-start", "compared:standard"]
+    for reader, order in (("anna", better), ("berta", better)):
+        session = ReadingSession(comparing, protocol, reader)
+        while (task := session.current) is not None:
+            films = [truth[film]["fold"] for film in task.films]
+            side = "left" if task.block != "D" or order.index(films[0]) > order.index(films[1]) else "right"
+            session.answer(task.task_id, answers_to(task, more_real=side), seconds=3)
+    found = make_reading_tables(comparing)
+    rows = found.tables["reading_generators"].query("reader == 'all'").set_index("generator")
+    assert rows.loc["random-start", ["shown", "preferred"]].tolist() == [40, 20]
+    assert rows.loc["no-augmentation", ["shown", "preferred"]].tolist() == [40, 0]
+    assert (rows["high"] < 0.5).all()
+    assert rows.loc["no-augmentation", "estimate"] < rows.loc["random-start", "estimate"] < 0.2
+    said = reading_sentences(found.tables, PEOPLE, len(found.answers))["generators"]
+    assert "a film of random-start in" in said
+    assert said.count("the standard is ahead") == 2
+
+
+def test_generators_that_were_not_compared_can_not_be_judged(write_tiny_study, prepared_data):
+    study = drawable_study(write_tiny_study(review=REVIEW | {"generator_pairs": 2}), prepared_data)
+    with pytest.raises(InputError, match=r"generator_pairs: found 2, but gan\.comparisons is empty"):
+        prepare_protocol(study)
+
+
+def test_simulated_readers_judge_generators_too(comparing):
+    simulate_readings(comparing)
+    table = make_reading_tables(comparing).tables["reading_generators"]
+    assert set(table["reader"]) == {"reader 1", "reader 2", "all"}
+    assert (table["low"] <= table["estimate"]).all()
 
 
 def test_readers_are_told_apart_by_experience_where_two_of_a_kind_have_read(study):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cxrlib.errors import InputError
 from cxrlib.evaluation.uncertainty import wilson_interval
-from cxrlib.files import read_json, write_table
+from cxrlib.files import atomic_path, read_json, write_table
 from cxrlib.films.images import ImageSet
 from cxrlib.finished import makes
 from cxrlib.generators.copy_search import CopySearch
@@ -49,7 +49,8 @@ def compare_generators(study: Study, *, force: bool = False) -> dict[str, Any]:
     films = min(MOST_FILMS, study.synthesis.images_per_label)
     record = study.results.comparisons_record
     write_table(study.results.table("comparisons"), _comparisons(study, films))
-    outputs = [study.results.table("comparisons")]
+    films_kept = [study.results.compared_films(_label(study), variant) for variant in _compared(study).values()]
+    outputs = [study.results.table("comparisons"), *films_kept]
     seconds = time.perf_counter() - started
     write_record(record, {}, {}, seconds, outputs=outputs, label=_label(study), films=films)
     return read_json(record)
@@ -98,6 +99,8 @@ def _flagged(study: Study, variant: str, films: int, training: ImageSet, held_ou
     drawn = np.empty((films, study.gan.resolution, study.gan.resolution), np.uint8)
     with deterministic(study.threads_per_job):
         draw_films(generator, seeds, study.synthesis.truncation, drawn)
+        with atomic_path(study.results.compared_films(_label(study), variant)) as temporary:
+            np.save(temporary, drawn)
         copies = find_copies(
             drawn, training.images, training_patients=training.manifest["patient_id"].to_numpy(str),
             held_out_films=held_out.images, held_out_patients=held_out.manifest["patient_id"].to_numpy(str),

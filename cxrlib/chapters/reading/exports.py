@@ -29,7 +29,7 @@ NO_TEXT = re.compile(r"[\ud800-\udfff\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 CODEBOOK = {
     "reader": ("name", "as the reader gave it"),
     "simulated": ("True, False", "whether a program answered"),
-    "block": ("A, B, C", "single films; two films, which is synthetic; two films, the same patient"),
+    "block": ("A, B, C, D", "single films; which of two is synthetic; the same patient; which of two generators"),
     "task": ("id", "the task"),
     "repeat": ("True, False", "whether the film is shown for the second time"),
     "repeat_of": ("id", "the task in which the same film was shown before"),
@@ -50,7 +50,7 @@ CODEBOOK = {
     "artefacts": ("JSON", "a list of marks: tag, and x and y as fractions of width and height, or null"),
     "comment": ("text", "the reader's"),
     "right_answer": ("left, right; yes, no", "of a pair, where there is one"),
-    "answer": ("left, right; yes, no, unsure", "of a pair"),
+    "answer": ("left, right; yes, no, unsure; text", "of a pair; in block D the generator whose film was chosen"),
     "speciality": ("text", "the reader's, as told before the first film"),
     "years": ("0-1, 2-5, 6-10, 11 or more", "for which the reader has read films"),
     "films_a_week": ("0-9, 10-49, 50-199, 200 or more", "chest films the reader reads"),

@@ -38,7 +38,7 @@ ASKED = (
     ("which of two is synthetic", "accuracy", "Two films, one synthetic", "share of right answers"),
 )
 REALISM_SHADES = ("#c7522a", "#e5a66b", "#d9d9d9", "#7fb0c9", "#1f6a96")
-BLOCK_NAMES = {"A": "single films", "B": "which is synthetic?", "C": "same patient?"}
+BLOCK_NAMES = {"A": "single films", "B": "which is synthetic?", "C": "same patient?", "D": "which is better?"}
 
 
 def reader_accuracy(accuracy: pd.DataFrame, readers: str, origin: str) -> Figure:

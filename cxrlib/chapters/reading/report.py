@@ -15,7 +15,10 @@ from cxrlib.reading.agreement import PROGRAMS
 from cxrlib.reading.pace import PACE, standings
 from cxrlib.study import Study
 
-SAID = ("who", "origin", "experience", "sides", "realism", "label", "agreement", "again", "artefacts", "copies", "time")
+SAID = (
+    "who", "origin", "experience", "sides", "realism", "label", "agreement", "again", "artefacts", "copies",
+    "generators", "time",
+)  # fmt: skip
 
 
 def report_readings(study: Study, csv: Path | None = None) -> Iterator[RenderableType]:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from cxrlib.chapters.reading.pooled import over_all
 from cxrlib.evaluation.agreement import agreement_of_readers, agreement_of_two
+from cxrlib.evaluation.pairwise import compare_with_first
 from cxrlib.evaluation.readers import (
     area_interval,
     areas_by_reader,
@@ -30,6 +31,7 @@ from cxrlib.evaluation.readers import (
 from cxrlib.evaluation.uncertainty import Interval
 from cxrlib.films.settings import LABELS
 from cxrlib.reading.agreement import ALL, EXPERIENCE, LABEL, ORIGIN, SIDES
+from cxrlib.reading.compared import STANDARD
 from cxrlib.reading.questions import ARTEFACTS, FIVE_STEPS, ORIGIN_STEPS, ORIGINS
 from cxrlib.reproducibility import seed_for
 
@@ -280,6 +282,26 @@ def _pairs(group: Group) -> Iterator[dict[str, Any]]:
                 yield {"reader": reader, "kind": kind, "answers": len(given), **counts, **bounds}
 
 
+def _generators(group: Group) -> Iterator[dict[str, Any]]:
+    """Block D: the chance that a film of each generator is preferred to one of the standard's, by Bradley and Terry."""
+    pairs = group.block("D")
+    if pairs.empty:
+        return
+    names = list(dict.fromkeys(name for kind in pairs["kind"] for name in kind.split(" / ")))
+    names.sort(key=lambda name: (name != STANDARD, name))
+    for reader, part in group.each(pairs):
+        if part.empty:
+            continue
+        values, tasks = group.matrix(part, part["answer"].map(names.index))
+        shown = np.array([[names.index(name) for name in kind.split(" / ")] for kind in tasks["kind"]]).reshape(-1, 2)
+        chosen = np.nan_to_num(values, nan=-1).astype(int)
+        seed = group.resampled("generators", reader)
+        for number, found in enumerate(compare_with_first(chosen, shown, len(names), seed=seed), start=1):
+            seen = (shown == number).any(axis=1)
+            counts = {"shown": int((chosen[:, seen] >= 0).sum()), "preferred": int((chosen == number).sum())}
+            yield {"reader": reader, "generator": names[number], **counts, **_bounds(found, None)}
+
+
 def _time(group: Group) -> Iterator[dict[str, Any]]:
     """How far each reader is, at what pace, and whether he or she counts."""
     standings = group.standings.set_index(["reader", "block"])
@@ -300,5 +322,6 @@ TABLES = {
     "reading_agreement": _agreement,
     "reading_artefacts": _artefacts,
     "reading_pairs": _pairs,
+    "reading_generators": _generators,
     "reading_time": _time,
 }

@@ -15,24 +15,16 @@ NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight",
 
 
 def reading_sentences(tables: Mapping[str, pd.DataFrame], readers: str, answers: int) -> dict[str, str]:
-    """By name: who, origin, experience, sides, realism, label, agreement, again, artefacts, copies, time.
+    """By name: who, origin, experience, sides, realism, label, agreement, again, artefacts, copies, generators, time.
 
     `tables` are the rows of one group of readers, named `readers`, who gave so many answers. Where there is nothing to
     say a sentence says so.
     """
     if not answers:
         names = (
-            "origin",
-            "experience",
-            "sides",
-            "realism",
-            "label",
-            "agreement",
-            "again",
-            "artefacts",
-            "copies",
-            "time",
-        )
+            "origin", "experience", "sides", "realism", "label", "agreement", "again", "artefacts", "copies",
+            "generators", "time",
+        )  # fmt: skip
         return {"who": "There are no readings yet.", **dict.fromkeys(names, "Nobody has read yet.")}
     who = _who(tables["reading_time"], readers, answers)
     tables = counted_rows(tables)
@@ -48,6 +40,7 @@ def reading_sentences(tables: Mapping[str, pd.DataFrame], readers: str, answers:
         "again": _again(tables["reading_agreement"]),
         "artefacts": _artefacts(tables["reading_artefacts"]),
         "copies": _copies(tables["reading_pairs"]),
+        "generators": _generators(tables["reading_generators"]),
         "time": _time(tables["reading_time"]),
     }
 
@@ -223,6 +216,20 @@ def _copies(pairs: pd.DataFrame) -> str:
     }
     parts = [f"{_share(last.loc[kind], 'share_yes')} for {name}" for kind, name in names.items() if kind in last.index]
     return f"Both films were taken for one patient's in {'; '.join(parts)}."
+
+
+def _generators(generators: pd.DataFrame) -> str:
+    """Against the standard generator, by readers' choices between two synthetic films."""
+    if generators.empty:
+        return "Films of two generators were not set side by side."
+    told = []
+    for row in generators[generators["reader"] == generators["reader"].iloc[-1]].itertuples():
+        verdict = "as far as can be told neither is ahead"
+        if row.low > CHANCE or row.high < CHANCE:
+            verdict = f"{row.generator if row.low > CHANCE else 'the standard'} is ahead"
+        chance = f"{percent(row.estimate, 0)} (95 % interval {100 * row.low:.0f} to {100 * row.high:.0f} %)"
+        told.append(f"a film of {row.generator} in {chance}: {verdict}")
+    return f"Beside a film of the standard generator, readers take for the more real {'; '.join(told)}."
 
 
 def _time(time: pd.DataFrame) -> str:

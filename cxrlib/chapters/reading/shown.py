@@ -7,7 +7,8 @@ import pandas as pd
 
 from cxrlib.reading.sample_size import UNLIKE
 
-BLOCKS = {"A": "single films", "B": "two films: which is synthetic?", "C": "two films: the same patient?"}
+BLOCKS = {"A": "single films", "B": "two films: which is synthetic?", "C": "two films: the same patient?",
+          "D": "two synthetic films: which is the better one?"}  # fmt: skip
 ASKED = {
     ("real or synthetic", "accuracy"): "right about real or synthetic, %",
     ("real or synthetic", "sensitivity"): "synthetic films found, %",
@@ -31,8 +32,9 @@ def tasks_to_read(task_list: pd.DataFrame) -> pd.DataFrame:
         "shown again": task_list[repeat].groupby("block").size(),
         "practice": task_list[practice].groupby("block").size(),
     }
-    table = pd.DataFrame(columns).reindex(list(BLOCKS)).fillna(0).astype(int)
-    return table.set_axis(pd.Index(BLOCKS.values(), name="block"))
+    blocks = [block for block in BLOCKS if block != "D" or (task_list["block"] == block).any()]
+    table = pd.DataFrame(columns).reindex(blocks).fillna(0).astype(int)
+    return table.set_axis(pd.Index([BLOCKS[block] for block in blocks], name="block"))
 
 
 def sample_sizes(table: pd.DataFrame) -> pd.DataFrame:

@@ -40,6 +40,9 @@ COLUMNS = {
     "reading_pairs": (
         "readers", "reader", "kind", "answers", "yes", "no", "unsure", "share_yes", "low", "high", "counted",
     ),
+    "reading_generators": (
+        "readers", "reader", "generator", "shown", "preferred", "estimate", "low", "high", "counted",
+    ),
     "reading_time": (
         "readers", "reader", "block", "answers", "tasks", "median_seconds", "lower_seconds", "upper_seconds", "hasty",
         "counted", "why",
@@ -75,10 +78,13 @@ class StudyReadings:
         return {name: pd.DataFrame(rows[name], columns=list(columns)) for name, columns in COLUMNS.items()}
 
 
+OF_BLOCK = {"reading_pairs": "C", "reading_generators": "D"}
+
+
 def _block_of(table: str, row: dict[str, Any]) -> str:
     """The block whose answers a row is about."""
-    if table == "reading_pairs":
-        return "C"
+    if table in OF_BLOCK:
+        return OF_BLOCK[table]
     return row.get("block") or ("B" if row.get("question") == SIDES else "A")
 
 
