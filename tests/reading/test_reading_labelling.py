@@ -3,8 +3,12 @@
 import pandas as pd
 import pytest
 from PIL import Image
+from reading_browser import SCREEN, Reader, chromium, require_chromium
+from served_reading import serving
 from small_reading import answers_to
+from typer.testing import CliRunner
 
+from cxrlib.cli import app
 from cxrlib.errors import InputError
 from cxrlib.evaluation.agreement import agreement_of_two
 from cxrlib.films.folder import read_folder
@@ -190,3 +194,56 @@ def test_three_readers_are_compared_too_and_the_last_word_is_unanimous(films):
     label_all(again, "dora", lambda file: "positive")
     label_all(again, "emil", lambda file: "negative")
     assert "1 of them are open" in "\n".join(settle(films, "films.csv"))
+
+
+def served(monkeypatch, *arguments):
+    """What `cxr label` would serve: the desk, and the reader."""
+    found = []
+    monkeypatch.setattr(
+        "cxrlib.reading.server.serve_reading", lambda desk, reader, *_, **__: found.append((desk, reader))
+    )
+    done = CliRunner().invoke(app, ["label", *map(str, arguments)])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return found[0]
+
+
+def test_the_commands_serve_the_films_then_those_in_question_and_settle_them(films, monkeypatch):
+    desk, reader = served(monkeypatch, films, "--reader", "anna")
+    protocol, pixels = desk.current()
+    assert (reader, len(protocol.tasks("anna"))) == ("anna", FILMS + 2)
+    assert {pixels[film].shape for film in pixels} == {(40, 20)}
+    with pytest.raises(InputError, match="0 of at least 2 readers"):
+        served(monkeypatch, films, "--adjudicate")
+    for name, number in (("anna", 8), ("berta", 9)):
+        label_all(protocol, name, of_the_first(number))
+    desk, _ = served(monkeypatch, films, "--adjudicate")
+    label_all(desk.current()[0], "anna and berta", lambda file: "positive")
+    done = CliRunner().invoke(app, ["settle", str(films)])
+    assert done.exit_code == 0
+    assert "decided by: anna and berta" in done.output
+    assert f"written: {films / 'labels.csv'}" in done.output
+
+
+@pytest.mark.long
+def test_two_readers_and_a_third_in_a_browser(films):
+    require_chromium()
+    pd.read_csv(films / "films.csv").head(4).to_csv(films / "films.csv", index=False)
+    given = {"anna": ["positive", "negative"], "berta": ["positive", "positive"], "carla": [UNCLEAR]}
+    with chromium() as browser:
+        for options, names in (((), ("anna", "berta")), (("--adjudicate",), ("carla",))):
+            with serving(films, *options, command=("-m", "cxrlib.cli", "label")) as server:
+                for name in names:
+                    page = browser.new_context(viewport=SCREEN).new_page()
+                    page.goto(server.address)
+                    page.locator("#cxr-reader").fill(name)
+                    page.keyboard.press("Enter")
+                    page.get_by_role("button", name=f"Begin as {name}").click()
+                    reader = Reader(page)
+                    reader.turn_pages("reading")
+                    assert "synthetic" not in page.locator("body").inner_text().lower()
+                    while reader.phase != "finished":
+                        reader.answer_task({"label": given[name][reader.position[0] % len(given[name])]})
+                    page.context.close()
+    said = list(settle(films, "films.csv"))
+    assert said[-1] == f"written: {films / 'labels.csv'}"
