@@ -165,7 +165,9 @@ def show(study: StudyName, as_json: Json = False) -> None:
 
 @app.command()
 def start(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Your films: a DICOM export, or pictures.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Your films: a DICOM export, pictures, or https://… of DICOMweb.")
+    ],
     name: Annotated[str, typer.Option(help="Name of the study; asked for if left out.")] = "",
     labels: Annotated[Path | None, typer.Option(help="Table of labels; found beside the films if it is alone.")] = None,
     films: Annotated[Path | None, typer.Option(help="Folder to make of a DICOM export; by default NAME-films")] = None,
@@ -184,7 +186,14 @@ def start(
 
     given = Answers(name, labels, films, public, key, _pairs(column, "--column"), _pairs(word, "--word"), rules)
     silent = yes or not sys.stdin.isatty()
-    _print(start_study(source, given, None if silent else _ask, _progress))
+    _print(start_study(_place(source, key), given, None if silent else _ask, _progress))
+
+
+def _place(source: str, key: Path | None) -> Path:
+    """Where the files of a source lie; those behind an address are fetched first."""
+    from cxrlib.intake.dicomweb import fetch_films, is_web
+
+    return fetch_films(source, key, _progress) if is_web(source) else Path(source)
 
 
 def _ask(question: str, usual: str) -> str:
@@ -226,7 +235,12 @@ def check(
 
 @app.command()
 def import_dicom(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Folder, archive or DICOMDIR of a DICOM export.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="Folder, archive or DICOMDIR of a DICOM export, or https://… of DICOMweb."
+        ),
+    ],
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -256,7 +270,7 @@ def import_dicom(
     if dry_run:
         from cxrlib.intake.dry_run import dry_run as look_at_headers
 
-        plan = look_at_headers(source, labels, decisions=decisions, progress=_progress, **asked)
+        plan = look_at_headers(_place(source, key), labels, decisions=decisions, progress=_progress, **asked)
         _tell(plan.as_json() if as_json else list(plan.lines()))
         return
     from cxrlib.intake.dicom import import_dicom as import_films
@@ -267,7 +281,9 @@ def import_dicom(
         from cxrlib.intake.look_over import look_over
 
         asked["look"] = lambda work: look_over(work, _say)
-    imported = import_films(source, labels, out, key_file=key, decisions=decisions, progress=_progress, **asked)
+    imported = import_films(
+        _place(source, key), labels, out, key_file=key, decisions=decisions, progress=_progress, **asked
+    )
     for line in imported.lines(out):
         _say(line)
     if not imported.used:
