@@ -21,16 +21,20 @@ LOADING = {".html", ".svg", ".css", ".js", ".xml"}
 NOT_SHOWN = {"remove-cell", "remove-output", "remove_cell", "remove_output"}
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
 # An address of another host as browsers read it: `https:e.org` is one too, and `\\\\e.org`.
-SCHEME = r"\b(?:https?|wss?|ftp):(?=[\s/\\]*[\w\[])"
-FOREIGN = re.compile(rf"(?:{SCHEME}|(?:^|(?<=[\s,;(\"'=]))//(?=[^\s/]))[^\s\"'<>),;]*", re.I)
+SCHEME = r"\b(?:https?|wss?|ftp|stuns?|turns?):(?=[\s/\\]*[\w\[])"
+FOREIGN = re.compile(rf"(?:{SCHEME}|(?:^|(?<=[\s,;(\"'=]))//+(?=[^\s/]))[^\s\"'<>),;]*", re.I)
 # In programs two strokes begin a comment, unless a host follows.
 FOREIGN_IN_PROGRAM = re.compile(rf"(?:{SCHEME}|(?<![:\w/])//(?=[\w.@:-]+[./]|\[))[^\s\"'<>),;`]*", re.I)
 NAMESPACE = re.compile(r"https?://www\.w3\.org/(?:2000/svg|1999/xlink|1999/xhtml|1998/Math/MathML|XML/1998/namespace)")
+# A scheme alone, or signs by their numbers, from which an address could be put together.
+IN_PARTS = re.compile(
+    r"[\"'`](?:(?:https?|wss?):/*|:?//)[\"'`]|\bfromCharCode\b|\bfromCodePoint\b|\beval\s*\(|\bnew Function\b"
+)
 HTTP_IN_BASE64 = re.compile(r"\baHR0c[\w+/]*")
 PROGRAM = re.compile(r"^\s*(?:javascript:(?!\s*(?:void\(0\))?;?\s*$)|data:text/|data:application/)", re.I)
 # What a reader clicks on or reads, by tag ("" for all tags), and what only names something.
 HARMLESS = {"": {"alt", "title", "cite", "content", "aria-label", "rdf:resource", "rdf:about"}, "a": {"href"}}
-NO_LOADS = {"canonical", "author", "license", "next", "prev", "search", "index"}
+NO_LOADS = {"canonical", "author", "license"}
 
 
 def notebook_problems(html: Path) -> Iterator[str]:
@@ -110,12 +114,17 @@ def _in_page(text: str) -> Iterator[str]:
         # A page that sends its reader on says so in the content of a `meta`; so do policies that report elsewhere.
         if (tag, name) == ("meta", "content"):
             harmless = not re.search(r"url\s*=|report-", value, re.I)
-        if PROGRAM.match(value) or name.startswith("on"):
-            yield from _in_program(unquote(value)) if name.startswith("on") else [value[:40]]
+        if PROGRAM.match(value):
+            yield value[:40]
+        elif name == "style" or name.startswith("on"):
+            yield from _in_program(unquote(value))
         elif not harmless:
             yield from FOREIGN.findall(re.sub(r"[\t\r\n]", "", value).replace("\\", "/"))
     yield from _in_program(" ".join(read.programs))
     yield from re.findall(r"<!ENTITY[^>]*>", text)
+    # Browsers end a comment where Python's parser does not.
+    for comment in read.comments:
+        yield from _in_page(comment)
 
 
 def _in_program(text: str) -> list[str]:
@@ -123,7 +132,11 @@ def _in_program(text: str) -> list[str]:
     plain = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
     plain = re.sub(r"\\(?:u\{?|x)?0{0,4}([0-9a-fA-F]{2})\}?\s?", lambda code: chr(int(code[1], 16)), plain)
     plain = re.sub(r"[\"'`]\s*\+\s*[\"'`]", "", plain).replace("\\/", "/")
-    return [*FOREIGN_IN_PROGRAM.findall(NAMESPACE.sub("", plain)), *HTTP_IN_BASE64.findall(plain)]
+    return [
+        *FOREIGN_IN_PROGRAM.findall(NAMESPACE.sub("", plain)),
+        *IN_PARTS.findall(plain),
+        *HTTP_IN_BASE64.findall(plain),
+    ]
 
 
 class _Page(HTMLParser):
@@ -133,12 +146,19 @@ class _Page(HTMLParser):
         super().__init__()
         self.values: list[tuple[str, str, str]] = []
         self.programs: list[str] = []
+        self.comments: list[str] = []
         self._tag = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._tag = tag
         if dict(attrs).get("rel") not in NO_LOADS:
             self.values += [(tag, name, value) for name, value in attrs if value]
+
+    def handle_comment(self, data: str) -> None:
+        self.comments += [data] if "<" in data else []
+
+    def unknown_decl(self, data: str) -> None:
+        self.handle_comment(data)
 
     def handle_pi(self, data: str) -> None:
         self.values.append(("?", "href", data))
