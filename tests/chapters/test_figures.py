@@ -255,7 +255,7 @@ def test_suppressed_subgroups_show_a_note_and_no_number():
     ax = figure.axes[0]
     at = dict(zip([label.get_text() for label in ax.get_yticklabels()], ax.get_yticks(), strict=True))
     heights = [y for line in ax.get_lines() for y in np.atleast_1d(line.get_ydata())]
-    assert min(abs(np.array(heights) - at["age: unknown"])) > 0.5
+    assert min(abs(np.array(heights) - at["age: not known"])) > 0.5
     assert min(abs(np.array(heights) - at["sex: F"])) < 0.2
     assert {"60", "57", "30"} <= set(shown)
 
