@@ -33,8 +33,8 @@ from scipy import stats
 from cxrlib.evaluation.metrics import THRESHOLD_METRICS, metrics_from_counts
 from cxrlib.evaluation.resampled import Resampled, draws
 from cxrlib.evaluation.runs import spread_of_runs
+from cxrlib.evaluation.significance import LEVEL, PRIMARY, SECONDARY, with_verdicts
 from cxrlib.evaluation.uncertainty import bootstrap_bounds
-from cxrlib.evaluation.verdicts import LEVEL, PRIMARY, SECONDARY, with_verdicts
 from cxrlib.files import read_json, write_json, write_text
 from cxrlib.reproducibility import provenance
 from cxrlib.study import REPOSITORY

@@ -15,8 +15,11 @@ from functools import cached_property
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES, Interval
+
 # Shares of whole numbers that are equal may differ in the last bit.
 ROUNDING = 1e-12
+RESAMPLES_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,34 @@ def precision_recall_points(labels: np.ndarray, p_positive: np.ndarray) -> tuple
     """Recall and precision at every threshold, by rising recall, from (0, 1)."""
     precision, recall, _ = precision_recall_curve(labels, p_positive)
     return recall[::-1], precision[::-1]
+
+
+def separation(
+    groups: np.ndarray, values: np.ndarray, patients: np.ndarray, *, seed: int, parts: np.ndarray | None = None,
+    resamples: int = RESAMPLES,
+) -> Interval:  # fmt: skip
+    """How well one number per film tells two groups of films apart: the chance that a film of the second group has the
+    greater number (area under the ROC curve), with its percentile interval over patients.
+
+    `groups` are 0 and 1, `values` real numbers, `patients` any labels, each (N,). With `parts` only films of the same
+    part are compared: numbers from models that were cross-fitted part by part are on scales of their own. NaN
+    throughout where a group is empty; resamples without a pair to compare are left out.
+    """
+    order = ranked(np.asarray(groups), np.asarray(values, dtype=float), parts)
+    estimate = roc_auc(ladder(order, np.ones((1, len(groups)))))[0]
+    people, films_of = np.unique(np.asarray(patients).astype(str), return_inverse=True)
+    random = np.random.default_rng(seed)
+    found = []
+    for start in range(0, resamples, RESAMPLES_AT_ONCE):
+        draws = min(RESAMPLES_AT_ONCE, resamples - start)
+        times = random.multinomial(len(people), np.full(len(people), 1 / len(people)), size=draws)
+        found.append(roc_auc(ladder(order, times[:, films_of].astype(float))))
+    areas = np.concatenate(found)
+    areas = areas[~np.isnan(areas)]
+    if np.isnan(estimate) or not len(areas):
+        return Interval(float("nan"), float("nan"), float("nan"))
+    low, high = np.quantile(areas, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(estimate), float(low), float(high))
 
 
 def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:

@@ -12,8 +12,7 @@ from cxrlib.evaluation.delong import contributions
 from cxrlib.evaluation.resampled import Resampled, quantity, resample_all
 from cxrlib.evaluation.runs import p_values, spread_of_runs, widened
 from cxrlib.evaluation.scores import collect_scores
-from cxrlib.evaluation.significance import delong
-from cxrlib.evaluation.verdicts import with_verdicts
+from cxrlib.evaluation.significance import delong, with_verdicts
 from cxrlib.study import REPOSITORY
 
 

@@ -10,8 +10,7 @@ from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
 from cxrlib.evaluation.calibration import bins_of, logit
-from cxrlib.evaluation.decision import decision_curves, net_benefit
-from cxrlib.evaluation.reliability import reliability_table
+from cxrlib.evaluation.probabilities import decision_curves, net_benefit, reliability_table
 from cxrlib.evaluation.scores import collect_scores
 from cxrlib.evaluation.subgroups import KIND, levels, subgroup_table
 

@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cxrlib.evaluation.separation import separation
+from cxrlib.evaluation.ranking import separation
 from cxrlib.films import shortcuts
 from cxrlib.films.covidx import labels_path, read_labels
 

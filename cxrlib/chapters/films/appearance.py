@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.evaluation.separation import separation
+from cxrlib.evaluation.ranking import separation
 from cxrlib.films.appearance import (
     MEASURES,
     map_of_films,

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxrlib.evaluation.ranking import separation
 from cxrlib.evaluation.resampled import answer_intervals
-from cxrlib.evaluation.separation import separation
 from cxrlib.evaluation.subgroups import told_sources
 from cxrlib.films.images import ImageSet, load_image_set, load_masks
 from cxrlib.films.shortcuts import (

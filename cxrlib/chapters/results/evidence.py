@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.chapters.words import percentage
-from cxrlib.evaluation.verdicts import Verdict
+from cxrlib.evaluation.significance import Verdict
 
 # Measures that are no shares of films, and so are not told in per cent.
 PLAIN = ("roc_auc", "average_precision", "mcc")

@@ -4,7 +4,7 @@ import pandas as pd
 
 from cxrlib.classifiers.arms import EQUAL_STEPS
 from cxrlib.evaluation.settings import EndpointSettings
-from cxrlib.evaluation.verdicts import PRIMARY, SECONDARY, with_verdicts
+from cxrlib.evaluation.significance import PRIMARY, SECONDARY, with_verdicts
 
 BASELINE = "baseline"
 RANKING, SENSITIVITY, SPECIFICITY, BALANCED = "roc_auc", "recall_positive", "recall_negative", "balanced_accuracy"

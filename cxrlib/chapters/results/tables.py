@@ -17,8 +17,7 @@ from cxrlib.classifiers.prediction import read_predictions
 from cxrlib.endpoint import freeze_endpoint
 from cxrlib.errors import InputError
 from cxrlib.evaluation import comparison, paper
-from cxrlib.evaluation.decision import decision_curves
-from cxrlib.evaluation.reliability import reliability_table
+from cxrlib.evaluation.probabilities import decision_curves, reliability_table
 from cxrlib.evaluation.resampled import resample_all
 from cxrlib.evaluation.scores import collect_scores
 from cxrlib.evaluation.significance import significance

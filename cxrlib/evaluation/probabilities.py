@@ -1,14 +1,19 @@
-"""Decision curves: what a classifier is worth to someone who acts at a given probability (Vickers & Elkin 2006)."""
+"""What probabilities are worth: to someone who acts at one of them, and whether so many films are positive as they say.
+
+Decision curves: Vickers & Elkin 2006. Intervals are over patients and training runs.
+"""
 
 import numpy as np
 import pandas as pd
 
+from cxrlib.evaluation.calibration import BINS, bins_of
 from cxrlib.evaluation.ratios import resample_ratios
 from cxrlib.evaluation.scores import Scores
 from cxrlib.evaluation.uncertainty import RESAMPLES
 
 THRESHOLDS = np.arange(1, 100) / 100
 TREAT_ALL, TREAT_NONE = "treat-all", "treat-none"
+RELIABILITY_COLUMNS = ["role", "arm", "calibrated", "bin", "p_mean", "positive_share", "low", "high", "films"]
 
 
 def net_benefit(labels: np.ndarray, p_positive: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> np.ndarray:
@@ -46,3 +51,25 @@ def decision_curves(scores: dict[str, dict[str, Scores]], *, seed: int, resample
 def _curve(role: str, arm: str, benefit: np.ndarray, low: np.ndarray, high: np.ndarray) -> pd.DataFrame:
     facts = {"role": role, "arm": arm, "threshold": THRESHOLDS, "net_benefit": benefit, "low": low, "high": high}
     return pd.DataFrame(facts)
+
+
+def reliability_table(scores: dict[str, dict[str, Scores]], *, seed: int, resamples: int = RESAMPLES) -> pd.DataFrame:
+    """A row per role, arm, bin, and before or after temperature scaling (`calibrated`); means over seeds.
+
+    Each seed has its own bins of about equally many films; a bin that is empty in some seed is left out. `films` is the
+    mean number of films in the bin.
+    """
+    rows = []
+    for role, arms in scores.items():
+        for arm, found in arms.items():
+            for calibrated, p in ((False, found.p_positive), (True, found.p_calibrated)):
+                inside = (np.stack([bins_of(of_seed) for of_seed in p])[..., None] == np.arange(BINS)).astype(float)
+                counts = inside.sum(axis=1)
+                kept = np.flatnonzero((counts > 0).all(axis=0))
+                inside, counts = inside[..., kept], counts[:, kept]
+                p_mean = ((inside * p[..., None]).sum(axis=1) / counts).mean(axis=0)
+                positive = inside * found.labels[:, None]
+                interval = resample_ratios(found, positive, inside, seed=seed, resamples=resamples).intervals((0, 1))
+                columns = kept, p_mean, interval.estimates, interval.low, interval.high, counts.mean(axis=0)
+                rows += [(role, arm, calibrated, *row) for row in zip(*columns, strict=True)]
+    return pd.DataFrame(rows, columns=RELIABILITY_COLUMNS)
