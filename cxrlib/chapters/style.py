@@ -133,6 +133,14 @@ def arms_of(table: pd.DataFrame, arms: Sequence[str] | None = None) -> list[str]
     return there if arms is None else [arm for arm in arms if arm in there]
 
 
+def named_lines(ax: Axes, names: Sequence[str], heights: Sequence[float] = (), **labels: Any) -> None:
+    """Name the horizontal lines of a panel from the top down: at 0, 1, …, or at these heights."""
+    at = heights or range(len(names))
+    ax.set(yticks=at, yticklabels=names, **labels)
+    ax.set_ylim(at[-1] + 0.5, at[0] - 0.5)
+    ax.grid(visible=False, axis="y")
+
+
 def legend_below(figure: Figure, ax: Axes, columns: int = 4) -> None:
     """Put the legend of these axes under the figure."""
     handles, texts = ax.get_legend_handles_labels()

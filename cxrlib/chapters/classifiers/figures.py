@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from cxrlib.chapters.style import SKY, VERMILION, drawing
+from cxrlib.chapters.style import SKY, VERMILION, drawing, named_lines
 
 
 def composition(counts: pd.DataFrame, origin: str) -> Figure:
@@ -24,9 +24,6 @@ def composition(counts: pd.DataFrame, origin: str) -> Figure:
         ]
         for index, total in enumerate(left):
             ax.text(total, index, f" {total:,.0f}", va="center", fontsize=8.5)
-        ax.set(xlabel="films per epoch", yticks=range(len(counts)), xlim=(0, left.max() * 1.12))
-        ax.set_yticklabels(list(counts.index))
-        ax.invert_yaxis()
-        ax.grid(visible=False, axis="y")
+        named_lines(ax, list(counts.index), xlabel="films per epoch", xlim=(0, left.max() * 1.12))
         figure.legend(handles=handles, loc="outside lower left", ncols=3)
     return figure

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from cxrlib.chapters.style import BLUE, GRID, INK, LINE_LOOKS, MUTED, VERMILION, WIDTH_INCHES, drawing
+from cxrlib.chapters.style import BLUE, GRID, INK, LINE_LOOKS, MUTED, VERMILION, WIDTH_INCHES, drawing, named_lines
 from cxrlib.films.settings import EVERY_ROLE
 
 # Contours of fewer films would show where each one lies.
@@ -136,10 +136,8 @@ def shortcut_areas(table: pd.DataFrame, origin: str) -> Figure:
                     face = colour if on == "training" else "white"
                     ax.plot([low, high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
                     ax.plot([middle], [y], marker=marker, color=colour, markerfacecolor=face, markersize=7)
-            ax.set(title=role, xlabel="area under ROC", xlim=(0.28, 1.04), yticks=range(len(lines)), yticklabels=names)
+            named_lines(ax, names, title=role, xlabel="area under ROC", xlim=(0.28, 1.04))
             ax.set_xticks([0.5, 0.75, 1.0])
-            ax.set_ylim(len(lines) - 0.5, -0.5)
-            ax.grid(visible=False, axis="y")
     return figure
 
 
@@ -211,9 +209,7 @@ def _spread(ax: Axes, row: pd.Series, y: int, look: tuple[str, str, str]) -> Non
 
 
 def _role_lines(ax: Axes, names: Sequence[str], named: bool) -> None:
-    ax.set_yticks(range(len(names)), names if named else [""] * len(names))
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.grid(visible=False, axis="y")
+    named_lines(ax, names if named else [""] * len(names))
     for y in range(2, len(names), 2):
         ax.axhline(y - 0.5, color=GRID, linewidth=0.8)
 
@@ -226,10 +222,8 @@ def _views(ax: Axes, views: pd.DataFrame) -> None:
         ax.barh(range(len(shares)), shares[view], left=left, color=colour, hatch=hatch, edgecolor="white", label=view,
                 height=0.6)  # fmt: skip
         left += shares[view].to_numpy()
-    ax.set_yticks(range(len(shares)), list(shares.index))
-    ax.set(title="view (% of films)", xlim=(0, 100))
+    named_lines(ax, list(shares.index), title="view (% of films)", xlim=(0, 100))
     ax.set_ylim(len(shares) + 0.25, -0.5)
-    ax.grid(visible=False, axis="y")
     ax.legend(loc="lower left", ncols=min(len(shares.columns), 4), handlelength=1.4, columnspacing=1)
 
 

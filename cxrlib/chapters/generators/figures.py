@@ -9,7 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from cxrlib.chapters.style import INK, LINE_LOOKS, MUTED, arm_look, drawing, interval_mark, legend_below, note
+from cxrlib.chapters.style import (
+    INK,
+    LINE_LOOKS,
+    MUTED,
+    arm_look,
+    drawing,
+    interval_mark,
+    legend_below,
+    named_lines,
+    note,
+)
 
 SHARES = ("precision", "recall", "coverage")
 RING: Mapping[str, Any] = {
@@ -110,12 +120,9 @@ def quality_intervals(
                     interval_mark(ax, estimate, low, high, y, colour, marker)
                     ax.plot([], [], color=colour, marker=marker, label=label if place == 0 else None)
             ax.axvline(0, color=MUTED, linewidth=0.8)
-            ax.set(title=measures[measure], yticks=range(len(shown)))
+            named_lines(ax, [comparisons[comparison] for comparison in shown], title=measures[measure])
             if measure in SHARES:
                 ax.set_xlim(-0.03, 1.03)
-            ax.set_yticklabels([comparisons[comparison] for comparison in shown])
-            ax.set_ylim(len(shown) - 0.5, -0.5)
-            ax.grid(visible=False, axis="y")
         for ax in axes.flat[len(drawn) :]:
             ax.set_axis_off()
         legend_below(figure, axes[0, 0])

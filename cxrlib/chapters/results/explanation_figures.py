@@ -9,7 +9,7 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxrlib.chapters.style import INK, MUTED, WIDTH_INCHES, arm_look, arms_of, drawing, interval_mark, note
+from cxrlib.chapters.style import INK, MUTED, WIDTH_INCHES, arm_look, arms_of, drawing, interval_mark, named_lines, note
 
 NOT_SHOWN = "these films may not be shown in a published book"
 REGION_NAMES = {"lungs": "inside the lungs", "opacities": "inside the opacities"}
@@ -125,7 +125,5 @@ def attention_shares(table: pd.DataFrame, origin: str) -> Figure:
                     interval_mark(ax, *values, index, colour, marker)
                     ax.plot([chance] * 2, [index - 0.36, index + 0.36], color=MUTED, linewidth=1.6)
             title = f"{label} films,\n{REGION_NAMES.get(region, region)}"
-            ax.set(title=title, xlabel="share of attention (%)", yticks=range(len(arms)), yticklabels=arms)
-            ax.set_ylim(len(arms) - 0.5, -0.5)
-            ax.grid(visible=False, axis="y")
+            named_lines(ax, arms, title=title, xlabel="share of attention (%)")
     return figure

@@ -19,6 +19,7 @@ from cxrlib.chapters.style import (
     chosen_rows,
     drawing,
     interval_mark,
+    named_lines,
     note,
 )
 from cxrlib.evaluation.metrics import METRIC_NAMES
@@ -49,14 +50,8 @@ def seed_dots(
                     rows = chosen_rows(table2, role)
                     for low, high in rows.loc[rows["arm"] == arm, [f"{metric}_low", f"{metric}_high"]].to_numpy() * 100:
                         ax.plot([low, high], [index + 0.28] * 2, color=colour, linewidth=1.3, marker="|", markersize=5)
-            _arm_axis(ax, arms, METRIC_NAMES[metric], "%")
+            named_lines(ax, arms, title=METRIC_NAMES[metric], xlabel="%")
     return figure
-
-
-def _arm_axis(ax: Axes, arms: Sequence[str], title: str, x_name: str) -> None:
-    ax.set(title=title, xlabel=x_name, yticks=range(len(arms)), yticklabels=arms)
-    ax.set_ylim(len(arms) - 0.5, -0.5)
-    ax.grid(visible=False, axis="y")
 
 
 def differences(
@@ -76,7 +71,7 @@ def differences(
                 found = chosen[(chosen["arm"] == arm) & (chosen["metric"] == metric)]
                 for values in found[["difference", "low", "high"]].to_numpy() * 100:
                     interval_mark(ax, *values, index, colour, marker)
-            _arm_axis(ax, arms, METRIC_NAMES[metric], "points")
+            named_lines(ax, arms, title=METRIC_NAMES[metric], xlabel="points")
     return figure
 
 
@@ -126,10 +121,9 @@ def subgroups(table: pd.DataFrame, role: str, metric: str, arms: Sequence[str], 
         for index, arm in enumerate(arms):
             colour, _, marker = arm_look(arm, index)
             ax.plot([], [], color=colour, marker=marker, linewidth=2.2, label=arm)
-        ax.set(yticks=list(heights.values()), xlabel=f"{METRIC_NAMES[metric]} (%)", xlim=(-3, 103))
-        ax.set_yticklabels([f"{group}: {level}" for group, level in heights])
+        names = [f"{group}: {level}" for group, level in heights]
+        named_lines(ax, names, list(heights.values()), xlabel=f"{METRIC_NAMES[metric]} (%)", xlim=(-3, 103))
         ax.set_ylim(last + 0.7, -1.1)
-        ax.grid(visible=False, axis="y")
         beside.set_axis_off()
         for x, text in ((0.1, "films"), (0.45, "patients"), (0.85, "positive")):
             beside.text(x, -0.85, text, ha="center", fontsize=8, color=MUTED, transform=beside.get_yaxis_transform())
@@ -175,9 +169,7 @@ def paper_beside(
             for (_, row, (colour, _, marker)), y in zip(rows, heights, strict=True):
                 interval_mark(ax, *(100 * row[f"{metric}{end}"] for end in ("", "_low", "_high")), y, colour, marker)
             ax.axhline(len(theirs) - 0.25, color=MUTED, linewidth=0.8, linestyle=":")
-            ax.set(title=METRIC_NAMES[metric], xlabel="%", yticks=heights, yticklabels=[name for name, *_ in rows])
-            ax.set_ylim(heights[-1] + 0.5, -0.5)
-            ax.grid(visible=False, axis="y")
+            named_lines(ax, [name for name, *_ in rows], heights, title=METRIC_NAMES[metric], xlabel="%")
     return figure
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cxrlib.chapters.results.questions import BALANCED, BASELINE, RANKING, SENSITIVITY, SPECIFICITY
-from cxrlib.chapters.style import MUTED, arm_look, chosen_rows, drawing, interval_mark, legend_below
+from cxrlib.chapters.style import MUTED, arm_look, chosen_rows, drawing, interval_mark, legend_below, named_lines
 from cxrlib.classifiers.arms import ARMS, RUNGS, arm_of
 from cxrlib.evaluation.metrics import METRIC_NAMES
 
@@ -43,9 +43,8 @@ def ladder(table2: pd.DataFrame, origin: str, role: str = "hospital") -> Figure:
                 colour, _, marker = arm_look(arm)
                 ends = (100 * rows.loc[arm, f"{metric}{end}"] for end in ("", "_low", "_high"))
                 interval_mark(ax, *ends, y, colour, marker)
-            ax.set(title=METRIC_NAMES[metric], xlabel="%", yticks=list(heights.values()), yticklabels=arms)
+            named_lines(ax, arms, list(heights.values()), title=METRIC_NAMES[metric], xlabel="%")
             ax.set_ylim(last + 0.6, 0)
-            ax.grid(visible=False, axis="y")
         for rung in present:
             first = arms[rungs.index(rung)]
             axes[0, 0].text(0.01, heights[first] - 0.72, rung, fontsize=8, color=MUTED, style="italic", va="center",
