@@ -95,7 +95,7 @@ def followed(tmp_path_factory) -> tuple[Path, str, int, pd.DataFrame]:
 
 def test_the_page_has_its_commands_in_order():
     commands = re.findall(r"^cxr (\S+)", "".join(BLOCKS), re.MULTILINE)
-    assert commands == ["import-dicom", "show", "check", "report", "publish"]
+    assert commands == ["start", "import-dicom", "check", "report", "publish"]
     known = {command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands}
     assert set(re.findall(r"`cxr ([a-z-]+)", PAGE.read_text())) <= known
 
