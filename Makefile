@@ -7,6 +7,10 @@ SNAKEMAKE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.complete
+# `make … CPU=1` takes torch's build without CUDA, from where uv knows it to be; all else is as locked, by hashes.
+CPU ?=
+CUDA := ^(torch|torchvision|triton)==|^(cuda|nvidia)-
+TORCH = $(shell sed -nE 's/^((torch|torchvision)==[^ ]+).*/\1/p' requirements.lock)
 # What a JupyterHub needs besides Python: its proxy, from npm. Only a test and several readers at once ask for it.
 HUB := $(VENV)/hub
 PROXY_READY := $(HUB)/.complete
@@ -70,9 +74,11 @@ endif
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Found $$($(PYTHON) --version), but Python 3.11 or later is needed; try: make PYTHON=python3.12"; exit 2; }
-	@echo "Setting up $(VENV): about 5 GB, a few minutes, once."
+	@echo "Setting up $(VENV): about $(if $(CPU),2.3,7) GB, a few minutes, once."
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@awk '/^[A-Za-z0-9]/ { kept = !($(if $(CPU),/$(CUDA)/,0)) } kept' requirements.lock > $(VENV)/requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/requirements.lock
+	$(if $(CPU),@$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu --no-deps $(TORCH))
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@printf '%s' "$(CURDIR)" > $(READY)
 

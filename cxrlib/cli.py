@@ -22,7 +22,7 @@ from cxrlib.errors import InputError
 from cxrlib.finished import phase_seconds
 from cxrlib.progress import Report, paced
 from cxrlib.stages import STAGES, Stage
-from cxrlib.study import load_study
+from cxrlib.study import REPOSITORY, load_study
 from cxrlib.units import unit_of
 from cxrlib.wings import missing_wing
 from cxrlib.workflow import overview
@@ -451,7 +451,7 @@ def report(
     started = time.monotonic()
     loaded = load_study(study)
     targets, extra = _targets(words or [])
-    extra = [*(["--profile", str(profile)] if profile else []), *extra]
+    extra = [*(["--profile", str(_profile(profile))] if profile else []), *extra]
     say = (lambda text: None) if as_json else _say
     check_before(loaded)
     if dry_run:
@@ -520,6 +520,15 @@ def _targets(words: list[str]) -> tuple[list[str], list[str]]:
         hint = f"did you mean `{near[0]}`?" if near else f"stages: {', '.join(STAGES)}"
         raise InputError(f"report: found `{wrong}`, which is no stage; {hint}")
     return words[:end] or ["book"], words[end:]
+
+
+def _profile(given: Path) -> Path:
+    """The folder of a Snakemake profile: as given, or one of those that come with the package, by its name."""
+    found = next((folder for folder in (given, REPOSITORY / "profiles" / given.name) if folder.is_dir()), None)
+    if found is None:
+        names = ", ".join(sorted(folder.name for folder in (REPOSITORY / "profiles").iterdir()))
+        raise InputError(f"--profile: found no folder {given}, nor a profile of this name; there are: {names}")
+    return found.resolve()
 
 
 def _pairs(options: list[str], name: str) -> dict[str, str]:

@@ -107,9 +107,11 @@ def deterministic(threads: int) -> Iterator[None]:
 
 def provenance(repository: Path) -> dict[str, Any]:
     """Commit, versions and hardware, as printed on the book's last page."""
+    # An installed package may lie inside somebody else's checkout.
+    checkout = (repository / ".git").exists()
     return {
-        "commit": _git(repository, "rev-parse", "HEAD") or "not a git checkout",
-        "uncommitted_changes": bool(_git(repository, "status", "--porcelain")),
+        "commit": (checkout and _git(repository, "rev-parse", "HEAD")) or "not a git checkout",
+        "uncommitted_changes": checkout and bool(_git(repository, "status", "--porcelain")),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in REPORTED_PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",

@@ -16,7 +16,7 @@ from cxrlib.errors import InputError
 from cxrlib.files import read_json
 from cxrlib.films.settings import LABELS
 from cxrlib.generators.settings import fold_of, start_of
-from cxrlib.study import REPOSITORY, Study
+from cxrlib.study import PACKAGE, REPOSITORY, Study
 
 TYPICAL_PUBLIC_FILMS = 5000
 SHOWN_CODE = ("cxrlib/evaluation/*.py", "cxrlib/chapters/**/*.py")
@@ -134,8 +134,9 @@ def _classifier_effort(study: Study, arm: str, seed: int, fold: str) -> float:
 
 
 def code(*patterns: str) -> list[Path]:
-    """Source files of the repository."""
-    found = {path for pattern in patterns for path in REPOSITORY.glob(pattern)}
+    """Source files of the package and of the repository."""
+    homes = {True: PACKAGE.parent, False: REPOSITORY}
+    found = {path for pattern in patterns for path in homes[pattern.startswith("cxrlib/")].glob(pattern)}
     return [path for path in found if path.is_file() and "__pycache__" not in path.parts]
 
 

@@ -24,7 +24,10 @@ from cxrlib.settings import Settings
 
 MAXIMUM_STUDY_BYTES = 100_000
 MAXIMUM_ALIASES = 12
-REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent
+# What a wheel takes along of the repository: pages, notebooks, profiles, studies.
+SHIPPED = PACKAGE / "share"
+REPOSITORY = SHIPPED if SHIPPED.is_dir() else PACKAGE.parent
 
 
 class Study(Settings):
@@ -268,18 +271,24 @@ def _locate(study: str | Path, root: Path | None) -> tuple[Path, Path]:
             other = Path(text).with_suffix(".yml" if text.endswith(".yaml") else ".yaml")
             hint = f"; did you mean {other}?" if other.is_file() else ""
             raise InputError(f"{text}: no such study file{hint}")
-        return path, root or (path.parent.parent if path.parent.name == "studies" else Path.cwd())
+        return path, root or _home_of(path)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", text):
         raise InputError(f"study `{text}`: expected a name such as `demo` or the path of a .yaml file")
     here = Path.cwd().resolve()
     homes = [folder for folder in (here, *here.parents, REPOSITORY) if (folder / "studies").is_dir()]
     for file in (home / "studies" / f"{text}{ending}" for home in homes for ending in (".yaml", ".yml")):
         if file.is_file():
-            return file, root or file.parent.parent
+            return file, root or _home_of(file)
     known = sorted(file.stem for home in homes[:1] for file in (home / "studies").glob("*.y*ml"))
     near = difflib.get_close_matches(text, known, n=1)
     hint = f"did you mean `{near[0]}`?" if near else f"known studies: {', '.join(known) or 'none'}"
     raise InputError(f"study `{text}`: no studies/{text}.yaml here; {hint}")
+
+
+def _home_of(file: Path) -> Path:
+    """The folder for `results/` and `_build/`: that of `studies/`, or for studies that came with the package the
+    working directory."""
+    return file.parent.parent if file.parent.name == "studies" and file.parent.parent != SHIPPED else Path.cwd()
 
 
 def _expand(value: Any, path: Path, key: str) -> Any:

@@ -3,6 +3,8 @@
 import itertools
 import json
 import re
+import shlex
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -49,8 +51,38 @@ def test_torch_and_torchvision_come_as_ordinary_wheels():
 
 def test_conda_gets_the_same():
     *conda, pip = ENVIRONMENT["dependencies"]
-    assert f"python{PROJECT['requires-python']}" in conda
-    assert pip == {"pip": ["--requirement requirements.lock"]}
+    named = {"torch": "pytorch", "opencv-python-headless": "py-opencv"}
+    wings = [PROJECT["optional-dependencies"][wing] for wing in ("dicom", "reading", "publish")]
+    asked = [Requirement(text) for text in itertools.chain(PROJECT["dependencies"], *wings)]
+    expected = {(named.get(one.name, one.name), str(one.specifier)) for one in asked}
+    found = {(one.name, str(one.specifier)) for one in map(Requirement, [*conda, *pip["pip"]])}
+    assert found - expected == {("python", ">=3.11"), ("pip", ""), ("make", ""), ("setuptools", ">=77")}
+    assert expected <= found
+
+
+def commands(*variables: str) -> str:
+    """What `make setup` would do."""
+    command = ["make", "--dry-run", "--always-make", "setup", "VENV=/nowhere", *variables]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def kept(*variables: str) -> str:
+    """The part of the lock that is installed from it."""
+    filtering = next(line for line in commands(*variables).splitlines() if line.startswith("awk "))
+    command = shlex.split(filtering.split(" > ")[0])
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_without_cuda_all_but_torch_is_as_locked():
+    assert kept() == LOCK
+    without = kept("CPU=1")
+    gone = {name for name in locked_versions() if not re.search(rf"^{re.escape(name)}==", without, flags=re.MULTILINE)}
+    assert {"torch", "torchvision", "triton", "nvidia-cublas"} <= gone
+    assert all(re.match(r"(torch|torchvision|triton|(cuda|nvidia)-.*)$", name) for name in gone)
+    packages, rest = (len(re.findall(r"^[A-Za-z0-9]", text, flags=re.MULTILINE)) for text in (LOCK, without))
+    assert packages == rest + sum(len(locked_versions()[name]) for name in gone)
+    assert "--torch-backend cpu --no-deps torch==" in commands("CPU=1")
+    assert "--torch-backend" not in commands()
 
 
 def test_the_hub_s_proxy_is_locked_by_versions_and_hashes_only():
@@ -62,6 +94,37 @@ def test_the_hub_s_proxy_is_locked_by_versions_and_hashes_only():
     for package in packages:
         assert re.fullmatch(r"sha512-[A-Za-z0-9+/=]{88}", package["integrity"]), package
         assert "resolved" not in package
+
+
+def test_the_images_are_made_by_the_same_set_up():
+    docker = (ROOT / "containers" / "Dockerfile").read_text(encoding="utf-8")
+    apptainer = (ROOT / "containers" / "cxr.def").read_text(encoding="utf-8")
+    for recipe in (docker, apptainer):
+        assert "make setup CPU=" in recipe
+        assert "python:3.11" in recipe
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert container["postCreateCommand"] == "make setup CPU=1"
+
+
+def test_the_workflow_tests_every_supported_python_and_runs_what_there_is():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "book.yml").read_text(encoding="utf-8"))["jobs"]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    steps = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for step in steps:
+        program, *words = step.split()
+        if program == "make":
+            assert re.search(rf"^{words[0]}:", makefile, flags=re.MULTILINE), step
+        else:
+            assert (ROOT / words[0]).is_file(), step
+
+
+def test_codemeta_says_what_the_package_says():
+    facts = json.loads((ROOT / "codemeta.json").read_text(encoding="utf-8"))
+    assert (facts["name"], facts["version"], facts["description"]) == (
+        PROJECT["name"], PROJECT["version"], PROJECT["description"],
+    )  # fmt: skip
+    assert facts["license"].endswith(f"/{PROJECT['license']}")
 
 
 def test_the_citation_names_the_version_and_licence_of_the_package():

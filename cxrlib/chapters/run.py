@@ -21,7 +21,7 @@ from cxrlib.films.settings import EVERY_ROLE
 from cxrlib.finished import makes
 from cxrlib.reading.events import people_have_answered
 from cxrlib.records import write_record
-from cxrlib.study import REPOSITORY, Study
+from cxrlib.study import REPOSITORY, SHIPPED, Study
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ def _study_argument(study: Study) -> str:
     if study.file is None:
         raise InputError(f"study {study.name}: it has no file, so that a notebook can't load it; use `load_study`")
     root, file = study.root.resolve(), study.file.resolve()
-    if file == root / "studies" / f"{study.name}.yaml":
+    if file == root / "studies" / f"{study.name}.yaml" or file.is_relative_to(SHIPPED):
         return study.name
     if file.parent.name == "studies" and file.parent.parent != root:
         raise InputError(f"{file}: results go to {root}; copy the study file to {root / 'studies'} and use that one")
