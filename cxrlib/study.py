@@ -281,8 +281,8 @@ def _locate(study: str | Path, root: Path | None) -> tuple[Path, Path]:
             return file, root or _home_of(file)
     known = sorted(file.stem for home in homes[:1] for file in (home / "studies").glob("*.y*ml"))
     near = difflib.get_close_matches(text, known, n=1)
-    hint = f"did you mean `{near[0]}`?" if near else f"known studies: {', '.join(known) or 'none'}"
-    raise InputError(f"study `{text}`: no studies/{text}.yaml here; {hint}")
+    hint = f"did you mean `{near[0]}`? " if near else ""
+    raise InputError(f"study `{text}`: no studies/{text}.yaml here; {hint}known studies: {', '.join(known) or 'none'}")
 
 
 def _home_of(file: Path) -> Path:

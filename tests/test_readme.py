@@ -70,6 +70,6 @@ def test_files_and_programs_that_it_names_are_there(command):
 def test_paths_that_it_names_are_there():
     named = [text for text in INLINE if re.fullmatch(r"[\w.-]+(/[\w.-]+)+|[A-Z]+\.(md|cff)", text)]
     linked = re.findall(r"\]\(([^):#]+)\)", TEXT)
-    made = ("_build/", "results/", ".venv/")
+    made = ("_build/", "results/", ".venv/", "studies/NAME.yaml")
     for path in {path for path in [*named, *linked] if not path.startswith(made)}:
         assert (ROOT / path).exists(), path
