@@ -11,7 +11,7 @@ from rich.table import Table
 
 from cxrlib.errors import InputError
 from cxrlib.files import read_json
-from cxrlib.films.audit import check_before, left_out, prepare_study
+from cxrlib.films.audit import FEWEST_PIXELS, check_before, left_out, prepare_study, too_small_to_search
 from cxrlib.films.covidx import compare_with_lists, labels_path
 from cxrlib.films.images import load_manifest
 from cxrlib.films.preparation import read_listing
@@ -107,6 +107,8 @@ def _remarks(study: Study, role: str, record: dict[str, Any], audit: dict[str, A
         yield f"{damaged:,} of {listed:,} listed films can't be used"
     if copies:
         yield f"{copies:,} {'film is a copy' if copies == 1 else 'films are copies'} and left out"
+    if role in study.private_roles and too_small_to_search(study):
+        yield f"too small for a book to be searched for them, which takes {FEWEST_PIXELS} pixels a side"
     pairs = sum(found["pairs"] for found in audit["pairs"] if found["role_a"] == found["role_b"] == role)
     if pairs and role == "hospital":
         yield f"{pairs:,} {'pair' if pairs == 1 else 'pairs'} of films under two patients' ids"

@@ -453,7 +453,7 @@ def report(
     targets, extra = _targets(words or [])
     extra = [*(["--profile", str(_profile(profile))] if profile else []), *extra]
     say = (lambda text: None) if as_json else _say
-    check_before(loaded)
+    check_before(loaded, book=not words)
     if dry_run:
         work.check_settings(loaded)
         found = overview.to_do(loaded, targets)

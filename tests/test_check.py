@@ -118,6 +118,7 @@ def test_everything_wrong_is_said_at_once_and_nothing_is_prepared(data, write_ti
 
 def test_programs_read_the_verdicts_and_their_exit_codes(data, write_tiny_study, tmp_path):
     data["validation"] = make_folder(tmp_path / "more", "v", 8, 5)
+    data |= {role: source | {"publishable": True} for role, source in data.items()}
     command = ["check", str(write_tiny_study(data=data)), "--json", "--strict"]
     done = CliRunner().invoke(app, command)
     found = json.loads(done.stdout)

@@ -41,6 +41,9 @@ COMPARED = {
     EXTERNAL: (*ROLES, EXTERNAL),
 }
 
+# Fewer, and the guard of books takes one film for another.
+FEWEST_PIXELS = 64
+
 Progress = Callable[..., None]
 
 
@@ -54,12 +57,25 @@ def prepare_study(
     return audit_study(study, force=force, progress=progress("audit") if progress else None)
 
 
-def check_before(study: "Study") -> None:
-    """Raise one `InputError` with everything that shows before a pixel is read: unusable sources, shared patients.
+def too_small_to_search(study: "Study") -> str:
+    """Why no book could be searched for films of private roles; empty where it can be."""
+    largest = max(study.image_sizes)
+    if not study.private_roles or largest >= FEWEST_PIXELS:
+        return ""
+    return (
+        f"films are private and kept at {largest} pixels a side; below {FEWEST_PIXELS} they can't be told apart, and a "
+        f"book can't be searched for them; set gan.resolution or classifier.image_size to {FEWEST_PIXELS} or more, or "
+        "publish a study of simulated films"
+    )
+
+
+def check_before(study: "Study", *, book: bool = False) -> None:
+    """Raise one `InputError` with everything that shows before a pixel is read: unusable sources, shared patients and,
+    where a `book` is wanted, films too small for it to be searched for them.
 
     Nothing is written.
     """
-    problems = source_problems(study)
+    problems = [*source_problems(study), *filter(None, [too_small_to_search(study)] if book else [])]
     manifests = {}
     for role in study.roles:
         if not study.data.simulated(role):

@@ -22,6 +22,7 @@ from PIL import Image
 from cxrlib.errors import InputError
 from cxrlib.evaluation.suppression import SMALLEST_CELL, is_small
 from cxrlib.files import homes, read_json
+from cxrlib.films.audit import too_small_to_search
 from cxrlib.films.manifest import read_manifest_csv
 from cxrlib.films.search.pictures import FilmIndex
 from cxrlib.films.settings import FolderSource
@@ -33,7 +34,7 @@ from cxrlib.study import REPOSITORY, Study
 __all__ = ["check_publishable", "check_results", "near_copies", "private_findings"]
 
 MOST_LISTED = 40
-CHECK_PIXELS, FEWEST_PIXELS = 128, 64
+CHECK_PIXELS = 128
 SHEET_COLUMNS, SHEET_STEP, SHEET_GAP = 8, 160, 6
 
 
@@ -143,13 +144,8 @@ def _secrets(study: Study) -> list[Secrets]:
 
 
 def _check_sizes(study: Study) -> None:
-    largest = max(study.image_sizes)
-    if largest < FEWEST_PIXELS:
-        raise InputError(
-            f"{study.file or study.name}: films are private and kept at {largest} pixels a side; below {FEWEST_PIXELS} "
-            "films can't be told apart, and a book can't be searched for them; set gan.resolution or "
-            f"classifier.image_size to {FEWEST_PIXELS} or more, or publish a study of simulated films"
-        )
+    if problem := too_small_to_search(study):
+        raise InputError(f"{study.file or study.name}: {problem}")
 
 
 def _check_counts(study: Study) -> None:

@@ -166,6 +166,16 @@ def test_check_tells_every_source_and_role(study):
     assert "external: folder" in said
 
 
+def test_films_too_small_for_a_private_book_are_told_before_anything_is_made(study, write_tiny_study):
+    private = study.data.hospital.model_copy(update={"publishable": False})
+    hidden = study.model_copy(update={"data": study.data.model_copy(update={"hospital": private})})
+    hidden._root = study.root
+    check_before(hidden)
+    with pytest.raises(InputError, match=r"kept at 32 pixels a side.*gan\.resolution"):
+        check_before(hidden, book=True)
+    assert any("takes 64 pixels a side" in str(part) for part in check_study(hidden))
+
+
 def test_simulated_sources_have_patients_of_their_own(write_tiny_study):
     part = {"reader": "phantom", "negative_patients": 4, "positive_patients": 4}
     training = [{**part, "scanner": "public"}, {**part, "scanner": "hospital"}]
