@@ -193,7 +193,7 @@ def _place(source: str, key: Path | None) -> Path:
     """Where the files of a source lie; those behind an address are fetched first."""
     from cxrlib.intake.dicomweb import fetch_films, is_web
 
-    return fetch_films(source, key, _progress) if is_web(source) else Path(source)
+    return fetch_films(source, key, _progress) if is_web(source) else Path(source).expanduser()
 
 
 def _ask(question: str, usual: str) -> str:
