@@ -2,7 +2,7 @@
 
 Readers look at films by the model of signal detection (d′ 0.9, six steps; half of the variance is the film's). Unlike
 readers have a d′ that varies by 0.4. Two intervals see the same studies: Obuchowski and Rockette's with Hillis' degrees
-of freedom, and the same on the scale of log odds, which the book's tables show.
+of freedom, and the one for small samples, on the scale of log odds, which the book's tables show.
 
     python benchmarks/reader_coverage.py
 

@@ -18,5 +18,7 @@ both <- var(found) + count * covariance
 error <- sqrt(both / count)
 freedom <- both^2 / (var(found)^2 / (count - 1))
 mean_area <- mean(found)
-bounds <- plogis(qlogis(mean_area) + c(-1, 1) * qt(0.975, freedom) * error / (mean_area * (1 - mean_area)))
+apart <- sqrt(qt(0.975, count - 1)^2 * var(found) / count + qnorm(0.975)^2 * covariance)
+reach <- (qt(0.975, freedom) * error + apart) / 2
+bounds <- plogis(qlogis(mean_area) + c(-1, 1) * reach / (mean_area * (1 - mean_area)))
 cat(format(c(mean_area, error, freedom, bounds, found), digits = 12), sep = "\n")

@@ -7,7 +7,7 @@ from cxrlib.evaluation.reader_studies import reader_study
 from cxrlib.evaluation.readers import areas_by_reader
 
 CRITERIA = (-1.2, -0.6, 0.0, 0.6, 1.2)
-INTERVALS = ("interval", "interval_on_logits")
+INTERVALS = ("interval", "small_sample_interval")
 
 
 def covered(readers: int, films: int, differ: float, draws: int) -> dict[str, float]:

@@ -52,16 +52,21 @@ class ReaderStudy:
         reach = stats.t.ppf((1 + confidence) / 2, self.degrees_of_freedom) * self.standard_error
         return Interval(self.estimate, max(0.0, self.estimate - reach), min(1.0, self.estimate + reach))
 
-    def interval_on_logits(self, confidence: float = CONFIDENCE) -> Interval:
-        """The same on the scale of log odds: with few readers or films it holds the truth oftener, and never leaves 0
-        and 1. In simulations of 3 to 10 readers and 40 to 200 films it covered 94 to 95 % where `interval` covered 93
-        to 94 % (`benchmarks/results/reader_coverage.json`)."""
+    def small_sample_interval(self, confidence: float = CONFIDENCE) -> Interval:
+        """The same on the scale of log odds, with a reach that holds the truth as often as it says for few readers too.
+
+        Hillis' reach covers down to 91 % for three readers who differ, since their spread is seldom seen as large as it
+        is; Student's reach for that part alone, and the normal one for the films' (Graybill & Wang 1980, JASA 75, 869),
+        covers up to 98 %. Their mean covers 94 to 97 % (`benchmarks/results/reader_coverage.json`).
+        """
         if self.readers < 2 or not 0 < self.estimate < 1:
             return self.interval(confidence)
-        logit = np.log(self.estimate / (1 - self.estimate))
-        reach = stats.t.ppf((1 + confidence) / 2, self.degrees_of_freedom) * self.standard_error
-        reach /= self.estimate * (1 - self.estimate)
-        low, high = special.expit([logit - reach, logit + reach])
+        tail = (1 + confidence) / 2
+        hillis = stats.t.ppf(tail, self.degrees_of_freedom) * self.standard_error
+        by_readers = stats.t.ppf(tail, self.readers - 1) ** 2 * self.between / self.readers
+        apart = np.sqrt(by_readers + stats.norm.ppf(tail) ** 2 * max(self.covariance, 0.0))
+        reach = (hillis + apart) / 2 / (self.estimate * (1 - self.estimate))
+        low, high = special.expit(special.logit(self.estimate) + np.array([-reach, reach]))
         return Interval(self.estimate, float(low), float(high))
 
     def power(self, other: float, *, readers: int, level: float = 0.05) -> float:

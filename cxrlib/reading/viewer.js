@@ -352,7 +352,7 @@ const MESSAGES = {
     Object.assign(this, { progress: message.progress, next: message.task.task_id });
     if (message.undone) this.turned.add(message.task.task_id);
     this.showNext();
-    if (message.undone) this.speak("The last answer was taken back.");
+    if (message.undone) this.say("Your last answer was taken back. Change it, and store it again.", null, "hint");
   },
   next(message, buffers) { this.keepTask(message, buffers); },
   about(message) { this.showAbout(message); },

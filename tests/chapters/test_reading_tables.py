@@ -514,8 +514,9 @@ def analysed_anew(rows):
     covariance = max(0.0, spread[~np.eye(number, dtype=bool)].mean())
     total = found.var(ddof=1) + number * covariance
     error, freedom = np.sqrt(total / number), total**2 / (found.var(ddof=1) ** 2 / (number - 1))
-    reach = stats.t.ppf(0.975, freedom) * error
-    logit, reach = np.log(found.mean() / (1 - found.mean())), reach / (found.mean() * (1 - found.mean()))
+    apart = np.hypot(stats.t.ppf(0.975, number - 1) * found.std(ddof=1) / number**0.5, 1.959964 * covariance**0.5)
+    reach = (stats.t.ppf(0.975, freedom) * error + apart) / 2 / (found.mean() * (1 - found.mean()))
+    logit = np.log(found.mean() / (1 - found.mean()))
     bounds = 1 / (1 + np.exp(-np.array([logit - reach, logit + reach])))
     return [found.mean(), error, freedom, *bounds, *found]
 

@@ -64,23 +64,25 @@ def test_more_readers_tell_more_and_readers_who_are_alike_are_worth_less():
 
 
 def test_the_interval_of_three_unlike_readers_holds_the_truth():
-    assert 0.90 < covered(3, 40, 0.4, 300)["interval_on_logits"] < 0.99
+    assert 0.90 < covered(3, 40, 0.4, 300)["small_sample_interval"] < 0.99
 
 
-def test_on_the_scale_of_log_odds_an_interval_stays_within_0_and_1_and_is_the_same_where_films_are_many():
+def test_the_small_sample_interval_stays_within_0_and_1_and_is_hillis_where_there_are_many():
     near = ReaderStudy(0.97, 3, 0.001, 0.0004, 0.0012)
     assert near.interval().high == 1, "cut off"
-    found = near.interval_on_logits()
-    assert 0.7 < found.low < 0.97 < found.high < 1
+    found = near.small_sample_interval()
+    assert 0.6 < found.low < 0.97 < found.high < 1
     # By hand, with the standard error of the logit from the delta method.
-    reach = stats.t.ppf(0.975, near.degrees_of_freedom) * near.standard_error / (0.97 * 0.03)
+    hillis = stats.t.ppf(0.975, near.degrees_of_freedom) * near.standard_error
+    apart = np.hypot(stats.t.ppf(0.975, 2) * np.sqrt(0.0012 / 3), stats.norm.ppf(0.975) * np.sqrt(0.0004))
+    reach = (hillis + apart) / 2 / (0.97 * 0.03)
     assert np.log([found.low / (1 - found.low), found.high / (1 - found.high)]) == pytest.approx(
         np.log(0.97 / 0.03) + np.array([-reach, reach])
     )
-    many = ReaderStudy(0.6, 10, 1e-6, 1e-7, 1e-6)
-    assert many.interval_on_logits().low == pytest.approx(many.interval().low, abs=1e-5)
+    many = ReaderStudy(0.6, 100, 1e-4, 1e-5, 1e-4)
+    assert many.small_sample_interval().low == pytest.approx(many.interval().low, abs=1e-4)
     certain = ReaderStudy(1.0, 3, 0.0, 0.0, 0.0)
-    assert (certain.interval_on_logits().low, certain.interval_on_logits().high) == (1, 1)
+    assert (certain.small_sample_interval().low, certain.small_sample_interval().high) == (1, 1)
 
 
 @pytest.mark.long
@@ -89,4 +91,4 @@ def test_on_the_scale_of_log_odds_an_interval_stays_within_0_and_1_and_is_the_sa
 def test_intervals_hold_the_truth_as_often_as_they_say(readers, films, differ):
     draws = 1500 if films < 200 else 500
     margin = 3 * (0.95 * 0.05 / draws) ** 0.5
-    assert 0.93 - margin < covered(readers, films, differ, draws)["interval_on_logits"] < 0.97 + margin
+    assert 0.93 - margin < covered(readers, films, differ, draws)["small_sample_interval"] < 0.97 + margin

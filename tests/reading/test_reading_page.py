@@ -292,7 +292,10 @@ def test_undo_shows_the_last_film_with_the_answer_it_had(open_page):
     opened.page.wait_for_selector('.cxr-reading[data-task="task0002"]')
     assert reader.chosen()["realism"] == "4"
     assert reader.chosen()["origin"] == "probably real"
+    assert reader.message.startswith("Your last answer was taken back.")
     assert len(opened.session.given) == 1
+    reader.choose("realism", "5")
+    assert reader.message == ""
 
 
 def test_a_pause_hides_the_film_and_stops_the_clock(open_page):

@@ -8,8 +8,8 @@ from cxrlib.evaluation.uncertainty import Interval
 
 
 def over_all(measure: Measure, strata: np.ndarray, *, seed: int) -> dict[str, float]:
-    """Columns of a row of all readers: estimate; low, high (95 %) and inner_low, inner_high (90 %) with Hillis' degrees
-    of freedom, on the scale of log odds; standard_error, degrees_of_freedom; bootstrap_low, bootstrap_high.
+    """Columns of a row of all readers: estimate; low, high (95 %) and inner_low, inner_high (90 %) by the model, for
+    small samples; standard_error, degrees_of_freedom; bootstrap_low, bootstrap_high.
 
     Readers of whom nothing can be said, since films of a kind are missing, leave only the bootstrap. Where no reader
     errs and none differs, the interval is the exact one over films.
@@ -26,7 +26,7 @@ def over_all(measure: Measure, strata: np.ndarray, *, seed: int) -> dict[str, fl
         right = round(study.estimate * films)
         return _bounds(exact_interval(right, films), exact_interval(right, films, 1 - 2 * SIGNIFICANCE)) | row
     facts = {"standard_error": study.standard_error, "degrees_of_freedom": study.degrees_of_freedom}
-    return _bounds(study.interval_on_logits(), study.interval_on_logits(1 - 2 * SIGNIFICANCE)) | facts | row
+    return _bounds(study.small_sample_interval(), study.small_sample_interval(1 - 2 * SIGNIFICANCE)) | facts | row
 
 
 def _bounds(outer: Interval, inner: Interval) -> dict[str, float]:
