@@ -23,6 +23,19 @@ ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run",
 )  # fmt: skip
+UNNAMED = """() => {
+    const said = one => `${one.textContent}${one.getAttribute('aria-label') ?? ''}${one.title ?? ''}`.trim();
+    const pictured = link => link.querySelector('img[alt]:not([alt=""]), svg[aria-label]');
+    const among = (selector, wrong, problem) =>
+        [...document.querySelectorAll(selector)].filter(wrong).map(one => `${problem}: ${one.outerHTML.slice(0, 80)}`);
+    return [
+        ...among('article th', one => !said(one), 'a header without words'),
+        ...among('article table', one => !one.caption || !said(one.caption), 'a table without a caption'),
+        ...among('article img', one => !one.alt, 'a picture without a description'),
+        ...among('article a[href], button', one => !said(one) && !pictured(one), 'a link or button without a name'),
+        ...among('head', one => !one.querySelector('meta[name="description"]')?.content, 'no description'),
+    ];
+}"""
 BROKEN_PICTURES = """async () => {
     const pictures = [...document.images];
     pictures.forEach(picture => { picture.loading = 'eager'; });
@@ -124,6 +137,7 @@ def _open(page: object, link: str, findings: Findings) -> int:
         findings.problems.append(f"{link}: does not open")
         return 0
     findings.problems += [f"{link}: picture does not load: {source}" for source in page.evaluate(BROKEN_PICTURES)]
+    findings.problems += [f"{link}: {problem}" for problem in page.evaluate(UNNAMED)]
     pictures = page.locator("article img, article svg.figure").count()
     findings.pages += 1
     findings.pictures += pictures

@@ -33,6 +33,26 @@ from myst_nb import glue
 
 glue("doubled_films", 2 * films, display=False)
 """
+SHOWN = """\
+import pandas as pd
+from IPython.display import Image
+
+answers = {"model": ["baseline"] * 2, "class": ["positive", "negative"], "recall (%)": ["40.2\\u00a0(3–92)", "=7"]}
+pd.DataFrame(answers).set_index(["model", "class"])
+"""
+TABLE = {"caption": "How good they are.", "name": "tbl-answers", "source": "table2", "where": {"role": "hospital"}}
+EXPLORED = {
+    "kind": "threshold", "positives": 4, "negatives": 6,
+    "arms": {"baseline": {"found": [4, 3, 0], "alarms": [6, 1, 0], "colour": "#222222"}},
+}  # fmt: skip
+TWIN = f"""\
+import io
+
+drawing = io.BytesIO()
+figure.savefig(drawing, format="png")
+notes = {{"finding": "Three of four are found.", "interactive": {EXPLORED}}}
+Image(data=drawing.getvalue(), format="png", metadata=notes)
+"""
 PROSE = r"""Twice the films are {glue:text}`doubled_films`, as in {cite}`schaudt2021`.
 The intensity is $I = I_0 e^{-\mu \ell}$, summed along the ray:
 
@@ -60,7 +80,11 @@ def plotting_chapter() -> nbformat.NotebookNode:
     """A chapter with one captioned figure, one glued number, and formulas."""
     figure = {"figure": {"caption": CAPTION, "name": "fig-recall"}, "image": {"alt": "Bars of recall per arm"}}
     plot = new_code_cell(PLOT, metadata={"mystnb": figure, "tags": ["hide-input"]})
-    return chapter(plot, new_code_cell(GLUE, metadata={"tags": ["remove-input"]}), new_markdown_cell(PROSE))
+    table = new_code_cell(SHOWN, metadata={"tags": ["hide-input"], "table": TABLE})
+    twin = {"figure": {"caption": "A threshold.", "name": "fig-threshold"}, "image": {"alt": "A threshold on a curve"}}
+    explored = new_code_cell(TWIN, metadata={"mystnb": twin})
+    glued = new_code_cell(GLUE, metadata={"tags": ["remove-input"]})
+    return chapter(plot, table, explored, glued, new_markdown_cell(PROSE))
 
 
 def write_chapter(root: Path, name: str, notebook: nbformat.NotebookNode) -> Path:
@@ -76,6 +100,7 @@ def write_results(study: Study, executed: Path) -> None:
         notebook = json.loads(template)
         notebook["cells"][0]["source"] = f"# Chapter {number}\n\nAbout films."
         text = json.dumps(notebook).replace("beer-lambert", f"law-{number}").replace("fig-recall", f"fig-{number}")
+        text = text.replace("tbl-answers", f"tbl-{number}").replace("fig-threshold", f"fig-threshold-{number}")
         write_text(study.results.chapter(name), text)
         # The record, if any, is of the chapter as it was run.
         study.results.chapter_record(name).unlink(missing_ok=True)

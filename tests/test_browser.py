@@ -1,11 +1,15 @@
 """A built book in a real browser: pictures load, nothing complains, and nothing is asked of another host."""
 
 import os
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import check_book
 import pytest
 import small_book
+
+from cxrlib.publishing.pdf import pages_of, print_book, whole_book
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -22,11 +26,11 @@ def write_pages(folder: Path, bodies: dict[str, str]) -> Path:
     """A book of an index and five chapters, each with a picture and what `bodies` names for it."""
     picture = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
     (folder / "a.svg").write_text(picture, encoding="utf-8")
-    icon = '<link rel="icon" href="a.svg">'
+    icon = '<link rel="icon" href="a.svg"><meta name="description" content="A book.">'
     links = "".join(f'<a href="{name}.html">{name}</a>' for name in check_book.CHAPTERS)
     (folder / "index.html").write_text(f"{icon}{links}", encoding="utf-8")
     for name in check_book.CHAPTERS:
-        text = f'{icon}<article><img src="a.svg">{bodies.get(name, "")}</article>'
+        text = f'{icon}<article><img src="a.svg" alt="A square">{bodies.get(name, "")}</article>'
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
     return folder
 
@@ -51,9 +55,68 @@ def test_small_book_fits_wide_and_narrow_windows(write_study_in):
         assert page.locator("math").first.bounding_box()["height"] > 10
 
 
+@pytest.fixture
+def chapter(write_study_in):
+    """A chapter of the small book in a browser: its page, and what went wrong on it."""
+    _, index = small_book.built(write_study_in)
+    wrong = []
+    with check_book.served(index.parent) as address, check_book.opened_browser() as page:
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(f"{address}/chapters/05_results.html")
+        yield page
+    assert wrong == []
+
+
+def test_a_table_has_a_number_a_caption_and_a_file_and_tells_where_its_numbers_come_from(chapter):
+    exhibit = chapter.locator(".exhibit")
+    assert exhibit.locator("caption").inner_text().startswith("Table 5.1 How good they are.")
+    assert [cell.inner_text() for cell in exhibit.locator("thead th").all()] == ["model", "class", "recall (%)"]
+    with chapter.expect_download() as download:
+        exhibit.locator("a", has_text="CSV").first.click()
+    rows = download.value.path().read_text(encoding="utf-8").splitlines()
+    assert rows == ["model,class,recall (%)", "baseline,positive,40.2 (3–92)", "baseline,negative,'=7"]
+    exhibit.locator("td").first.click()
+    told = chapter.locator(".trace-box").inner_text()
+    for part in ("40.2 (3–92)", "class: positive", "tables/table2.csv", "role = hospital", "classifier/baseline/seed"):
+        assert part in told.replace("\u00a0", " ").replace("\u2060", "")
+    chapter.keyboard.press("ArrowDown")
+    assert "class: negative" in chapter.locator(".trace-box").inner_text()
+    chapter.keyboard.press("Escape")
+    assert chapter.locator(".trace-box").count() == 0
+
+
+def test_a_threshold_is_moved_without_a_kernel(chapter):
+    box = chapter.locator(".interactive")
+    assert "3 of 4" in box.inner_text()
+    box.locator("input[type=range]").press("ArrowRight")
+    assert "0 of 4" in box.inner_text()
+    assert "Three of four are found." in chapter.locator("figcaption", has_text="A threshold").inner_text()
+
+
+def test_a_picture_opens_and_code_unfolds(chapter):
+    chapter.locator(".enlarge").first.click()
+    assert chapter.locator("dialog.enlarged img").is_visible()
+    chapter.get_by_role("button", name="close").click()
+    assert chapter.locator("dialog.enlarged").count() == 0
+    code = chapter.locator("details.hide pre").first
+    assert not code.is_visible()
+    chapter.get_by_role("button", name="Show all code").click()
+    assert code.is_visible()
+
+
+def test_the_book_prints_whole(write_study_in):
+    study, _ = small_book.built(write_study_in)
+    assert print_book(study).read_bytes().startswith(b"%PDF-")
+    text = whole_book(study.build_folder / "html", pages_of(study.build_folder / "source"))
+    assert text.count('class="print-page"') == len(pages_of(study.build_folder / "source"))
+    places = set(re.findall(r'id="([^"]+)"', text))
+    assert {unquote(place) for place in re.findall(r'href="#([^"]+)"', text)} <= places
+    assert "<details" not in text
+
+
 def test_checker_notices_what_is_wrong(tmp_path, capsys):
     bodies = {
-        "01_data": '<img src="gone.png">',
+        "01_data": '<img src="gone.png"><table><tr><th></th></tr></table>',
         "02_gan_training": "<script>undefinedName()</script>",
         "03_synthesis_review": '<script>fetch("http://192.0.2.1/a")</script>',
     }
@@ -64,6 +127,9 @@ def test_checker_notices_what_is_wrong(tmp_path, capsys):
     said = capsys.readouterr().out
     for problem in (
         "picture does not load",
+        "a picture without a description",
+        "a table without a caption",
+        "a header without words",
         "undefinedName is not defined",
         "asks another host: http://192.0.2.1/a",
         "04_classifier_training: the chapter has no picture",

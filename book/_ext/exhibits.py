@@ -7,6 +7,7 @@ gives away no more than the page does. Pages say what they are about to search e
 import re
 from html import escape
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from bs4 import BeautifulSoup
 from bs4.element import Tag
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.transforms import SphinxTransform
 from sphinx.util.osutil import relative_uri
 
@@ -48,6 +50,41 @@ class CellsToExhibits(SphinxTransform):
         exhibit["names"] = [nodes.fully_normalize_name(said["name"])]
         self.document.note_explicit_target(exhibit, exhibit)
         bundle.replace_self(exhibit)
+
+
+class CaptionsOfPages(SphinxTransform):
+    """Give a table that a page has in Markdown the name of its section as a caption, and every header words."""
+
+    default_priority = 700
+
+    def apply(self, **_: Any) -> None:
+        for table in self.document.findall(nodes.table):
+            for head in table.findall(nodes.thead):
+                for cell in [cell for cell in head.findall(nodes.entry) if not cell.astext().strip()]:
+                    cell[:] = [nodes.paragraph("", "", nodes.inline("row", "row", classes=["unseen"]))]
+            section = _section_of(table)
+            if section is None or isinstance(table[0], nodes.title):
+                continue
+            heading = section.next_node(nodes.title).astext()
+            text = f"The columns of {heading}." if self.env.docname == "tables" else f"{heading.rstrip('?.')}."
+            table.insert(0, nodes.title(text, text))
+            if not table["ids"]:
+                self.document.set_id(table)
+
+
+def _section_of(node: nodes.Node) -> nodes.section | None:
+    while node is not None and not isinstance(node, nodes.section):
+        node = node.parent
+    return node
+
+
+def letter_pages(app: Sphinx, env: BuildEnvironment) -> None:
+    """Tables and figures of pages around the numbered chapters are A.1, B.1 and so on, page by page."""
+    around = [page for page in env.toctree_includes.get(app.config.root_doc, []) if not env.toc_secnumbers.get(page)]
+    for letter, page in zip(ascii_uppercase, around, strict=False):
+        for numbers in env.toc_fignumbers.get(page, {}).values():
+            for place, name in enumerate(sorted(numbers, key=numbers.get), start=1):
+                numbers[name] = (letter, place)
 
 
 def _is_bundle(node: nodes.Node) -> bool:
@@ -154,5 +191,7 @@ def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doc
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_enumerable_node(TableExhibit, "table", lambda node: node["caption"], html=(visit_exhibit, None))
     app.add_transform(CellsToExhibits)
+    app.add_transform(CaptionsOfPages)
+    app.connect("env-check-consistency", letter_pages)
     app.connect("html-page-context", describe)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -277,7 +277,7 @@ function thresholdExplorer(box, data) {
       lines.push([name, `${found[at]} of ${data.positives}`, shown(recall[at]), `${alarms[at]} of ${data.negatives}`, shown(100 - false_[at]), shown(precision[at])]);
     }
     const head = ["arm", "positives found", "sensitivity", "false alarms", "specificity", "precision"];
-    table.replaceChildren(
+    table.replaceChildren(made("caption", {}, "Answers at this threshold"),
       made("thead", {}, made("tr", {}, ...head.map((text) => made("th", { scope: "col" }, text)))),
       made("tbody", {}, ...lines.map((line) => made("tr", {}, ...line.map((text, place) => (place ? made("td", {}, text) : made("th", { scope: "row" }, text)))))));
   };

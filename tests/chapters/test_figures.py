@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from drawn import overlaps, pixels, texts
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
@@ -79,9 +80,6 @@ CHARTS = {
     "curves": lambda origin: results_curves.curves(curve_table(), "hospital", origin, seed_table()),
     "differences": lambda origin: results_figures.differences(difference_table(), "hospital", ["accuracy"], origin),
     "seed_dots": lambda origin: results_figures.seed_dots(seed_table(), "hospital", ["accuracy"], origin),
-    "confusion": lambda origin: results_figures.confusion_matrices(
-        {"baseline": np.array([[84, 26], [9, 214]])}, origin
-    ),
     "curves_of_all": lambda origin: results_curves.curves(made.curves(), "hospital", origin, made.table2_seeds()),
     "reliability": lambda origin: results_curves.reliability(made.calibration(), "hospital", origin),
     "decision": lambda origin: results_curves.decision_curve(made.decision(), "hospital", origin),
@@ -182,7 +180,9 @@ def test_curve_is_the_mean_over_seeds_and_its_band_reaches_from_lowest_to_highes
 
 
 def test_confusion_matrix_shows_counts_and_shares_of_the_true_label():
-    shown = texts(results_figures.confusion_matrices({"baseline": np.array([[84, 26], [9, 214]])}, ""))
+    figure = Figure()
+    results_figures.draw_confusion(figure.subplots(), np.array([[84, 26], [9, 214]]), "baseline")
+    shown = texts(figure)
     assert "84\n76 %" in shown
     assert "214\n96 %" in shown
 

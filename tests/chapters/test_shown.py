@@ -56,13 +56,6 @@ def test_public_synthetic_and_hospital_films_are_counted_apart():
     assert table.loc["synthetic"].tolist() == [60, 32, 0, 20, 30, 2]
 
 
-def test_confusion_counts_are_means_over_seeds():
-    counts = {"tp": [8, 10, 0], "fn": [2, 0, 10], "fp": [1, 3, 0], "tn": [9, 7, 10]}
-    keys = {"role": "hospital", "arm": "baseline", "seed": [0, 1, 1]}
-    table = pd.DataFrame({**keys, "operating_point": ["fixed", "fixed", "validation"], **counts})
-    np.testing.assert_array_equal(results_shown.confusion_counts(table, "hospital")["baseline"], [[9, 1], [2, 8]])
-
-
 def test_differences_are_in_points_and_leave_out_the_baseline():
     table = pd.DataFrame(
         [

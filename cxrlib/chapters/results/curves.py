@@ -107,8 +107,8 @@ def _heights(curve: pd.DataFrame, grid: np.ndarray, stepped: bool) -> np.ndarray
 def reliability(table: pd.DataFrame, role: str, origin: str, arms: Sequence[str] | None = None) -> Figure:
     """How often the answer is right when it says how sure it is: a panel per arm, raw and temperature-scaled.
 
-    `table` has role, arm, bin, p_mean, positive_share, low, high, films, calibrated. A mark's area follows the films in
-    its bin; upright lines are the scaled ones' intervals.
+    `table` has role, arm, bin, p_mean, positive_share, low, high, films, calibrated. Upright lines are the scaled
+    ones' intervals.
     """
     chosen = table[(table["role"] == role) & (table["films"] > 0)]
     names = arms_of(chosen, arms)
@@ -121,12 +121,11 @@ def reliability(table: pd.DataFrame, role: str, origin: str, arms: Sequence[str]
             for calibrated, name, colour, line, marker in kinds:
                 part = chosen[(chosen["arm"] == arm) & (chosen["calibrated"].astype(bool) == calibrated)]
                 part = part.sort_values("bin")
-                area = 10 + 50 * part["films"] / max(part["films"].max(), 1)
                 for row in part[part["calibrated"].astype(bool)].itertuples():
                     ax.plot([row.p_mean] * 2, [row.low, row.high], color=colour, linewidth=0.9, alpha=0.6)
                 places = part["p_mean"], part["positive_share"]
                 ax.plot(*places, color=colour, linestyle=line, linewidth=1.2, marker=marker, markersize=3.5, label=name)
-                ax.scatter(*places, s=area, marker=marker, edgecolor=colour, linewidth=1.1,
+                ax.scatter(*places, s=40, marker=marker, edgecolor=colour, linewidth=1.1,
                            facecolor="white" if not calibrated else colour, zorder=3)  # fmt: skip
             ax.set(title=arm, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
             ax.tick_params(labelbottom=True)

@@ -1,6 +1,6 @@
-"""Figures of the results at a threshold: seeds, differences, doses, subgroups, confusion, and the paper beside."""
+"""Figures of the results at a threshold: seeds, differences, doses, subgroups, and the paper beside."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from cxrlib.chapters.style import (
     INK,
     MUTED,
     VERMILION,
-    WIDTH_INCHES,
     arm_look,
     arms_of,
     chosen_rows,
@@ -23,8 +22,6 @@ from cxrlib.chapters.style import (
     note,
 )
 from cxrlib.evaluation.metrics import METRIC_NAMES
-
-MATRICES_PER_LINE = 4
 
 
 def seed_dots(
@@ -173,25 +170,11 @@ def paper_beside(
     return figure
 
 
-def confusion_matrices(counts: Mapping[str, np.ndarray], origin: str) -> Figure:
-    """One 2 × 2 table per name: [[true positive, false negative], [false positive, true negative]], as counts.
+def draw_confusion(ax: Axes, cells: np.ndarray, name: str) -> None:
+    """[[true positive, false negative], [false positive, true negative]] as counts on its axes.
 
     The shade follows the share within the row, so that classes of different size can be compared.
     """
-    columns = min(max(len(counts), 3), MATRICES_PER_LINE)
-    lines = -(-len(counts) // columns)
-    with drawing(lines, columns, lines * (WIDTH_INCHES / columns + 0.4) + 0.25, origin) as (figure, axes):
-        for ax, (name, cells) in zip(axes.ravel(), counts.items(), strict=False):
-            draw_confusion(ax, cells, name)
-        for ax in axes.ravel()[len(counts) :]:
-            ax.set_axis_off()
-        for ax in axes[:, 0]:
-            ax.set_ylabel("truth")
-    return figure
-
-
-def draw_confusion(ax: Axes, cells: np.ndarray, name: str) -> None:
-    """One 2 × 2 table of counts on its axes, as in `confusion_matrices`."""
     cells = np.asarray(cells, dtype=float)
     shares = cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1.25)

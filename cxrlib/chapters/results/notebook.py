@@ -86,11 +86,6 @@ def _subgroups(study: Study) -> Drawn:
     return figures.subgroups(groups, "hospital", "recall_positive", _shown_arms(study), _hospital(study))
 
 
-def _confusion(study: Study) -> Drawn:
-    counts = shown.confusion_counts(_table(study, "table2_seeds"), "hospital")
-    return figures.confusion_matrices(counts, _hospital(study))
-
-
 def _external(study: Study) -> Drawn | None:
     """The ladder of a second hospital; None for a study without one."""
     if EXTERNAL not in study.roles:
@@ -130,7 +125,6 @@ FIGURES = {
     "decision": _decision,
     "dose": _dose,
     "subgroups": _subgroups,
-    "confusion": _confusion,
     "failures": lambda study: explanation_figures.attention_gallery(explained.failure_rows(study)),
     "attention": lambda study: explanation_figures.attention_shares(_table(study, "attention"), _hospital(study)),
     "figure_two": lambda study: explanation_figures.real_and_synthetic(**explained.figure_two(study)),

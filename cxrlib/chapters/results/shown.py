@@ -105,13 +105,6 @@ def differences(table: pd.DataFrame, role: str, metrics: Sequence[str], operatin
     return named.rename_axis(columns=None)
 
 
-def confusion_counts(table: pd.DataFrame, role: str, operating_point: str = "fixed") -> dict[str, np.ndarray]:
-    """Per arm the mean over seeds of [[true positive, false negative], [false positive, true negative]]."""
-    cells = ["tp", "fn", "fp", "tn"]
-    means = _chosen(table, role, operating_point).groupby("arm", sort=False)[cells].mean()
-    return {str(arm): row.to_numpy().reshape(2, 2) for arm, row in means.iterrows()}
-
-
 def significance(table: pd.DataFrame, role: str) -> pd.DataFrame:
     """p of each arm against the baseline after Holm's correction, seed by seed, a column per test (tests.csv)."""
     names = {"mcnemar": "answers (McNemar)", "delong": "area under ROC (DeLong)"}
