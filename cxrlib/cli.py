@@ -170,7 +170,9 @@ def start(
     ],
     name: Annotated[str, typer.Option(help="Name of the study; asked for if left out.")] = "",
     labels: Annotated[Path | None, typer.Option(help="Table of labels; found beside the films if it is alone.")] = None,
-    films: Annotated[Path | None, typer.Option(help="Folder to make of a DICOM export; by default NAME-films")] = None,
+    films: Annotated[
+        Path | None, typer.Option(help="Folder to make of a DICOM export; else NAME-films beside it")
+    ] = None,
     public: Annotated[
         Path | None, typer.Option(help="Public films: training/ and validation/, or a COVIDx tree; else simulated ones")
     ] = None,

@@ -90,7 +90,7 @@ def start(
     by = f"{table.file.name}: {', '.join(f'{own} = {kind}' for kind, own in table.columns.items())}" if table else ""
     yield f"{source}: {'DICOM files' if dicom else 'pictures'}; labels by {by or 'the folders that films lie in'}"
     public = _public(given, ask)
-    imported, films = None, given.films or Path(f"{name}-films")
+    imported, films = None, given.films or source.resolve().parent / f"{name}-films"
     if dicom:
         imported = import_dicom(
             source, table.file if table else None, films, key_file=given.key, columns=given.columns, words=words,

@@ -1,8 +1,8 @@
 """A look at the picture: whether a film resembles an upright chest. What is found is noted for a person, never decided.
 
-A film is reduced to 16 × 16 greys and laid on the average of some thousand public chest films, turned and inverted in
-every way; the heart lies left, so what differs between the halves tells a mirrored film. How often each is found, and
-how often wrongly, is measured by `benchmarks/look_at_films.py`.
+A film is reduced to 16 × 16 greys and laid on the average of some thousand public chest films (`average_chest.md` says
+whose), turned and inverted in every way; the heart lies left, so what differs between the halves tells a mirrored film.
+How often each is found, and how often wrongly, is measured by `benchmarks/look_at_films.py`.
 """
 
 import csv
