@@ -17,6 +17,7 @@ from cxrlib.errors import InputError
 from cxrlib.files import read_json, write_text
 from cxrlib.finished import makes
 from cxrlib.publishing.about import about_sentences
+from cxrlib.publishing.api import api_lists
 from cxrlib.publishing.cards import card_sentences
 from cxrlib.publishing.front_page import front_sentences
 from cxrlib.publishing.guard import check_publishable, check_results
@@ -121,6 +122,7 @@ def _sentences(study: Study, folder: Path) -> dict[str, str]:
         "guard_limits": limits_text() if study.private_roles else NOTHING_PRIVATE,
         **provenance_sentences(study),
         **about_sentences(study, folder),
+        **api_lists(),
         **card_sentences(study),
     }
 

@@ -12,6 +12,7 @@ from cxrlib.files import write_json
 from cxrlib.finished import made_with
 from cxrlib.publishing import about
 from cxrlib.publishing.about import PAGES, UNWRITTEN, about_sentences, citation, facts
+from cxrlib.publishing.api import ROOMS, api_lists
 from cxrlib.publishing.cards import card_sentences
 from cxrlib.study import REPOSITORY, load_study
 from cxrlib.units import unit_of
@@ -136,6 +137,16 @@ def test_cards_say_what_the_records_say(write_tiny_study):
     assert "| `baseline` | public films | 1 | 8 | 0.710 (0.600 to 0.800) |" in cards["classifier_card"]
     assert "| taken in and left out | Adults with a film on admission |" in cards["data_sheets"]
     assert "| when | Does not apply: every film is simulated. |" in cards["data_sheets"]
+
+
+def test_the_page_of_the_library_names_what_may_be_called():
+    lists = api_lists()
+    assert "`table2(resampled)`: " in lists["api_evaluation"]
+    assert "`load_study(study, root)`: Read and validate a study." in lists["api_ground"]
+    assert "  - `_" not in "".join(lists.values())
+    assert not re.findall(r"`: *$", "".join(lists.values()), flags=re.MULTILINE), "something says nothing of itself"
+    page = (REPOSITORY / "book" / "api.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\{\{ (\w+) \}\}", page)) == set(lists) == {"api_ground", *(f"api_{room}" for room in ROOMS)}
 
 
 def test_who_the_authors_are_concerns_the_book_alone(write_tiny_study):
