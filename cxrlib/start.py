@@ -27,6 +27,7 @@ from cxrlib.intake.proposal import (
     has_class_folders,
     is_dicom_source,
     public_data,
+    quoted,
     tables_of_labels,
 )
 from cxrlib.reproducibility import available_cores
@@ -85,12 +86,14 @@ def start(
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         raise InputError(f"--name: found `{name}`, expected small letters, digits and hyphens")
     dicom = is_dicom_source(source)
+    films = given.films or source.resolve().parent / f"{name}-films"
+    _refuse_other_study(name, films if dicom else source)
     table = _table(source, given, ask)
     words = {**given.words, **_meanings(table, ask)}
     by = f"{table.file.name}: {', '.join(f'{own} = {kind}' for kind, own in table.columns.items())}" if table else ""
     yield f"{source}: {'DICOM files' if dicom else 'pictures'}; labels by {by or 'the folders that films lie in'}"
     public = _public(given, ask)
-    imported, films = None, given.films or source.resolve().parent / f"{name}-films"
+    imported = None
     if dicom:
         imported = import_dicom(
             source, table.file if table else None, films, key_file=given.key, columns=given.columns, words=words,
@@ -112,6 +115,15 @@ def start(
     yield from check_with_page(study, progress=progress)
     again = _import_command(source, given, table, words, films)
     yield "\n".join(["\nNext", *_next_commands(study, again, imported)])
+
+
+def _refuse_other_study(name: str, films: Path) -> None:
+    """Refuse the name of a study of other films before anything is imported."""
+    file = Path("studies") / f"{name}.yaml"
+    if file.exists():
+        folders = [getattr(source, "folder", None) for source in load_study(str(file)).data.sources("hospital")]
+        if films.resolve() not in folders:
+            raise InputError(f"{file}: is there already, and describes other films; choose another --name")
 
 
 def _table(source: Path, given: Answers, ask: Ask | None) -> Table | None:
@@ -158,7 +170,7 @@ def _public(given: Answers, ask: Ask | None) -> str:
 
 
 def _folder(folder: Path, more: str = "") -> str:
-    return f'  hospital: {{reader: folder, folder: "{folder}"{more}, publishable: false}}\n'
+    return f"  hospital: {{reader: folder, folder: {quoted(folder)}{more}, publishable: false}}\n"
 
 
 def _pictures(source: Path, table: Table | None, words: Mapping[str, str]) -> str:
@@ -173,7 +185,7 @@ def _pictures(source: Path, table: Table | None, words: Mapping[str, str]) -> st
     if absent:
         raise InputError(f"{table.file}: no column of {' and '.join(absent)}; name it with --column {absent[0]}=NAME")
     labels = {word: label for word, label in words.items() if label in LABELS}
-    more = f', labels_file: "{table.file.name}", columns: {_mapping(columns)}'
+    more = f", labels_file: {quoted(table.file.name)}, columns: {_mapping(columns)}"
     return _folder(source.resolve(), more + (f", labels: {_mapping(labels)}" if labels else ""))
 
 

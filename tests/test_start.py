@@ -9,7 +9,7 @@ from cxrlib import start as starting
 from cxrlib.errors import InputError
 from cxrlib.intake.proposal import is_dicom_source
 from cxrlib.start import Answers, start
-from cxrlib.study import load_study
+from cxrlib.study import REPOSITORY, load_study
 
 SMALL = """\
   training: {reader: phantom, scanner: public, negative_patients: 12, positive_patients: 12}
@@ -105,6 +105,21 @@ def test_without_a_person_what_is_missing_is_named_with_its_option(place):
     assert not (place / "studies").exists()
 
 
+def test_the_name_of_another_study_is_refused_before_anything_is_imported(place):
+    write_export(place, ("positiv", "negativ"), count=2)
+    (place / "studies").mkdir()
+    (place / "studies" / "demo.yaml").write_text((REPOSITORY / "studies" / "demo.yaml").read_text())
+    with pytest.raises(InputError, match="describes other films; choose another --name"):
+        said(place / "export", Answers(name="demo"), None)
+    assert not (place / "demo-films").exists()
+
+
+def test_a_path_may_have_any_characters(place):
+    write_pictures(place / 'Dr. "Ö" films')
+    said(place / 'Dr. "Ö" films', Answers(), None)
+    assert load_study("our-hospital").data.sources("hospital")[0].folder == place / 'Dr. "Ö" films'
+
+
 def test_free_text_is_no_label(place):
     write_export(place, ("positiv", "negativ"), count=30)
     lines = ["PatID;Befund", *(f"P{number};Infiltrat Nr. {number}" for number in range(30))]
@@ -124,3 +139,5 @@ def test_a_folder_without_films_is_told(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing here")
     with pytest.raises(InputError, match="neither DICOM files nor pictures"):
         is_dicom_source(tmp_path)
+    with pytest.raises(InputError, match="no such folder or archive"):
+        is_dicom_source(tmp_path / "gone")

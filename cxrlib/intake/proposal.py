@@ -1,5 +1,6 @@
 """What a hospital's folder is, as far as a look at it tells: DICOM or pictures, and which table holds the labels."""
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -34,7 +35,9 @@ class Table:
 def is_dicom_source(source: Path) -> bool:
     """Whether a place holds DICOM files (or archives, which may) rather than pictures alone."""
     if not source.is_dir():
-        return is_archive(source)
+        if is_archive(source):
+            return True
+        raise InputError(f"{source}: no such folder or archive; expected a hospital's films")
     pictures = 0
     for name in islice(files_under(source), LOOKED_AT):
         if is_archive(source / name) or (not name.lower().endswith(TABLES) and _is_dicom(source / name)):
@@ -115,6 +118,11 @@ def has_class_folders(source: Path, words: Mapping[str, str]) -> bool:
         return False
 
 
+def quoted(path: Path | str) -> str:
+    """A path as a study file holds it, whatever characters it has."""
+    return json.dumps(str(path), ensure_ascii=False)
+
+
 def public_data(folder: Path) -> str:
     """The lines of a study file for the public roles in a folder: a COVIDx tree, or folders `training`, `validation`.
 
@@ -122,12 +130,12 @@ def public_data(folder: Path) -> str:
     """
     lists = sorted(folder.glob("train_COVIDx*.txt"))
     if lists:
-        tree = f'reader: covidx, folder: "{folder}"'
+        tree = f"reader: covidx, folder: {quoted(folder)}"
         missing = "allow_missing: true, publishable: true"
         return f"  training: {{{tree}, split: train, {missing}}}\n  validation: {{{tree}, split: test, {missing}}}\n"
     if (folder / "training").is_dir() and (folder / "validation").is_dir():
         return "".join(
-            f'  {role}: {{reader: folder, folder: "{folder / role}", publishable: true}}\n'
+            f"  {role}: {{reader: folder, folder: {quoted(folder / role)}, publishable: true}}\n"
             for role in ("training", "validation")
         )
     raise InputError(
