@@ -12,7 +12,7 @@ PARTS = {
     "B": ("two films, one of them synthetic", "{number} pairs. Of each pair one film is synthetic: which is it?"),
     "C": ("two films, one patient?", "{number} pairs. Are both films of the same patient?"),
     "D": (
-        "two synthetic films: which is the better one?",
+        "two synthetic films side by side",
         "{number} pairs, all of synthetic films. Which film of each pair looks more like a patient's?",
     ),
     "L": ("films to label", "{number} films, one at a time: is there COVID-19 on it, and how sure are you?"),

@@ -8,7 +8,7 @@ import pandas as pd
 from cxrlib.reading.sample_size import UNLIKE
 
 BLOCKS = {"A": "single films", "B": "two films: which is synthetic?", "C": "two films: the same patient?",
-          "D": "two synthetic films: which is the better one?"}  # fmt: skip
+          "D": "two synthetic films: which looks more real?"}  # fmt: skip
 ASKED = {
     ("real or synthetic", "accuracy"): "right about real or synthetic, %",
     ("real or synthetic", "sensitivity"): "synthetic films found, %",
