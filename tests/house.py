@@ -13,6 +13,7 @@ PACKAGE = REPOSITORY / "cxrlib"
 # From the top down. A room imports from lower lines; those that share a line don't know each other.
 FLOORS = (
     ("cli",),
+    ("commands",),
     ("start",),
     ("check_page",),
     ("check",),
@@ -59,7 +60,8 @@ STAGE_SETTINGS = {"settings", "arms"}
 WINGS = ("intake", "reading", "publishing")
 TARGETS = {"cxrlib": 22_000, "core": 12_000}
 ABOUT = {
-    "cli": "`cxr`: one command per stage",
+    "cli": "`cxr`",
+    "commands": "what `cxr` can do, by what it is about",
     "start": "`cxr start`: the first hour in one command",
     "check_page": "what `cxr check` found, as pictures",
     "check": "`cxr check`: may this study run?",

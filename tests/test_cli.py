@@ -10,6 +10,7 @@ import typer
 import yaml
 
 from cxrlib import cli, progress
+from cxrlib.commands import console, work
 from cxrlib.errors import InputError
 from cxrlib.study import load_study
 
@@ -38,7 +39,7 @@ def test_progress_says_how_long_is_left_but_not_often(monkeypatch, caplog):
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     with caplog.at_level("INFO", logger="cxr"):
-        report = cli._progress("films of training")
+        report = console.progress_of("films of training")
         for seconds, done in ((0, 1), (5, 11), (12, 25), (13, 27), (40, 100)):
             clock[0] = seconds
             report(done, 100)
@@ -126,10 +127,10 @@ def test_options_that_no_command_has_are_refused(tiny_study_file, command):
 
 
 def test_what_follows_two_dashes_goes_to_snakemake_and_a_misspelt_stage_does_not():
-    assert cli._targets([]) == (["book"], [])
-    assert cli._targets(["tables", "chapter", "--retries", "3"]) == (["tables", "chapter"], ["--retries", "3"])
+    assert work._targets([]) == (["book"], [])
+    assert work._targets(["tables", "chapter", "--retries", "3"]) == (["tables", "chapter"], ["--retries", "3"])
     with pytest.raises(InputError, match="found `tabels`, which is no stage; did you mean `tables`"):
-        cli._targets(["tabels"])
+        work._targets(["tabels"])
 
 
 def test_the_home_folder_is_found_wherever_a_path_may_stand(tiny_study_file, monkeypatch):

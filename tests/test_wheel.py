@@ -54,7 +54,7 @@ def test_it_holds_the_study_and_nothing_of_the_workshop(wheel):
         assert f"cxrlib/share/{name}" in names
     data = {path.relative_to(ROOT) for path in (ROOT / "cxrlib").rglob("*.*") if path.suffix not in (".py", ".pyc")}
     assert {str(path) for path in data} <= names
-    assert {"cxrlib/workflow/Snakefile", "cxrlib/publishing/checklists.csv", "cxrlib/commands.csv"} <= names
+    assert {"cxrlib/workflow/Snakefile", "cxrlib/publishing/checklists.csv", "cxrlib/commands/commands.csv"} <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "setup"))]
 
 
