@@ -159,9 +159,11 @@ function trace(exhibit, table, cell) {
         exhibit.dataset.where ? ` where ${exhibit.dataset.where}` : "", " (",
         made("a", { href: `${root}tables.html#${from.replaceAll("_", "-")}` }, "its columns"), ")");
     }
-    const arm = names.find((name) => exhibit.dataset.source && table.dataset.arms !== "no" && header[0].match(/^(arm|model)/) && !name.includes("(the paper)"));
-    if (arm && header[0].match(/^(arm|model)/)) {
-      say("Predictions", made("code", {}, `results/${study}/classifier/${arm}/seed*/*/predictions.csv`), ", one row per film; they never leave the study's folder");
+    const arms = names.filter((_, place) => /^(arms?|model)\b/.test(header[place])).flatMap((name) => name.split(" − "));
+    const ours = arms.filter((name) => from && !name.includes("(the paper)"));
+    if (ours.length) {
+      const files = ours.map((arm) => made("code", {}, `results/${study}/classifier/${arm}/seed*/*/predictions.csv`));
+      say("Predictions", ...files.flatMap((file) => [file, " "]), "one row per film; they never leave the study's folder");
     } else {
       say("Made from", "what the record beside it lists, with a hash of every file: ", made("code", {}, `results/${study}/tables/*.json`));
     }
@@ -276,7 +278,7 @@ function thresholdExplorer(box, data) {
       }
       lines.push([name, `${found[at]} of ${data.positives}`, shown(recall[at]), `${alarms[at]} of ${data.negatives}`, shown(100 - false_[at]), shown(precision[at])]);
     }
-    const head = ["arm", "positives found", "sensitivity", "false alarms", "specificity", "precision"];
+    const head = ["arm", "positives found", "sensitivity", "false alarms", "specificity", "precision of these counts"];
     table.replaceChildren(made("caption", {}, "Answers at this threshold"),
       made("thead", {}, made("tr", {}, ...head.map((text) => made("th", { scope: "col" }, text)))),
       made("tbody", {}, ...lines.map((line) => made("tr", {}, ...line.map((text, place) => (place ? made("td", {}, text) : made("th", { scope: "row" }, text)))))));

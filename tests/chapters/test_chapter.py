@@ -1,8 +1,15 @@
 """What a chapter says: the same words in a live notebook and in the book."""
 
+import io
+
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
 from cxrlib.chapters.chapter import Chapter
+from cxrlib.chapters.sheets import FilmRow, film_sheet
+from cxrlib.chapters.words import show
 from cxrlib.errors import InputError
 from cxrlib.publishing.pages import as_page
 from cxrlib.study import load_study
@@ -38,6 +45,20 @@ def test_unknown_fact_names_those_there_are(write_tiny_study):
     chapter = Chapter(load_study(write_tiny_study()), {}, {}, [lambda study: {"films": 3}])
     with pytest.raises(InputError, match=r"fact `flims`.*origin, summary, films"):
         chapter.say("{flims}")
+
+
+def test_pictures_carry_no_colours_that_they_do_not_have(write_tiny_study):
+    study, rows = load_study(write_tiny_study()), [FilmRow("films", np.zeros((2, 8, 8), np.uint8), "simulated")]
+    plot = Figure()
+    plot.subplots().plot([0, 1], color="#0072B2")
+    overlay = Figure()
+    overlay.subplots().imshow(np.arange(64).reshape(8, 8), cmap="viridis")
+    modes = {}
+    for name, figure in {"sheet": film_sheet(rows), "plot": plot, "overlay": overlay}.items():
+        with Image.open(io.BytesIO(show(study, name, figure).data)) as picture:
+            modes[name] = picture.mode
+            assert picture.convert("RGB").getpixel((1, 1)) == (255, 255, 255)
+    assert modes == {"sheet": "L", "plot": "P", "overlay": "RGB"}
 
 
 def code(source, *outputs, tags=()):

@@ -33,18 +33,18 @@ def shortcut(**areas):
 @pytest.mark.parametrize(
     ("area", "words"),
     [
-        ((0.97, 0.95, 0.99), "the label is all but given away"),
-        ((0.80, 0.75, 0.85), "the label is often given away"),
-        ((0.60, 0.52, 0.68), "something about the label is given away"),
-        ((0.56, 0.48, 0.64), "nothing about the label is seen to be given away"),
-        ((0.40, 0.32, 0.48), "taken for its opposite"),
+        ((0.97, 0.95, 0.99), "predicts nearly every label"),
+        ((0.80, 0.75, 0.85), "often predicts the label"),
+        ((0.60, 0.52, 0.68), "predicts the label better than chance"),
+        ((0.56, 0.48, 0.64), "is not seen to predict the label better than chance"),
+        ((0.40, 0.32, 0.48), "predicts the opposite label"),
     ],
 )
 def test_what_borders_tell_follows_the_interval(area, words):
     told = film_facts.borders_sentence(shortcut(hospital_borders_training=area), "hospital")
     assert words in told.split(";")[0]
     assert f"{area[0]:.2f}, {area[1]:.2f} to {area[2]:.2f}" in told
-    assert "nothing about the label" in told.split(";")[1]
+    assert "is not seen to predict the label" in told.split(";")[1]
 
 
 def test_the_verdict_on_shortcuts_follows_training_and_hospital():
@@ -61,7 +61,7 @@ def test_the_verdict_on_shortcuts_follows_training_and_hospital():
 
 def test_sources_that_training_lacks_are_not_judged_by_its_rule():
     table = shortcut()
-    assert "names the label of 80.0 % (70 to 90 %)" in film_facts.source_sentence(table, "hospital")
+    assert "predicts 80.0 % (70 to 90 %) of the labels" in film_facts.source_sentence(table, "hospital")
     table.loc[table["role"] == "hospital", "known_source"] = 0
     assert film_facts.source_sentence(table, "hospital").startswith(
         "No hospital film is from a source that training has"

@@ -102,11 +102,11 @@ def source_sentence(shortcut: pd.DataFrame, role: str) -> str:
         some = learned["known_source"] < learned["films"]
         known = f" (it knows the sources of {int(learned['known_source']):,} of them)" if some else ""
         text = (
-            f"Of the {learned['films']:,} {role} films{known}, the source alone predicts the labels of "
-            f"{_share(learned, 'accuracy')}; always giving the label that is commoner in training is right on "
-            f"{percent(majority['accuracy'])}"
+            f"Of the {learned['films']:,} {role} films{known}, the source alone predicts "
+            f"{_share(learned, 'accuracy')} of the labels; always giving the label that is commoner in "
+            f"training is right on {percent(majority['accuracy'])}"
         )
-    ending = "" if own is None else f". By the {role} films' own sources, {_given_away(own)}"
+    ending = "" if own is None else f". A rule learned from the {role} films' own sources {_predicts(own)}"
     return f"{text}{ending}."
 
 
@@ -116,25 +116,25 @@ def borders_sentence(shortcut: pd.DataFrame, role: str) -> str:
     if learned is None:
         return f"The {role} films have too few patients for a rule that is tested on patients it never saw."
     if role == "training":
-        return f"By the borders of the training films, {_given_away(learned)}."
-    text = f"By what the training films' borders teach, {_given_away(learned)} in the {role} films"
-    ending = "" if own is None else f"; by what the {role} films' own borders teach, {_given_away(own)}"
+        return f"A rule learned from the training borders {_predicts(learned)} there."
+    text = f"In the {role} films a rule learned from the training borders {_predicts(learned)}"
+    ending = "" if own is None else f"; one learned from the {role} films' own borders {_predicts(own)}"
     return f"{text}{ending}."
 
 
-def _given_away(row: pd.Series) -> str:
+def _predicts(row: pd.Series) -> str:
     """Words for an area under the ROC curve, chosen by its interval."""
     low, high = row["roc_auc_low"], row["roc_auc_high"]
     if low > 0.9:
-        words = "the label is all but given away"
+        words = "predicts nearly every label"
     elif low > 0.7:
-        words = "the label is often given away"
+        words = "often predicts the label"
     elif low > 0.5:
-        words = "something about the label is given away"
+        words = "predicts the label better than chance"
     elif high < 0.5:
-        words = "the label is taken for its opposite more often than not"
+        words = "predicts the opposite label more often than not"
     else:
-        words = "nothing about the label is seen to be given away"
+        words = "is not seen to predict the label better than chance"
     return f"{words} (area under the ROC curve {row['roc_auc']:.2f}, {low:.2f} to {high:.2f})"
 
 
