@@ -194,7 +194,8 @@ def citation(study: Study) -> str:
 
 def plain(text: str) -> str:
     """Words of a study file as one line that neither ends a cell of a table nor begins HTML or a substitution."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("{{", "{ {")
+    escaped = re.sub(r"(`[^`]*`)|<", lambda found: found[1] or "&lt;", " ".join(text.split()))
+    return escaped.replace("|", "\\|").replace("{{", "{ {")
 
 
 def table(caption: str, name: str, header: list[str], rows: list[list[str]], widths: str = "auto") -> str:

@@ -13,7 +13,7 @@ ROOMS = ("films", "generators", "classifiers", "evaluation", "intake", "reading"
 def api_lists() -> dict[str, str]:
     """Markdown lists by room, and of the ground floor as `ground`; read from the source, so that nothing is loaded."""
     files = {f"api_{room}": sorted((PACKAGE / room).rglob("*.py")) for room in ROOMS}
-    files["api_ground"] = sorted(PACKAGE.glob("*.py"))
+    files["api_ground"] = [file for file in sorted(PACKAGE.glob("*.py")) if file.stem != "cli"]
     return {name: "\n".join(line for file in found for line in _module(file)) for name, found in files.items()}
 
 

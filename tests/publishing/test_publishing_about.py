@@ -144,6 +144,7 @@ def test_the_page_of_the_library_names_what_may_be_called():
     assert "`table2(resampled)`: " in lists["api_evaluation"]
     assert "`load_study(study, root)`: Read and validate a study." in lists["api_ground"]
     assert "  - `_" not in "".join(lists.values())
+    assert "`Results`: The tree `results/<study>/`." in lists["api_ground"]
     assert not re.findall(r"`: *$", "".join(lists.values()), flags=re.MULTILINE), "something says nothing of itself"
     page = (REPOSITORY / "book" / "api.md").read_text(encoding="utf-8")
     assert set(re.findall(r"\{\{ (\w+) \}\}", page)) == set(lists) == {"api_ground", *(f"api_{room}" for room in ROOMS)}
