@@ -10,7 +10,7 @@ HEADLESS = "CXR_HEADLESS"
 CHAPTERS = {
     "01_data": ("film_tables",),
     "02_gan_training": ("generator", "synthetic", "quality", "comparisons"),
-    "03_synthesis_review": ("synthetic", "quality", "simulated_readings"),
+    "03_synthesis_review": ("synthetic", "quality", "comparisons", "simulated_readings"),
     "04_classifier_training": ("classifier",),
     "05_results": ("film_tables", "quality", "simulated_readings", "tables", "explanations"),
 }
