@@ -21,6 +21,7 @@ from cxrlib.publishing.api import api_lists
 from cxrlib.publishing.cards import card_sentences
 from cxrlib.publishing.front_page import front_sentences
 from cxrlib.publishing.guard import check_publishable, check_results
+from cxrlib.publishing.guard_pages import code_cells
 from cxrlib.publishing.limits import limits_text
 from cxrlib.publishing.pages import as_page
 from cxrlib.publishing.provenance import provenance_sentences
@@ -75,6 +76,7 @@ def assemble(study: Study, folder: Path) -> None:
     shutil.copytree(KEPT, folder / "kept")
     (folder / "chapters").mkdir()
     for name in CHAPTERS:
+        code_cells(study.results.chapter(name))  # a damaged chapter is told before anything is made of it
         page = as_page(read_json(study.results.chapter(name)))
         write_text(folder / "chapters" / f"{name}.ipynb", json.dumps(page, indent=1, ensure_ascii=False))
     contents = yaml.safe_load((folder / "_toc.yml").read_text(encoding="utf-8"))

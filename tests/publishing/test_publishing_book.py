@@ -212,6 +212,13 @@ class TestBook:
             build_book(study)
         assert old.read_text(encoding="utf-8") == "the old book"
 
+    @pytest.mark.parametrize("text", ["{", '{"metadata": {}}', '{"metadata": {}, "cells": [{"cell_type": "code"}]}'])
+    def test_damaged_chapter_is_named(self, study, built, text):
+        shutil.copytree(built[0].results.root, study.results.root)
+        small_book.write_text(study.results.chapter("03_synthesis_review"), text)
+        with pytest.raises(InputError, match=r"03_synthesis_review\.ipynb: damaged"):
+            build_book(study)
+
     def test_missing_chapter_is_named(self, study):
         with pytest.raises(InputError, match=r"not executed yet: 01_data.*make report STUDY=tiny"):
             build_book(study)
