@@ -47,6 +47,11 @@ def test_unknown_fact_names_those_there_are(write_tiny_study):
         chapter.say("{flims}")
 
 
+def test_of_a_role_that_the_study_lacks_nothing_is_said(write_tiny_study):
+    chapter = Chapter(load_study(write_tiny_study()), {}, {}, [lambda study: {"films": 3}])
+    assert chapter.say("A second hospital has {external_films} films, of {films}; {shift_external}").data == ""
+
+
 def test_pictures_carry_no_colours_that_they_do_not_have(write_tiny_study):
     study, rows = load_study(write_tiny_study()), [FilmRow("films", np.zeros((2, 8, 8), np.uint8), "simulated")]
     plot = Figure()
