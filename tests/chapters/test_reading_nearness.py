@@ -155,7 +155,7 @@ def test_the_nearest_films_are_shown_with_those_they_resemble_unless_these_are_p
     assert (by_pixels.films == hospital.images[row]).all()
     assert (by_features.films == hospital.images[row]).all()
     assert by_pixels.captions[0] == "distance 0.05"
-    monkeypatch.setattr("cxrlib.chapters.reading.nearness.publishable", lambda *_: False)
+    monkeypatch.setattr("cxrlib.study.Study.publishable", lambda *_: False)
     made, hidden = reading_nearness.nearest_rows(study, "positive", count=3)
     assert hidden.films is None
     flagged = load_synthetic(study, "positive", "all", study.gan.resolution, flagged=True).images[:3]
