@@ -74,7 +74,7 @@ endif
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Found $$($(PYTHON) --version), but Python 3.11 or later is needed; try: make PYTHON=python3.12"; exit 2; }
-	@echo "Setting up $(VENV): about $(if $(CPU),2.3,7) GB, a few minutes, once."
+	@echo "Setting up $(VENV): about $(if $(CPU),2.1,7) GB, a few minutes, once."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@awk '/^[A-Za-z0-9]/ { kept = !($(if $(CPU),/$(CUDA)/,0)) } kept' requirements.lock > $(VENV)/requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/requirements.lock
