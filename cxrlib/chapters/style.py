@@ -137,7 +137,8 @@ def named_lines(ax: Axes, names: Sequence[str], heights: Sequence[float] = (), *
     """Name the horizontal lines of a panel from the top down: at 0, 1, …, or at these heights."""
     at = heights or range(len(names))
     ax.set(yticks=at, yticklabels=names, **labels)
-    ax.set_ylim(at[-1] + 0.5, at[0] - 0.5)
+    if names:
+        ax.set_ylim(at[-1] + 0.5, at[0] - 0.5)
     ax.grid(visible=False, axis="y")
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from cxrlib.chapters.chapter import Chapter
 from cxrlib.chapters.sheets import FilmRow, film_sheet
+from cxrlib.chapters.style import named_lines
 from cxrlib.chapters.words import show
 from cxrlib.errors import InputError
 from cxrlib.publishing.pages import as_page
@@ -50,6 +51,12 @@ def test_unknown_fact_names_those_there_are(write_tiny_study):
 def test_of_a_role_that_the_study_lacks_nothing_is_said(write_tiny_study):
     chapter = Chapter(load_study(write_tiny_study()), {}, {}, [lambda study: {"films": 3}])
     assert chapter.say("A second hospital has {external_films} films, of {films}; {shift_external}").data == ""
+
+
+def test_a_panel_without_lines_is_drawn_empty():
+    ax = Figure().subplots()
+    named_lines(ax, [], [], xlabel="%")
+    assert list(ax.get_yticks()) == []
 
 
 def test_pictures_carry_no_colours_that_they_do_not_have(write_tiny_study):
