@@ -262,15 +262,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _locate(study: str | Path, root: Path | None) -> tuple[Path, Path]:
     text = str(study)
     if text.endswith((".yaml", ".yml")):
-        try:
-            path = Path(text).resolve()
-            found = path.is_file()
-        except (OSError, RuntimeError, ValueError):
-            found = False
-        if not found:
+        if not _is_file(Path(text)):
             other = Path(text).with_suffix(".yml" if text.endswith(".yaml") else ".yaml")
-            hint = f"; did you mean {other}?" if other.is_file() else ""
+            hint = f"; did you mean {other}?" if _is_file(other) else ""
             raise InputError(f"{text}: no such study file{hint}")
+        path = Path(text).resolve()
         return path, root or _home_of(path)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", text):
         raise InputError(f"study `{text}`: expected a name such as `demo` or the path of a .yaml file")
@@ -283,6 +279,14 @@ def _locate(study: str | Path, root: Path | None) -> tuple[Path, Path]:
     near = difflib.get_close_matches(text, known, n=1)
     hint = f"did you mean `{near[0]}`? " if near else ""
     raise InputError(f"study `{text}`: no studies/{text}.yaml here; {hint}known studies: {', '.join(known) or 'none'}")
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; of a name that no file can have, it is not."""
+    try:
+        return path.resolve().is_file()
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def _home_of(file: Path) -> Path:

@@ -208,13 +208,19 @@ def jupyterlab(folder: Path) -> Iterator[Server]:
         yield server
 
 
+def wait_until(page, expression, arg=None, milliseconds=30_000) -> None:
+    """Wait until JavaScript is true; asked from outside, as a page that forbids `eval` can't ask itself."""
+    until = time.monotonic() + milliseconds / 1000
+    while not page.evaluate(expression, arg):
+        assert time.monotonic() < until, f"not true within {milliseconds / 1000:.0f} s: {expression}"
+        page.wait_for_timeout(20)
+
+
 def run_notebook(page) -> None:
     """Run all cells of the notebook on the screen, as its menu does."""
-    page.wait_for_function(
-        f"window.jupyterapp?.shell.currentWidget?.context?.isReady && {NOTEBOOK}.content.widgets.length"
-    )
+    wait_until(page, f"window.jupyterapp?.shell.currentWidget?.context?.isReady && {NOTEBOOK}.content.widgets.length")
     idle = f"{NOTEBOOK}.sessionContext.session?.kernel?.status === 'idle'"
-    page.wait_for_function(idle, timeout=120_000)
+    wait_until(page, idle, milliseconds=120_000)
     page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
 
 
@@ -297,9 +303,9 @@ class Reader:
                 for place in range(0 if keyboard else questions):
                     self.root.locator(".page .question").nth(place).locator("[role=radio]").first.click()
             self.key("Enter") if keyboard else self.root.locator(".page .submit").click()
-            self.page.wait_for_function(
-                f"shown => document.querySelector('{ROOT}').dataset.phase !== {phase!r}"
-                f" || document.querySelector('{ROOT} .page').innerText !== shown", arg=shown, timeout=self.milliseconds,
+            wait_until(
+                self.page, f"shown => document.querySelector('{ROOT}').dataset.phase !== {phase!r}"
+                f" || document.querySelector('{ROOT} .page').innerText !== shown", shown, self.milliseconds,
             )  # fmt: skip
         return phase
 

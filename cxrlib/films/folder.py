@@ -1,6 +1,7 @@
 """Reader of a folder with images and a table of labels, CSV or Excel."""
 
 import difflib
+import os
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -41,7 +42,7 @@ def read_folder(source: FolderSource) -> Listing:
     if not is_folder(root):
         raise InputError(f"{root}: no such folder; expected images and a table {source.labels_file}")
     if (
-        not (root / source.labels_file).exists()
+        not os.path.lexists(root / source.labels_file)
         and source.labels_file == FolderSource.model_fields["labels_file"].default
     ):
         return _read_class_folders(source, root)

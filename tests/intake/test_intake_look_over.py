@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import check_book
 import pytest
 from dicom_films import Hospital
+from reading_browser import wait_until
 
 from cxrlib.intake.look_over import look_over
 
@@ -111,7 +112,7 @@ def test_a_person_decides_by_keyboard(hospital):
         problems = []
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         page.goto(looking.address)
-        page.wait_for_function("document.getElementById('picture').naturalWidth > 0")
+        wait_until(page, "document.getElementById('picture').naturalWidth > 0")
         count = len(json.loads(looking.ask("films")))
         for number in range(count):
             page.get_by_text(f"Film {number + 1} of {count}").wait_for()

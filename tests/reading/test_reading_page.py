@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from reading_browser import SCREEN, BarePage, chromium, require_chromium
+from reading_browser import SCREEN, BarePage, chromium, require_chromium, wait_until
 
 from cxrlib.errors import InputError
 from cxrlib.reading.protocol import Task
@@ -627,7 +627,7 @@ def test_the_readout_follows_a_resized_window(open_page):
     opened = open_page(skip=1)
     before = zoom_shown(opened)
     opened.page.set_viewport_size({"width": 1000, "height": 500})
-    opened.page.wait_for_function(f"!document.querySelector('.readout').textContent.includes('Zoom {before} %')")
+    wait_until(opened.page, f"!document.querySelector('.readout').textContent.includes('Zoom {before} %')")
 
 
 @pytest.mark.parametrize("kept", [False, True])

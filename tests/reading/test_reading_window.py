@@ -6,7 +6,7 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-from reading_browser import SCREEN, Reader, chromium, free_port, require_chromium, study_to_read
+from reading_browser import SCREEN, Reader, chromium, free_port, require_chromium, study_to_read, wait_until
 from served_reading import serving
 
 from cxrlib.reading.events import current_answers, read_events
@@ -54,7 +54,7 @@ def opened(server, browser):
 def begin(page, name: str, *, keyboard: bool = False) -> None:
     """Through the first screen, as somebody who has not read before."""
     page.locator("#cxr-reader").wait_for()
-    page.wait_for_function("document.activeElement.id === 'cxr-reader'")
+    wait_until(page, "document.activeElement.id === 'cxr-reader'")
     page.keyboard.type(name)
     button = page.get_by_role("button", name=f"Begin as {name}")
     if keyboard:
@@ -81,7 +81,7 @@ def test_a_whole_reading(study, opened, keyboard):
     reader.turn_pages("reading", keyboard=keyboard)
     assert reader.position == (1, 20)
     if keyboard:
-        opened.page.wait_for_function("document.activeElement.closest('.cxr-reading')")
+        wait_until(opened.page, "document.activeElement.closest('.cxr-reading')")
     while reader.phase != "finished":
         reader.answer_task(keyboard=keyboard)
     planned = [task.task_id for task in prepare_protocol(study).tasks(name)]
@@ -104,7 +104,7 @@ def test_the_next_person_at_the_desk_is_asked_for_a_name_and_a_known_one_is_not_
     begin(opened.page, "leaving")
     opened.reader.answer_task()
     opened.page.get_by_role("button", name="Someone else?").click()
-    opened.page.wait_for_function("document.activeElement.id === 'cxr-reader'")
+    wait_until(opened.page, "document.activeElement.id === 'cxr-reader'")
     opened.page.keyboard.type("leaving")
     opened.page.keyboard.press("Enter")
     opened.reader.wait_for_task()
@@ -185,7 +185,7 @@ def test_the_whole_screen_is_the_room_and_nothing_is_cut_off(opened):
         for width, height in SCREENS:
             page.set_viewport_size({"width": width, "height": height})
             page.emulate_media(color_scheme="light" if films == 1 else "dark")
-            page.wait_for_function(f"document.querySelector('canvas.film').width <= {width} * devicePixelRatio")
+            wait_until(page, f"document.querySelector('canvas.film').width <= {width} * devicePixelRatio")
             size = page.evaluate("(({ scrollWidth, scrollHeight }) => [scrollWidth, scrollHeight])(document.body)")
             assert size[0] == width
             # Enlarged twice, the questions stand below the film, and one scrolls to them.
