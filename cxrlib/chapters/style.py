@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 
 from cxrlib.classifiers.arms import ARMS, RUNGS, arm_of
 
@@ -32,7 +33,8 @@ LINE_LOOKS = (
 )  # fmt: skip
 # An arm looks the same in every figure: its colour is that of its rung of the ladder, its line and mark are its own.
 RUNG_COLOURS = dict(zip(RUNGS, (BLACK, GREEN, PURPLE, VERMILION, BLUE), strict=True))
-MARKERS = (*"osD^vPXp<>h*H8", (4, 1, 0), (6, 1, 0), (3, 1, 180))
+# Halves of discs tell better than stars, of which a white edge leaves nothing.
+MARKERS = (*"osD^vPXp<>h*H8", *(Path.wedge(*angles) for angles in ((0, 180), (180, 360), (45, 315))))
 # So does a label.
 LABEL_LOOKS: Mapping[str, tuple[str, Any, str]] = {"negative": LINE_LOOKS[1], "positive": LINE_LOOKS[2]}
 

@@ -7,11 +7,12 @@ from typing import Any
 
 CITED = re.compile(r"\[\([^)]*\)\]\(#cite:([\w,]+)\)")
 REFERRED = re.compile(r"\[[^]]*\]\(#((?:fig|tbl)-[\w-]+)\)")
-FOLDED, UNSEEN = "hide-input", {"hide-input", "hide-cell", "remove-input", "remove-cell"}
+# The method stays open, to be read with the text around it.
+METHOD, FOLDED, UNSEEN = "method", "hide-input", {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 
 
 def as_page(notebook: dict[str, Any]) -> dict[str, Any]:
-    """The notebook with its prose as Markdown and all code folded; nothing else of it changes.
+    """The notebook with its prose as Markdown and all code but the method folded; nothing else of it changes.
 
     In a live notebook a reference is a link, `[(Efron 1993)](#cite:efron1993)` or `[Figure *plane*](#fig-plane)`, since
     JupyterLab knows no roles; a book has a list of references and numbers its figures and tables.
@@ -53,7 +54,7 @@ def _as_printed(cell: dict[str, Any]) -> dict[str, Any]:
         text = said or "".join(cell["source"])
         return {"cell_type": "markdown", **kept, "metadata": cell["metadata"], "source": _with_roles(text)}
     tags = cell["metadata"].get("tags", [])
-    if cell["cell_type"] != "code" or UNSEEN & set(tags):
+    if cell["cell_type"] != "code" or {METHOD, *UNSEEN} & set(tags):
         return cell
     return {**cell, "metadata": {**cell["metadata"], "tags": [*tags, FOLDED]}}
 

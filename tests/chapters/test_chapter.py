@@ -81,7 +81,9 @@ def test_the_book_prints_what_was_said_numbers_its_figures_and_folds_its_code():
     text = "As [(Efron 1993)](#cite:efron1993) and [Figure\n*plane*](#fig-plane) show; [tables](../tables.md)."
     spoken = {"output_type": "execute_result", "data": {"text/markdown": [text]}, "metadata": {}}
     cells = [code('chapter.say("…")', spoken, tags=["remove-input"]), code("x = 1"), code("y", tags=["hide-input"])]
-    said, *folded = as_page({"cells": cells, "metadata": {}})["cells"]
+    cells.append(code("loss", tags=["method"]))
+    said, *folded, method = as_page({"cells": cells, "metadata": {}})["cells"]
     assert said["cell_type"] == "markdown"
     assert said["source"] == "As {cite}`efron1993` and {numref}`fig-plane` show; [tables](../tables.md)."
     assert [cell["metadata"]["tags"] for cell in folded] == [["hide-input"]] * 2
+    assert method["metadata"]["tags"] == ["method"]

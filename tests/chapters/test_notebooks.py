@@ -13,7 +13,7 @@ from cxrlib.chapters.chapter import FACT
 from cxrlib.publishing.pages import CITED, REFERRED
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-KNOWN_TAGS = {"parameters", "hide-input", "remove-input", "remove-output", "external", "of-readers"}
+KNOWN_TAGS = {"parameters", "hide-input", "remove-input", "remove-output", "external", "of-readers", "method"}
 CELL_METADATA = {"tags", "mystnb", "jupyter", "table"}
 NAMES_WITH_DIGITS = re.compile(r"COVID-19|\bF1\b|\b(Table|Figure) [12]\b")
 QUOTED = re.compile(r"`[^`]*`|\[\([^)]*\)\]\(#cite:[^)]*\)|\]\([^)]*\)")
