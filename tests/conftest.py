@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from quick_judge import QUICK_JUDGE
 
 from cxrlib.networks import JUDGE, NETWORKS
 from cxrlib.study import load_study
+
+# A shell that starts tests in the background lets them ignore Ctrl-C, and so would the servers that they start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TINY = {
     "name": "tiny",
