@@ -93,6 +93,14 @@ def test_a_threshold_is_moved_without_a_kernel(chapter):
     assert "Three of four are found." in chapter.locator("figcaption", has_text="A threshold").inner_text()
 
 
+def test_what_is_wider_than_a_phone_says_so_also_where_it_was_drawn_by_the_page(chapter):
+    chapter.set_viewport_size({"width": 390, "height": 800})
+    wide = chapter.locator(".interactive .exhibit-scroll").first
+    wide.scroll_into_view_if_needed()
+    assert wide.evaluate("box => box.scrollWidth > box.clientWidth")
+    chapter.wait_for_function("document.querySelector('.interactive .exhibit-scroll').classList.contains('is-wide')")
+
+
 def test_a_picture_opens_and_code_unfolds(chapter):
     chapter.locator(".enlarge").first.click()
     assert chapter.locator("dialog.enlarged img").is_visible()

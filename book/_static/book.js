@@ -13,7 +13,7 @@ const made = (name, attributes = {}, ...inside) => {
 const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content ?? "";
 
 /* Tables and figures that are wider than the page say so. */
-function cueScrolling() {
+function cueScrolling(within = document) {
   const all = ".exhibit-scroll, .pst-scrollable-table-container, .bd-article figure";
   const watch = new ResizeObserver((entries) => entries.forEach(({ target }) => mark(target)));
   const mark = (box) => {
@@ -22,7 +22,7 @@ function cueScrolling() {
     box.classList.toggle("at-end", box.scrollLeft + box.clientWidth >= box.scrollWidth - 2);
     if (wide) box.setAttribute("tabindex", "0");
   };
-  document.querySelectorAll(all).forEach((box) => {
+  within.querySelectorAll(all).forEach((box) => {
     watch.observe(box);
     box.querySelectorAll("img").forEach((image) => image.addEventListener("load", () => mark(box)));
     box.addEventListener("scroll", () => mark(box), { passive: true });
@@ -359,5 +359,6 @@ document.addEventListener("DOMContentLoaded", () => {
   const kinds = { threshold: thresholdExplorer, ladder: armLadder, walk: latentWalk };
   document.querySelectorAll(".interactive").forEach((box) => {
     kinds[box.dataset.kind]?.(box, JSON.parse(box.querySelector("script").textContent));
+    cueScrolling(box);
   });
 });
