@@ -94,18 +94,20 @@ def test_a_threshold_is_moved_without_a_kernel(chapter):
 
 
 def test_what_is_wider_than_a_phone_says_so_also_where_it_was_drawn_by_the_page(chapter):
+    before = chapter.viewport_size
     chapter.set_viewport_size({"width": 390, "height": 800})
     wide = chapter.locator(".interactive .exhibit-scroll").first
     wide.scroll_into_view_if_needed()
     assert wide.evaluate("box => box.scrollWidth > box.clientWidth")
     chapter.wait_for_function("document.querySelector('.interactive .exhibit-scroll').classList.contains('is-wide')")
+    chapter.set_viewport_size(before)
 
 
 def test_a_picture_opens_and_code_unfolds(chapter):
     chapter.locator(".enlarge").first.click()
     assert chapter.locator("dialog.enlarged img").is_visible()
     chapter.get_by_role("button", name="close").click()
-    assert chapter.locator("dialog.enlarged").count() == 0
+    chapter.locator("dialog.enlarged").wait_for(state="detached")
     code = chapter.locator("details.hide pre").first
     assert not code.is_visible()
     chapter.get_by_role("button", name="Show all code").click()
