@@ -294,7 +294,12 @@ class Reader:
     def turn_pages(self, *phases: str, keyboard: bool = False) -> str:
         """Through pages and the questions about reader and screen until one of the phases; returns it."""
         while (phase := self.wait_for_phase("page", "about", *phases)) not in phases:
-            shown = self.root.locator(".page").inner_text()
+            # Not the line that says what is open: it goes before the page does.
+            text = (
+                f"(() => {{ const page = document.querySelector('{ROOT} .page')?.cloneNode(true);"
+                " page?.querySelectorAll('.missing').forEach(it => it.remove()); return page?.textContent ?? ''; })()"
+            )
+            shown = self.page.evaluate(text)
             self.wait_until_seen()
             if phase == "about":
                 questions = self.root.locator(".page .question").count()
@@ -305,7 +310,7 @@ class Reader:
             self.key("Enter") if keyboard else self.root.locator(".page .submit").click()
             wait_until(
                 self.page, f"shown => document.querySelector('{ROOT}').dataset.phase !== {phase!r}"
-                f" || document.querySelector('{ROOT} .page').innerText !== shown", shown, self.milliseconds,
+                f" || {text} !== shown", shown, self.milliseconds,
             )  # fmt: skip
         return phase
 
