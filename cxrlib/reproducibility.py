@@ -6,6 +6,7 @@ import importlib.metadata
 import logging
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,13 @@ REPORTED_PACKAGES = (
     "cxrlib", "torch", "torchvision", "numpy", "scipy", "pandas", "scikit-learn", "jupyter-book", "papermill",
     "snakemake",
 )  # fmt: skip
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+
+
+def find_browser() -> str:
+    """Path of Chromium or a browser of its family: what `CHROMIUM` names, else one on the path; empty without any."""
+    candidates = (os.environ.get("CHROMIUM"), *map(shutil.which, BROWSERS))
+    return next((path for path in candidates if path and Path(path).exists()), "")
 
 
 def available_cores() -> int:

@@ -157,7 +157,7 @@ def visit_exhibit(translator: Any, node: TableExhibit) -> None:
     translator.body.append(
         f'{escape(node["caption"])}{nothing} <span class="exhibit-links">{said}</span></span></caption>'
     )
-    translator.body.append(table.decode_contents() if len(rows) else str(table.thead))
+    translator.body.append(table.decode_contents() if len(rows) else "")
     translator.body.append("</table></div></div>")
     raise nodes.SkipNode
 

@@ -13,6 +13,14 @@ from cxrlib.commands.console import Force, Json, StudyName, app, pairs, print_pa
 from cxrlib.errors import InputError
 from cxrlib.study import load_study
 
+# What the first hour and an import on its own are both told.
+Key = Annotated[Path | None, typer.Option(help="File of the secret key; by default ~/.config/cxr/pseudonyms.key")]
+Columns = Annotated[list[str], typer.Option(help="What the table calls a column, e.g. label=Befund; repeatable")]
+Words = Annotated[list[str], typer.Option(help="What a label's word means, e.g. krank=positive; repeatable")]
+RulesTable = Annotated[
+    Path | None, typer.Option(help="A table: field, value, decision (use or skip); a dry run writes it if absent")
+]
+
 
 @app.command()
 def show(study: StudyName, as_json: Json = False) -> None:
@@ -38,10 +46,10 @@ def start(
     public: Annotated[
         Path | None, typer.Option(help="Public films: training/ and validation/, or a COVIDx tree; else simulated ones")
     ] = None,
-    key: Annotated[Path | None, typer.Option(help="As for import-dicom")] = None,
-    column: Annotated[list[str], typer.Option(help="As for import-dicom, e.g. label=Befund")] = (),
-    word: Annotated[list[str], typer.Option(help="As for import-dicom, e.g. krank=positive")] = (),
-    rules: Annotated[Path | None, typer.Option(help="As for import-dicom")] = None,
+    key: Key = None,
+    column: Columns = (),
+    word: Words = (),
+    rules: RulesTable = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; say what can't be known as options.")] = False,
 ) -> None:
     """The first hour: look at your films, import them, write studies/NAME.yaml, check it, and say what comes next."""
@@ -114,17 +122,11 @@ def import_dicom(
     out: Annotated[
         Path | None, typer.Option(help="Folder to make, for the `folder` reader; must not hold anything else.")
     ] = None,
-    key: Annotated[
-        Path | None, typer.Option(help="File of the secret key; by default ~/.config/cxr/pseudonyms.key")
-    ] = None,
-    column: Annotated[
-        list[str], typer.Option(help="What the table calls a column, e.g. label=Befund; repeatable")
-    ] = (),
+    key: Key = None,
+    column: Columns = (),
     decisions: Annotated[Path | None, typer.Option(help="A table: image_id, and decision (use or skip)")] = None,
-    word: Annotated[list[str], typer.Option(help="What a label's word means, e.g. krank=positive; repeatable")] = (),
-    rules: Annotated[
-        Path | None, typer.Option(help="A table: field, value, decision (use or skip); a dry run writes it if absent")
-    ] = None,
+    word: Words = (),
+    rules: RulesTable = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done, and do nothing.")] = False,
     look: Annotated[bool, typer.Option("--look", help="Decide on doubtful films in the browser.")] = False,
     as_json: Json = False,

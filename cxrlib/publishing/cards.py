@@ -1,7 +1,7 @@
 """Model cards of the generators and classifiers, and a data sheet of each role, from the records of what was made."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.files import read_json
@@ -34,20 +34,13 @@ def _generators(study: Study) -> str:
             distance = f"{made['snapshot_kid']:.3f}" if made["snapshot_kid"] is not None else "–"
             name = f"{fold}, {variant}" if variant else fold
             rows.append([label, name, *numbers, distance, f"`{made['generator_sha256'][:12]}`"])
-    header = [
-        "label",
-        "fold",
-        "films learned from",
-        "images shown",
-        "kept at",
-        "KID, held out",
-        "SHA-256 of its weights",
-    ]
+    header = ["label", "fold", "films learned from", "images shown", "kept at", "KID, held out"]
+    header.append("SHA-256 of its weights")
     return table("The generators of this study", "generators-made", header, rows) if rows else NOT_MADE
 
 
 def _classifiers(study: Study) -> str:
-    areas = dict(_areas(study))
+    areas = estimates(study, ["roc_auc"]).get(("hospital", "roc_auc"), {})
     rows = []
     for arm in study.classifier_arms:
         records = [unit.record(study) for unit in units(study, "classifier") if unit.key[0] == arm]
@@ -60,14 +53,19 @@ def _classifiers(study: Study) -> str:
     return table("The classifiers of this study, by arm", "classifiers-made", header, rows) if rows else NOT_MADE
 
 
-def _areas(study: Study) -> Iterator[tuple[str, str]]:
-    path = study.results.table("table2")
-    if path.exists():
-        with open(path, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                if (row["role"], row["operating_point"]) == ("hospital", "fixed") and row["roc_auc"]:
-                    estimate, low, high = (float(row[f"roc_auc{end}"]) for end in ("", "_low", "_high"))
-                    yield row["arm"], f"{estimate:.3f} ({low:.3f} to {high:.3f})"
+def estimates(study: Study, measures: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]:
+    """{(role, measure): {arm: estimate with its interval, at the threshold of one half}} of columns of `table2`."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    if study.results.table("table2").exists():
+        with open(study.results.table("table2"), newline="", encoding="utf-8") as file:
+            for row in (row for row in csv.DictReader(file) if row["operating_point"] == "fixed"):
+                for measure in measures:
+                    numbers = [row[f"{measure}{end}"] for end in ("", "_low", "_high")]
+                    if all(numbers):
+                        estimate, low, high = map(float, numbers)
+                        said = f"{estimate:.3f} ({low:.3f} to {high:.3f})"
+                        found.setdefault((row["role"], measure), {})[row["arm"]] = said
+    return found
 
 
 def data_sheet(study: Study, role: str) -> str:

@@ -3,7 +3,6 @@
 Only what a book may show is compared: counts and tables of results. Settings of a private role are not named.
 """
 
-import csv
 import html
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ from markdown_it import MarkdownIt
 from cxrlib.errors import InputError
 from cxrlib.files import read_json, write_text
 from cxrlib.publishing.about import ROLE_WORDS, plain
+from cxrlib.publishing.cards import estimates
+from cxrlib.publishing.guard import check_counts
 from cxrlib.study import Study
 
 # What is compared, by its column of `table2`, at the threshold of one half.
@@ -36,14 +37,17 @@ th, td { border-bottom: 1px solid #8888; padding: .3rem .8rem; text-align: left;
 def compare(studies: Sequence[Study]) -> dict[str, Any]:
     """Settings that differ, films and results, each a row of values in the order of the studies.
 
-    Raises `InputError` unless there are two different studies or more, with results of one at least.
+    Raises `InputError` unless there are two different studies or more, with results of one at least, and where a book
+    would be refused because results are about fewer than five private patients.
     """
     names = [study.name for study in studies]
     if len(set(names)) < max(2, len(names)):
         raise InputError(f"compare: found {', '.join(names) or 'no study'}; expected two different studies or more")
-    results = [_results(study) for study in studies]
+    results = [estimates(study, MEASURES) for study in studies]
     if not any(results):
         raise InputError(f"compare: none of {', '.join(names)} has results; run `cxr report {names[0]}` first")
+    for study in studies:
+        check_counts(study)
     settings = [dict(_settings(study.resolved(), study)) for study in studies]
     films = [dict(_films(study)) for study in studies]
     return {
@@ -91,21 +95,6 @@ def _films(study: Study) -> Iterator[tuple[str, str]]:
         for role, used in read_json(study.results.audit_record)["used"].items():
             films, patients, labels = used["images_used"], used["patients"], used["by_label"]
             yield ROLE_WORDS[role], f"{films:,} films of {patients:,} patients, {labels['positive']:,} films positive"
-
-
-def _results(study: Study) -> dict[tuple[str, str], dict[str, str]]:
-    """Estimates with intervals by arm, for each role and measure."""
-    found: dict[tuple[str, str], dict[str, str]] = {}
-    if study.results.table("table2").exists():
-        with open(study.results.table("table2"), newline="", encoding="utf-8") as file:
-            for row in (row for row in csv.DictReader(file) if row["operating_point"] == "fixed"):
-                for measure in MEASURES:
-                    numbers = [row[f"{measure}{end}"] for end in ("", "_low", "_high")]
-                    if all(numbers):
-                        estimate, low, high = map(float, numbers)
-                        said = f"{estimate:.3f} ({low:.3f} to {high:.3f})"
-                        found.setdefault((row["role"], measure), {})[row["arm"]] = said
-    return found
 
 
 def write_comparison(found: dict[str, Any], path: Path) -> Path:

@@ -74,7 +74,7 @@ def private_findings(study: Study, folder: Path) -> list[str]:
     if not secrets or not folder.exists():
         return []
     _check_sizes(study)
-    _check_counts(study)
+    check_counts(study)
     problems: list[str] = []
     tables = _written_tables(study)
     for path in sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink()):
@@ -148,10 +148,10 @@ def _check_sizes(study: Study) -> None:
         raise InputError(f"{study.file or study.name}: {problem}")
 
 
-def _check_counts(study: Study) -> None:
+def check_counts(study: Study) -> None:
     """Raise `InputError` where 1 to 4 patients are all that a label has in a private role, or in a fold: the results of
     a label or of a fold's models would be about them."""
-    for role in study.private_roles:
+    for role in (role for role in study.private_roles if study.results.manifest(role).exists()):
         manifest = read_manifest_csv(study.results.manifest(role))
         parts = [manifest["label"], (manifest["label"] + " " + manifest["fold"]).str.strip()]
         patients = pd.concat([manifest.groupby(part)["patient_id"].nunique() for part in parts])

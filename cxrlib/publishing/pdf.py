@@ -14,9 +14,9 @@ from bs4 import BeautifulSoup
 from bs4.element import Tag
 
 from cxrlib.errors import InputError
+from cxrlib.reproducibility import BROWSERS, find_browser
 from cxrlib.study import Study, load_study
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LONGEST_SECONDS = 600
 PAGE = """<!DOCTYPE html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>{title}</title>
 {styles}</head><body><main><div class="bd-content"><div class="bd-article-container">
@@ -35,9 +35,8 @@ def print_book(study: Study) -> Path:
     html, target = study.build_folder / "html", study.build_folder / "book.pdf"
     if not (html / "index.html").is_file():
         raise InputError(f"{html}: no book to print; build it first: `cxr report {study.name}`")
-    candidates = (os.environ.get("CHROMIUM"), *map(shutil.which, BROWSERS))
-    browser = next((path for path in candidates if path and Path(path).exists()), None)
-    if browser is None:
+    browser = find_browser()
+    if not browser:
         raise InputError(
             f"found no browser to print with, looked for {', '.join(BROWSERS)}; install one or set CHROMIUM"
         )

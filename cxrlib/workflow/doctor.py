@@ -15,13 +15,13 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from cxrlib.films.settings import FilesSource
-from cxrlib.reproducibility import available_cores, has_gpu
+from cxrlib.reproducibility import available_cores, find_browser, has_gpu
 from cxrlib.study import Study
 from cxrlib.wings import WINGS
+from cxrlib.workflow.report import asked_of_torch
 
 GIGABYTE = 1e9
 FREE_DISK, FREE_MEMORY, CORES = 5, 4, 2
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
 PROXIES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY")
 # Where programs of Python, pip and git look for the certificate of a proxy that opens connections.
 CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
@@ -125,8 +125,7 @@ def _gpu() -> Finding:
     asked = _said("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
     if not asked and not has_gpu():
         return Finding("GPU", "ok", "none; the demo and public-small need none, public and paper take days without one")
-    code = "from cxrlib.reproducibility import why_no_gpu; print(why_no_gpu())"
-    reason = _said(sys.executable, "-c", code)
+    reason = asked_of_torch()
     found = "; ".join(asked.splitlines()) or "no answer of nvidia-smi"
     todo = (
         f"{reason}. Does the driver suit torch {importlib.metadata.version('torch')}? See `nvidia-smi`"
@@ -175,8 +174,8 @@ def _weights(study: Study) -> Finding:
 
 
 def _browser() -> Finding:
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), "")
-    todo = "" if found else "any browser shows the book; Chromium is needed for tests of pages only"
+    found = find_browser()
+    todo = "" if found else "any browser shows the book; Chromium is needed for `make pdf` and for tests of pages"
     return Finding("browser", "ok" if found else "look", found or "no Chromium found", todo)
 
 

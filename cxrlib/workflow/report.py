@@ -177,7 +177,7 @@ def run(study: Study, targets: Sequence[str], cores: int, extra: Sequence[str], 
     say(f"{study.name}: {len(waiting)} jobs to do, {len(wanted) - len(waiting)} done")
     if not waiting:
         return 0
-    if any(unit.stage.gpu for unit in waiting) and has_gpu() and (reason := _asked_of_torch()):
+    if any(unit.stage.gpu for unit in waiting) and has_gpu() and (reason := asked_of_torch()):
         say(f"  {reason}")
     for unit in wanted:
         stamp = unit.stamp(study)
@@ -208,7 +208,7 @@ def run(study: Study, targets: Sequence[str], cores: int, extra: Sequence[str], 
     return len(waiting)
 
 
-def _asked_of_torch() -> str:
+def asked_of_torch() -> str:
     """`why_no_gpu` by a process of its own, since torch is slow to load and holds a GPU that it has looked at."""
     code = "from cxrlib.reproducibility import why_no_gpu; print(why_no_gpu())"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout.strip()

@@ -1,9 +1,11 @@
 """Studies side by side: what differs, nothing of a private role, and no page without results."""
 
+import pandas as pd
 import pytest
 
 from cxrlib.errors import InputError
 from cxrlib.files import write_json
+from cxrlib.films.manifest import MANIFEST_COLUMNS
 from cxrlib.publishing.compare import compare, write_comparison
 from cxrlib.study import load_study
 
@@ -50,6 +52,20 @@ def test_settings_of_a_private_role_are_not_named(write_tiny_study, tmp_path):
     assert "secret" not in page
     assert "(private)" in page
     assert "<code>data.hospital.reader</code>" in page
+
+
+def test_results_about_a_few_private_patients_are_refused(write_tiny_study):
+    one = with_results(write_tiny_study(), 0.7, 10)
+    private = {"hospital": {"reader": "folder", "folder": "/wards/secret", "publishable": False}}
+    other = with_results(write_tiny_study(name="other", data=private), 0.8, 20)
+    rows = [(f"i{n}", f"p{n}", "positive" if n < 3 else "negative") for n in range(20)]
+    manifest = pd.DataFrame(rows, columns=["image_id", "patient_id", "label"])
+    other.results.data("hospital").mkdir(parents=True)
+    manifest.reindex(columns=list(MANIFEST_COLUMNS), fill_value="").to_csv(
+        other.results.manifest("hospital"), index=False
+    )
+    with pytest.raises(InputError, match="those of `positive` are of fewer than 5 patients"):
+        compare([one, other])
 
 
 def test_folders_are_named_without_the_way_to_them(write_tiny_study):

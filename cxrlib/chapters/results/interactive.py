@@ -77,9 +77,8 @@ def clear_arms(verdicts: pd.DataFrame) -> str:
         f"{row.arm} ({METRIC_NAMES[row.metric]} {100 * row.difference:+.1f} points)".replace("-0.0", "0.0")
         for row in clear.itertuples()
     ]
-    return (
-        f"After correction for so many questions, {joined(told)} differ from the {BASELINE}; no other arm does clearly."
-    )
+    differ = "differs" if len(told) == 1 else "differ"
+    return f"After correction for so many questions, {joined(told)} {differ} from the {BASELINE}; no other arm clearly."
 
 
 def moved(table2: pd.DataFrame, role: str) -> str:
