@@ -55,7 +55,8 @@ def test_the_ladder_orders_arms_and_keeps_what_is_unknown_unknown():
 
 
 @pytest.mark.parametrize(
-    ("verdict", "said"), [("gain", "synthetic (area under ROC +10.0 points)"), ("no clear difference", "No arm")]
+    ("verdict", "said"),
+    [("gain", "synthetic (area under ROC +10.0 points) differs from"), ("no clear difference", "No arm")],
 )
 def test_captions_name_clear_differences_and_no_others(verdict, said):
     row = {"reference": "baseline", "arm": "synthetic", "metric": "roc_auc", "difference": 0.1, "verdict": verdict}
