@@ -237,8 +237,9 @@ def floor_rows(ways: dict[str, Callable[[int], None]], rounds: pd.DataFrame, opt
     lines += [
         "",
         "All per 1,000 images. The floor is the time of the operations of convolutions and matrix products alone, at "
-        f"{speed / 1e9:.0f} GFLOP/s: the most that a product of two 1,024 × 1,024 float32 matrices reached, on one "
-        f"thread, tried before and after every turn (its range {rounds['speed', 'products'].min() / 1e9:.0f} to "
+        f"{speed / 1e9:.0f} GFLOP/s: the most that a product of two 1,024 × 1,024 float32 matrices or a 3×3 "
+        "convolution of 64 feature maps at 32² reached, forward or backward, on one thread, tried before and after "
+        f"every turn (its range {rounds['speed', 'products'].min() / 1e9:.0f} to "
         f"{speed / 1e9:.0f}).",
     ]  # fmt: skip
     if min(factors.values()) < 1:
@@ -248,20 +249,37 @@ def floor_rows(ways: dict[str, Callable[[int], None]], rounds: pd.DataFrame, opt
 
 
 def products_per_second(device: torch.device) -> float:
-    """Floating-point operations per second of a large matrix product on one thread, the best of 20."""
+    """Floating-point operations per second on one thread, the best of 20: of a large matrix product or of a convolution
+    as the networks have, there or back, whichever is faster."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    matrix, times = torch.ones(1024, 1024, device=device), []
+    matrix = torch.ones(1024, 1024, device=device)
+    maps = torch.ones(16, 64, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
+    weight = torch.ones(64, 64, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
+    once = 2 * maps.numel() * 64 * 9
+
+    def back() -> None:
+        torch.ops.aten.convolution_backward(
+            maps, maps, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [True, True, False]
+        )
+
+    kinds = (
+        (2 * 1024**3, lambda: matrix @ matrix),
+        (once, lambda: torch.conv2d(maps, weight, padding=1)),
+        (2 * once, back),
+    )
     now = time.perf_counter if device.type == "cuda" else time.process_time
-    for _ in range(20):
-        settle(device)
-        began = now()
-        for _ in range(4):
-            matrix @ matrix
-        settle(device)
-        times.append(now() - began)
+    fastest = 0.0
+    for operations, call in kinds:
+        for _ in range(20):
+            settle(device)
+            began = now()
+            for _ in range(4):
+                call()
+            settle(device)
+            fastest = max(fastest, 4 * operations / (now() - began))
     torch.set_num_threads(threads)
-    return 4 * 2 * 1024**3 / min(times)
+    return fastest
 
 
 def heading(options: argparse.Namespace) -> str:
