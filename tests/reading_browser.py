@@ -65,6 +65,28 @@ BARE_START = """async source => {
     window.tellOfKernel = () => heard.comm_live_update.forEach(listen => listen());
     window.closeWidget = widget.render({ model, el: document.getElementById('place') });
 }"""
+# [text, contrast to its ground] of every text that can be seen within a selector.
+CONTRASTS = """within => {
+    const number = text => (text.match(/[\\d.]+/g) ?? []).map(Number);
+    const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+        .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, v, place) => sum + v * [0.2126, 0.7152, 0.0722][place], 0);
+    const ground = node => {
+        for (; node; node = node.parentElement) {
+            const colour = number(getComputedStyle(node).backgroundColor);
+            if (colour.length === 3 || colour[3] > 0.5) return colour;
+        }
+        return [255, 255, 255];
+    };
+    const found = [];
+    for (const node of document.querySelectorAll(`${within} *`)) {
+        const own = [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim());
+        if (!own || !node.checkVisibility()) continue;
+        const [a, b] = [light(number(getComputedStyle(node).color)), light(ground(node))];
+        found.push([node.textContent.slice(0, 30), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]);
+    }
+    return found;
+}"""
 
 
 def require_chromium() -> None:

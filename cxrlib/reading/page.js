@@ -1,10 +1,11 @@
 // The reading as a page of its own: who reads, and then the reading, over a web socket that comes back by itself.
 
-import { button, element } from "./viewer_elements.js";
-import { storeOfTab } from "./viewer_kernel.js";
+import { button, element, followTheme } from "./viewer_elements.js";
+import { keptBy } from "./viewer_kernel.js";
 import { render } from "./viewer.js";
 
 const KEPT = "cxr-reading-reader";
+const KEPT_COLOURS = "cxr-reading-colours";
 const AGAIN_MILLISECONDS = 1000;
 
 // What a widget's model is to the reading: it sends, and tells what has come.
@@ -63,9 +64,11 @@ class Socket {
   }
 }
 
-const store = storeOfTab();
+const store = keptBy("sessionStorage");
+const ofBrowser = keptBy("localStorage");
 const body = document.body;
 let reading = null;
+setColours(ofBrowser.getItem(KEPT_COLOURS) === "light");
 
 const input = element("input", { id: "cxr-reader", name: "reader", autocomplete: "off", spellcheck: "false", maxlength: 64 });
 const message = element("div", { class: "message", role: "status" });
@@ -74,14 +77,32 @@ const form = element(
   { class: "welcome" },
   element("h1", { text: "Reading of chest films" }),
   element("p", {
-    text: "You are about to read chest films: for research only, not for diagnosis. Your answers are kept under a name of your "
-      + "choice. Use the same name each time, and the reading goes on where you left it.",
+    text: "You are about to read chest films, for research only, not for diagnosis. Choose a name: your answers are kept under it. "
+      + "Use the same name each time, and the reading goes on where you left it.",
   }),
   element("label", { for: input.id, text: "Your name" }),
   element("div", { class: "line" }, input, element("button", { type: "submit", class: "submit", text: "Begin" })),
   message,
+  colours(),
 );
-const surface = element("main", { class: "cxr-welcome", "data-theme": "dark" });
+const surface = element("main", { class: "cxr-welcome" });
+followTheme(surface);
+
+// A reading is dark, as the room should be, whatever the system prefers; who wants it light says so, once per browser.
+function setColours(light) {
+  body.dataset.jpThemeLight = String(light);
+  for (const box of document.querySelectorAll(".colours")) box.setAttribute("aria-pressed", String(light));
+}
+
+function colours() {
+  const change = () => {
+    const light = body.dataset.jpThemeLight !== "true";
+    ofBrowser.setItem(KEPT_COLOURS, light ? "light" : "dark");
+    setColours(light);
+  };
+  const light = body.dataset.jpThemeLight === "true";
+  return button("Light colours", null, change, { class: "tool colours", "aria-pressed": String(light) });
+}
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -139,7 +160,7 @@ function askName() {
 }
 
 function showReading(name) {
-  const who = element("span", { class: "who" }, element("span", { text: `Reading as ${name}` }), wayOut());
+  const who = element("span", { class: "who" }, element("span", { text: `Reading as ${name}` }), wayOut(), colours());
   body.replaceChildren();
   reading = render({ model: socket, el: body, who, asPage: true });
   reading.name = name;

@@ -19,21 +19,21 @@ PARTS = {
     "J": ("films to decide on", "{number} films, one at a time: is there COVID-19 on it, and how sure are you?"),
 }  # fmt: skip
 CONCEALED = (
-    "Some films were taken of patients, others were made by a computer program. How many there are of each is not "
-    "told, and there may be any number."
+    "Some films were taken of patients, others were made by a computer program. You are not told how many there are of "
+    "each; it may be any number."
 )
 
 TASK = (
-    "You will see chest films, and be asked a few questions about each. Your answers tell how films made by "
-    "programs look to those who read films, which is needed before anybody trains with them."
+    "You will see chest films, and be asked a few questions about each. Your answers show how films made by programs "
+    "look to people who read films; that must be known before anybody trains with them."
 )
 # What the reading is about, and what is to be known of its films, by its first part.
 ABOUT_FILMS = {
     "L": (
-        "You will see chest films of patients, and say what each shows. What readers see alike becomes the label of a "
-        "film, by which programs are trained or tested.",
-        "Others label the same films. Answer for yourself, and don't talk about films until all are through. Some "
-        "films come a second time, which shows how steady labels are. “Can't be told” is an answer too.",
+        "You will see chest films of patients, and say what each shows. What all readers say of a film becomes its "
+        "label, and programs are trained or tested with it.",
+        "Others label the same films. Answer for yourself, and don't talk about films until everybody has finished. "
+        "Some films come a second time, to show how steady labels are. “Can't be told” is an answer too.",
     ),
     "J": (
         "These are the films of patients that readers labelled differently, or could not label. What you say becomes "

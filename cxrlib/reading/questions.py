@@ -71,7 +71,7 @@ QUESTIONS_OF_ALL = {**QUESTIONS, "D": (MORE_REAL,), "L": LABELLING, "J": LABELLI
 ABOUT: dict[str, tuple[Question, ...]] = {
     "experience": (
         Question(
-            "speciality", "What are you?", "choice",
+            "speciality", "Which of these are you?", "choice",
             ("chest radiologist", "radiologist", "in training", "other physician", "no physician"),
         ),
         Question("years", "For how many years have you read films?", "choice", ("0-1", "2-5", "6-10", "11 or more")),

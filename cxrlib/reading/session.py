@@ -227,7 +227,7 @@ class ReadingSession:
     def _feedback(self, task: Task, answers: Mapping[str, Any]) -> str:
         truth = self.protocol.truth[task.films[0]]
         read = "synthetic" if ORIGIN_STEPS.index(answers["origin"]) < len(ORIGIN_STEPS) // 2 else "real"
-        made = "It was made as" if truth["origin"] == "synthetic" else "Its label is"
+        made = "It was made to look" if truth["origin"] == "synthetic" else "Its label is"
         return (
             f"This film is {truth['origin']}: you were {'right' if read == truth['origin'] else 'wrong'} "
             f"({answers['origin']}). {made} {truth['label']}; you said {answers['diagnosis']}."

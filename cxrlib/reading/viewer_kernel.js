@@ -54,7 +54,7 @@ export class Kernel {
 export class Drafts {
   constructor(reading) {
     this.prefix = `cxr-reading ${reading} `;
-    this.store = storeOfTab();
+    this.store = keptBy("sessionStorage");
   }
 
   // `part` is what is kept of a task: its answers, or the seconds that its film was seen.
@@ -72,9 +72,10 @@ export class Drafts {
   }
 }
 
-export function storeOfTab() {
+// What this tab keeps (`sessionStorage`), or this browser (`localStorage`).
+export function keptBy(name) {
   try {
-    return window.sessionStorage;
+    return window[name];
   } catch {
     const kept = new Map();
     return {

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from reading_browser import SCREEN, BarePage, chromium, require_chromium, wait_until
+from reading_browser import CONTRASTS, SCREEN, BarePage, chromium, require_chromium, wait_until
 
 from cxrlib.errors import InputError
 from cxrlib.reading.protocol import Task
@@ -413,29 +413,6 @@ def test_time_is_kept_over_a_reload_and_stands_still_where_the_film_can_not_be_s
     assert 0.6 <= opened.session.given[-1]["seconds"] < 1.7
 
 
-CONTRASTS = """() => {
-    const number = text => (text.match(/[\\d.]+/g) ?? []).map(Number);
-    const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
-        .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-        .reduce((sum, v, place) => sum + v * [0.2126, 0.7152, 0.0722][place], 0);
-    const ground = node => {
-        for (; node; node = node.parentElement) {
-            const colour = number(getComputedStyle(node).backgroundColor);
-            if (colour.length === 3 || colour[3] > 0.5) return colour;
-        }
-        return [255, 255, 255];
-    };
-    const found = [];
-    for (const node of document.querySelectorAll('.cxr-reading *')) {
-        const own = [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim());
-        if (!own || !node.checkVisibility()) continue;
-        const [a, b] = [light(number(getComputedStyle(node).color)), light(ground(node))];
-        found.push([node.textContent.slice(0, 30), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]);
-    }
-    return found;
-}"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_can_be_read_in_light_and_dark(open_page, scheme):
     opened = open_page()
@@ -444,20 +421,20 @@ def test_every_text_can_be_read_in_light_and_dark(open_page, scheme):
     page.wait_for_selector(f".cxr-reading[data-theme={scheme}]")
     surface = page.locator(".frame .panel").evaluate("node => getComputedStyle(node).backgroundColor")
     assert (np.mean([int(part) for part in surface[4:-1].split(",")]) < 100) == (scheme == "dark")
-    seen = page.evaluate(CONTRASTS)
+    seen = page.evaluate(CONTRASTS, ".cxr-reading")
     opened.session.refuse = "The answer could not be stored."
     reader.key("2", "3", "4", "5", "1", "3", "Enter")
     page.wait_for_selector(".message:visible")
-    seen += page.evaluate(CONTRASTS)
+    seen += page.evaluate(CONTRASTS, ".cxr-reading")
     opened.session.refuse = ""
     reader.key("Enter")
     reader.wait_for_phase("feedback")
     reader.wait_until_seen()
     reader.key("?")
-    seen += page.evaluate(CONTRASTS)
+    seen += page.evaluate(CONTRASTS, ".cxr-reading")
     reader.key("Escape")
     opened.bare.lose_kernel()
-    seen += page.evaluate(CONTRASTS)
+    seen += page.evaluate(CONTRASTS, ".cxr-reading")
     assert len(seen) > 150
     assert [text for text, contrast in seen if contrast < 4.5] == []
 

@@ -6,7 +6,7 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-from reading_browser import SCREEN, Reader, chromium, free_port, require_chromium, study_to_read, wait_until
+from reading_browser import CONTRASTS, SCREEN, Reader, chromium, free_port, require_chromium, study_to_read, wait_until
 from served_reading import serving
 
 from cxrlib.reading.events import current_answers, read_events
@@ -159,7 +159,7 @@ def test_instructions_come_first_and_each_part_has_a_page(opened):
     page.locator(".page .submit").click()
     reader.wait_until_seen()
     page.locator(".page .submit").click()
-    assert "Still open: What are you?" in page.locator(".page .missing").inner_text()
+    assert "Still open: Which of these are you?" in page.locator(".page .missing").inner_text()
     reader.turn_pages("page")
     shown = page.locator(".page").inner_text()
     for words in ("Before you begin", "Practice does not count", "You can stop", "18 tasks in 3 parts", "minutes"):
@@ -198,3 +198,33 @@ def test_the_whole_screen_is_the_room_and_nothing_is_cut_off(opened):
             red, green, blue, *_ = map(int, re.findall(r"\d+", page.evaluate(PAINTED)))
             assert max(red, green, blue) < 40
         page.set_viewport_size(SCREEN)
+
+
+def test_who_wants_it_light_says_so_once_and_the_browser_remembers(study, server, browser):
+    """Dark whatever the system prefers; every text can be read in either; the tools of a film stand in one row."""
+    context = browser.new_context(viewport=SCREEN, color_scheme="light")
+    page = context.new_page()
+    page.goto(server.address)
+    for scheme in ("dark", "light", "dark"):
+        page.locator(f".cxr-welcome[data-theme={scheme}]").wait_for()
+        assert [text for text, contrast in page.evaluate(CONTRASTS, ".cxr-welcome") if contrast < 4.5] == []
+        page.get_by_role("button", name="Light colours").click()
+    page.get_by_role("button", name="Light colours").click()
+    page.reload()
+    begin(page, "in_daylight")
+    reader = Reader(page)
+    reader.wait_for_task()
+    for scheme in ("dark", "light"):
+        page.locator(f".cxr-reading[data-theme={scheme}]").wait_for()
+        assert [text for text, contrast in page.evaluate(CONTRASTS, ".cxr-reading") if contrast < 4.5] == []
+        switch = page.get_by_role("button", name="Light colours")
+        assert switch.get_attribute("aria-pressed") == str(scheme == "light").lower()
+        if scheme == "dark":
+            switch.click()
+    assert len({node.bounding_box()["y"] for node in page.locator(".tools button:visible").all()}) == 1
+    reader.answer_task()
+    assert answers_of(study, "in_daylight")[-1]["screen"]["theme"] == "light"
+    another = context.new_page()
+    another.goto(server.address)
+    another.locator(".cxr-welcome[data-theme=light]").wait_for()
+    context.close()
