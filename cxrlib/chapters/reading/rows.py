@@ -295,8 +295,7 @@ def _generators(group: Group) -> Iterator[dict[str, Any]]:
         values, tasks = group.matrix(part, part["answer"].map(names.index))
         shown = np.array([[names.index(name) for name in kind.split(" / ")] for kind in tasks["kind"]]).reshape(-1, 2)
         chosen = np.nan_to_num(values, nan=-1).astype(int)
-        seed = group.resampled("generators", reader)
-        for number, found in enumerate(compare_with_first(chosen, shown, len(names), seed=seed), start=1):
+        for number, found in enumerate(compare_with_first(chosen, shown, len(names)), start=1):
             seen = (shown == number).any(axis=1)
             counts = {"shown": int((chosen[:, seen] >= 0).sum()), "preferred": int((chosen == number).sum())}
             yield {"reader": reader, "generator": names[number], **counts, **_bounds(found, None)}

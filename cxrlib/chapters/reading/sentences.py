@@ -220,6 +220,7 @@ def _copies(pairs: pd.DataFrame) -> str:
 
 def _generators(generators: pd.DataFrame) -> str:
     """Against the standard generator, by readers' choices between two synthetic films."""
+    generators = generators.dropna(subset="estimate")
     if generators.empty:
         return "Films of two generators were not set side by side."
     told = []
