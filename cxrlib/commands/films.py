@@ -129,10 +129,14 @@ def import_dicom(
     rules: RulesTable = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done, and do nothing.")] = False,
     look: Annotated[bool, typer.Option("--look", help="Decide on doubtful films in the browser.")] = False,
+    unlabelled: Annotated[
+        bool, typer.Option("--unlabelled", help="Take films without labels, for readers to label: cxr label.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Turn a DICOM export into a folder of films under pseudonyms. Interrupted, type the same again."""
     asked = {"columns": pairs(column, "--column"), "words": pairs(word, "--word"), "rules": rules}
+    asked["unlabelled"] = unlabelled
     if dry_run:
         from cxrlib.intake.dry_run import dry_run as look_at_headers
 

@@ -20,13 +20,13 @@ from pathlib import Path
 from cxrlib.errors import InputError
 from cxrlib.files import as_cell, atomic_path
 from cxrlib.films.listing import IMPORT_TABLE
-from cxrlib.intake.by_folder import FolderLabels, NoLabels
+from cxrlib.intake.by_folder import FolderLabels, NoLabels, Unlabelled
 from cxrlib.intake.decisions import read_decisions
 from cxrlib.intake.header import CRASHED, SLOW, Header, read_header
 from cxrlib.intake.journal import Journal
 from cxrlib.intake.judgement import NOT_SAID_VIEW, UNCLEAR
 from cxrlib.intake.labels import FilmLabels, read_film_labels
-from cxrlib.intake.outcome import IMAGES, LABELS_FILE, Imported
+from cxrlib.intake.outcome import FILMS_FILE, IMAGES, LABELS_FILE, Imported
 from cxrlib.intake.pixels import BLACK_PERCENTILE, LONG_SIDE_PX, WHITE_PERCENTILE, convert_file
 from cxrlib.intake.pseudonyms import Pseudonyms, default_key_file, load_pseudonyms, make_private_folder
 from cxrlib.intake.rules import FIELDS, Rules, read_rules
@@ -60,13 +60,15 @@ def import_dicom(
     look: Callable[[Work], None] | None = None,
     seconds_per_file: int = SECONDS_PER_FILE,
     progress: Progress | None = None,
+    unlabelled: bool = False,
 ) -> Imported:
     """Turn the DICOM files of a folder, an archive or a DICOMDIR into the folder `out`; called again, it goes on.
 
     `labels` is the hospital's table, `columns` and `words` its names and words (see `read_film_labels`); without one,
-    films have the labels of the folders that they lie in. The key is made on first use. `rules` and `decisions` are a
-    person's tables (see `read_rules` and `read_decisions`), kept for later calls; `look` lets a person decide more once
-    films are drawn. `labels.csv` is written last: a folder that has it is finished. `progress("headers")`, then
+    films have the labels of the folders that they lie in. `unlabelled` takes all films, and writes `films.csv` in the
+    place of `labels.csv`, for readers to label. The key is made on first use. `rules` and `decisions` are a person's
+    tables (see `read_rules` and `read_decisions`), kept for later calls; `look` lets a person decide more once films
+    are drawn. `labels.csv` is written last: a folder that has it is finished. `progress("headers")`, then
     `progress("films")`, are told (done, total).
 
     Raises `InputError` for folders within each other, a folder `out` that holds anything else, an unfit key, another
@@ -81,24 +83,24 @@ def import_dicom(
     private = place.with_name(f"{place.name}.imports") / name
     began = (private / "journal.sqlite").exists()
     pseudonyms = load_pseudonyms(key_file, outside=(source, out), make=not began)
-    table = labels_of(source, labels, pseudonyms, columns, words)
+    table = labels_of(source, labels, pseudonyms, columns, words, unlabelled)
     ruled, decided = read_rules(rules) if rules else None, read_decisions(decisions) if decisions else {}
     with _alone(private), contextlib.closing(Journal(private / "journal.sqlite", SETTINGS)) as journal:
         work = Work(Source(source, private / "unpacked"), out, private, pseudonyms, journal, seconds_per_file, progress)
         _check_key(work, place)
-        _check_out(work)
+        _check_out(work, unlabelled)
         read_headers(work, journal.rule(ruled))
         journal.decide(decided)
         find_labels(work, table)
         _draw_films(work)
         if look:
             look(work)
-            table = labels_of(source, labels, pseudonyms, columns, words)
+            table = labels_of(source, labels, pseudonyms, columns, words, unlabelled)
             find_labels(work, table)
             _draw_films(work)
         _clear_films(work)
         sheets = draw_sheets(work, SETTINGS)
-        _write_tables(work)
+        _write_tables(work, unlabelled)
         shutil.rmtree(work.source.unpacked, ignore_errors=True)
         return _summary(work, table, sheets, place)
 
@@ -109,8 +111,13 @@ def labels_of(
     pseudonyms: Pseudonyms,
     columns: Mapping[str, str] | None,
     words: Mapping[str, str] | None,
+    unlabelled: bool = False,
 ) -> FilmLabels | FolderLabels:
     """The labels of a table, or without one those of folders."""
+    if unlabelled:
+        if file is not None:
+            raise InputError(f"--unlabelled: found beside --labels {file}; leave one of the two out")
+        return Unlabelled(f"{source}", {})
     if file is None:
         return FolderLabels(f"{source}: no table of labels, and", words or {})
     return read_film_labels(Path(file), pseudonyms, columns, words)
@@ -151,7 +158,7 @@ def _check_key(work: Work, key_file: Path) -> None:
     work.journal.remember("key_check", check)
 
 
-def _check_out(work: Work) -> None:
+def _check_out(work: Work, unlabelled: bool) -> None:
     """Refuse to write among files of others; forget what was made if the folder was removed."""
     began = work.journal.fact("began")
     if began and not work.out.exists():
@@ -161,12 +168,16 @@ def _check_out(work: Work) -> None:
             f"{work.out}: holds files that no import of this source with this key made; choose an empty folder, "
             "or remove it to import afresh"
         )
+    if not unlabelled and (work.out / FILMS_FILE).exists():
+        raise InputError(
+            f"{work.out}: its films were imported for readers to label; add --unlabelled, or choose an empty folder"
+        )
     work.journal.remember("began", "yes")
     try:
         # Films of patients: whom else to let in is the hospital's decision.
         work.out.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Unfinished until it is written again.
-        (work.out / LABELS_FILE).unlink(missing_ok=True)
+        (work.out / (FILMS_FILE if unlabelled else LABELS_FILE)).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{work.out}: can't be written: {error.strerror or error}") from None
 
@@ -238,7 +249,7 @@ def _clear_films(work: Work) -> None:
             picture.unlink()
 
 
-def _write_tables(work: Work) -> None:
+def _write_tables(work: Work, unlabelled: bool) -> None:
     """The private table of files first, the labels last."""
     journal = work.journal
     files = work.private / "files.csv"
@@ -257,10 +268,9 @@ def _write_tables(work: Work) -> None:
         private=True,
     )
     _write_rows(work.out / IMPORT_TABLE, IMPORT_COLUMNS, (_outcome(row) for row in journal.outcomes()))
-    labelled = (
-        (f"{IMAGES}/{row['image_id']}.png", *(row[name] for name in LABEL_COLUMNS[1:])) for row in journal.used()
-    )
-    _write_rows(work.out / LABELS_FILE, LABEL_COLUMNS, labelled)
+    columns = [name for name in LABEL_COLUMNS if not (unlabelled and name == "label")]
+    films = ((f"{IMAGES}/{row['image_id']}.png", *(row[name] for name in columns[1:])) for row in journal.used())
+    _write_rows(work.out / (FILMS_FILE if unlabelled else LABELS_FILE), columns, films)
 
 
 def _said(path: bytes) -> str:
@@ -298,7 +308,8 @@ def _summary(work: Work, table: Labels, sheets: dict[str, int], key_file: Path) 
         used=sum(by_label.values()),
         skipped=work.journal.reasons(),
         patients=work.journal.count("patient_id"),
-        by_label=by_label,
+        by_label={} if isinstance(table, Unlabelled) else by_label,
+        table=FILMS_FILE if isinstance(table, Unlabelled) else LABELS_FILE,
         view_unknown=view_unknown,
         sheets=sheets,
         notes=dict(notes.most_common()),

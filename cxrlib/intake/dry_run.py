@@ -81,6 +81,7 @@ def dry_run(
     rules: Path | None = None,
     decisions: Path | None = None,
     progress: Progress | None = None,
+    unlabelled: bool = False,
 ) -> Plan:
     """Read every header and the labels as `import_dicom` does, and say what would become of each file.
 
@@ -97,7 +98,7 @@ def dry_run(
             work = Work(given, private, private, pseudonyms, journal, SECONDS_PER_FILE, progress)
             read_headers(work, journal.rule(read_rules(rules) if rules and rules.exists() else None))
             journal.decide(read_decisions(decisions) if decisions else {})
-            table = labels_of(source, labels, pseudonyms, columns, words)
+            table = labels_of(source, labels, pseudonyms, columns, words, unlabelled)
             try:
                 find_labels(work, table)
             except InputError:

@@ -7,7 +7,7 @@ from pathlib import Path
 from cxrlib.films.listing import CONTACT_SHEETS, IMPORT_TABLE
 from cxrlib.intake.judgement import NOT_SAID_VIEW, UNCLEAR
 
-IMAGES, LABELS_FILE = "images", "labels.csv"
+IMAGES, LABELS_FILE, FILMS_FILE = "images", "labels.csv", "films.csv"
 # Contact sheets: of every film's borders, of films with notes, of those that the header can't tell, and a sample of
 # those that it tells to be something else.
 BORDERS, NOTED, UNCLEAR_SHEETS, LEFT_OUT_SHEETS = "borders", "noted", "cant-tell", "left-out"
@@ -23,6 +23,7 @@ class Imported:
     skipped: dict[str, int]
     patients: int
     by_label: dict[str, int]
+    table: str
     view_unknown: int
     sheets: dict[str, int]
     notes: dict[str, int]
@@ -45,7 +46,7 @@ class Imported:
                 f"(`{NOT_SAID_VIEW}` in {IMPORT_TABLE})"
             )
         yield from self.of_the_labels
-        yield f"{out}: {LABELS_FILE}, {IMPORT_TABLE}, {IMAGES}/"
+        yield f"{out}: {self.table}, {IMPORT_TABLE}, {IMAGES}/"
         for note, count in self.notes.items():
             yield f"  {count:>9,}  {note}"
         if self.sheets[BORDERS]:

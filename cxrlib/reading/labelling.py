@@ -65,7 +65,13 @@ def listed_films(root: Path, table: str) -> pd.DataFrame:
     """
     if not is_folder(root):
         raise InputError(f"{root}: no such folder; expected films and a table {table} of them")
-    where, found = root / table, read_label_table(root, table)
+    where = root / table
+    if not where.exists():
+        raise InputError(
+            f"{where}: no such table; expected one row per film, with the columns `file` and `patient_id`; "
+            f"`cxr import-dicom EXPORT --unlabelled --out {root}` makes it of an export"
+        )
+    found = read_label_table(root, table)
     for column in ("file", "patient_id"):
         if column not in found:
             raise InputError(

@@ -1,7 +1,9 @@
 """Real films alone get labels: two readers, what they see differently, and the table that a study file takes."""
 
+import numpy as np
 import pandas as pd
 import pytest
+from dicom_films import Hospital, ramp
 from PIL import Image
 from reading_browser import SCREEN, Reader, chromium, require_chromium
 from served_reading import serving
@@ -223,6 +225,37 @@ def test_the_commands_serve_the_films_then_those_in_question_and_settle_them(fil
     assert done.exit_code == 0
     assert "decided by: anna and berta" in done.output
     assert f"written: {films / 'labels.csv'}" in done.output
+
+
+def test_films_without_labels_become_a_folder_that_readers_label_and_a_study_takes(tmp_path):
+    """By the commands of the book's page, with answers in the place of two radiologists'."""
+    hospital = Hospital(tmp_path)
+    hospital.add("a"), hospital.add("b", PatientID="P2"), hospital.add("hand", BodyPartExamined="HAND")
+    Image.fromarray(ramp(dtype=np.uint8, highest=200)).save(hospital.source / "c.png")
+    options = ["import-dicom", hospital.source, "--out", hospital.out, "--key", hospital.key, "--unlabelled"]
+
+    def cxr(*arguments):
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+    assert "3 that would be used + 1 others" in cxr(*options, "--dry-run").output
+    said = cxr(*options).output
+    assert "3 films of 3 patients" in said
+    assert "negative" not in said
+    assert "1 films name no patient, and count as one patient each" in said
+    assert "name the patients in films.csv" in said
+    assert list(hospital.table("films.csv")[0]) == ["file", "patient_id", "view", "sex", "age", "year"]
+    assert not (hospital.out / "labels.csv").exists()
+    protocol = prepare_labelling(hospital.out)
+    for reader in ("anna", "berta"):
+        label_all(protocol, reader, lambda file: "positive")
+    assert "written" in cxr("settle", hospital.out).output
+    assert cxr(*options).exit_code == 0, "typed again it changes nothing"
+    assert len(read_folder(FolderSource(reader="folder", folder=hospital.out)).manifest) == 3
+    with pytest.raises(InputError, match="found beside --labels"):
+        hospital.run(unlabelled=True)
+    with pytest.raises(InputError, match="add --unlabelled"):
+        hospital.run()
+    assert (hospital.out / "labels.csv").exists()
 
 
 @pytest.mark.long
