@@ -36,6 +36,8 @@ OLD_CODES = {
     "51185008": "chest", "T-D3000": "chest", "T-28000": "lung", "260421001": "frontal", "R-40888": "postero-anterior",
     "R-10214": "postero-anterior", "R-10206": "antero-posterior", "R-10236": "left lateral", "R-10232": "right lateral",
 }  # fmt: skip
+# Those that mean a side only as a position: elsewhere they are sides of the body, or millilitres.
+LATERAL_POSITIONS = ("L", "R", "LEFT", "RIGHT", "ML", "LM", "RML", "LML")
 CODE_TABLES = ("cid4010", "cid4031")  # views of projection radiography, anatomic regions (DICOM PS3.16)
 
 NOT_SAID_VIEW, NOT_SAID_PART = "view not said", "part not said"
@@ -107,7 +109,7 @@ def _part_of(found: frozenset[str]) -> str:
 
 def _view(dataset: "Dataset") -> Judgement:
     position = words(dataset, "ViewPosition")
-    placed = frozenset({"lateral"}) if position.upper() in ("L", "R") else meanings(position)
+    placed = frozenset({"lateral"}) if position.upper() in LATERAL_POSITIONS else meanings(position)
     coded = [_code(item) for item in dataset.get("ViewCodeSequence") or []]
     said_by_series = [meanings(words(dataset, name)) for name in (*SERIES_WORDS, "BodyPartExamined")]
     said_by_study = [meanings(words(dataset, name)) for name in STUDY_WORDS]

@@ -21,7 +21,9 @@ TABLE_FILE = "words.csv"
 
 # Letters that keep a sign of their own when accents are taken away.
 PLAIN = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"})
-CHINESE_JAPANESE_KOREAN = re.compile("[\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+CHINESE_JAPANESE_KOREAN = "[\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
+# Such signs, other letters, and numbers are words of their own where they stand together, as in `胸部LAT`.
+WORD = re.compile(rf"{CHINESE_JAPANESE_KOREAN}+|(?:(?!{CHINESE_JAPANESE_KOREAN})[^\W\d_])+|\d+")
 # In what systems write without saying so; the first that gives known words counts.
 UNDECLARED = ("utf-8", "gb18030", "shift_jis", "euc-kr", "cp1251", "cp1250", "cp1254", "cp1253")
 FEWEST_LETTERS = 3
@@ -31,7 +33,7 @@ def plain(text: str) -> str:
     """Lower case without accents, words between single spaces: `Tórax_P-A` becomes `torax p a`."""
     bare = unicodedata.normalize("NFKD", text.casefold().translate(PLAIN))
     letters = "".join(mark for mark in bare if not unicodedata.combining(mark))
-    return " ".join(re.findall(r"[^\W\d_]+|\d+", unicodedata.normalize("NFC", letters)))
+    return " ".join(WORD.findall(unicodedata.normalize("NFC", letters)))
 
 
 @lru_cache(maxsize=10_000)
@@ -92,7 +94,7 @@ def _patterns() -> tuple[list[tuple[re.Pattern[str], str]], ...]:
     entries = (entry for entry, meaning in table().items() if meaning != "beside")
     for entry in sorted(entries, key=lambda entry: (-len(entry.replace("*", "")), entry)):
         body = re.escape(entry).replace(r"\*", r"([^\s|]*)").replace(r"\ ", r"\s+")
-        if not CHINESE_JAPANESE_KOREAN.search(entry):
+        if not re.search(CHINESE_JAPANESE_KOREAN, entry):
             body = rf"(?<![^\s|]){body}(?![^\s|])"
         step = _EXACT if "*" not in entry else _PHRASE if " " in entry else _STEM
         steps[step].append((re.compile(body), table()[entry]))
