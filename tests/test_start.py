@@ -1,7 +1,11 @@
 """`cxr start`: what it sees, what it asks, and what it writes."""
 
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from dicom_films import film, save
 from PIL import Image
 
@@ -67,6 +71,31 @@ def test_pictures_in_folders_by_label_need_no_answer(place):
     file.write_text(changed)
     assert "our-hospital.yaml: as it was" in said(place / "films", Answers(), None)
     assert file.read_text() == changed
+
+
+@pytest.mark.parametrize(
+    ("memory_gb", "proposed"),
+    [(80, "256 pixels, resnet50"), (16, "256 pixels, resnet50"), (8, "128 pixels, resnet50"),
+     (4, "64 pixels, shufflenet_v2_x0_5"), (None, "64 pixels, shufflenet_v2_x0_5")],
+)  # fmt: skip
+def test_size_and_cost_follow_from_the_memory_of_the_gpu(place, monkeypatch, memory_gb, proposed):
+    """With a stand-in for what torch says of this machine's GPU."""
+    write_pictures(place / "films")
+    monkeypatch.setattr(starting, "check_with_page", lambda *_, **__: iter(()))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: memory_gb is not None)
+    gpu = SimpleNamespace(total_memory=int((memory_gb or 0) * 1e9))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
+    text = said(place / "films", Answers(), None)
+    assert f"written; {proposed}, 2 folds" in text
+    minutes = int(re.search(r"about ([\d,]+) min here", text)[1].replace(",", ""))
+    study = load_study("our-hospital")
+    assert study.classifier.image_size == (224 if "resnet50" in proposed else 64)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    without = re.search(r"about ([\d,]+) min here", said(place / "films", Answers(), None))[1]
+    if "resnet50" in proposed:
+        assert minutes * 5 < int(without.replace(",", "")), "the same study without the GPU"
+    else:
+        assert minutes == int(without.replace(",", ""))
 
 
 def test_only_what_nobody_can_see_is_asked(place):
