@@ -1,11 +1,12 @@
 """`cxr check`: what a study's sources hold, what was prepared of it, which copies are left out, whether it may run."""
 
 import re
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from rich.console import RenderableType
 from rich.table import Table
 
@@ -13,7 +14,9 @@ from cxrlib.errors import InputError
 from cxrlib.files import read_json
 from cxrlib.films.audit import FEWEST_PIXELS, check_before, left_out, prepare_study, too_small_to_search
 from cxrlib.films.covidx import compare_with_lists, labels_path
-from cxrlib.films.images import load_manifest
+from cxrlib.films.images import load_image_set, load_manifest
+from cxrlib.films.listing import IMPORT_TABLE
+from cxrlib.films.look import NOTED_IN_VAIN, TOO_MANY, look
 from cxrlib.films.preparation import read_listing
 from cxrlib.films.settings import EXTERNAL, CovidxSource, Source
 from cxrlib.films.shortcuts import fit_source_rule
@@ -23,11 +26,15 @@ from cxrlib.workflow.report import only_one_report
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a role is ready: not if there is a `because`; `but` is what a person should know of one that is."""
+    """Whether a role is ready: not if there is a `because`; `but` is what a person should know of one that is.
+
+    `doubtful` is {how films look: their image ids}, for a person to look at.
+    """
 
     role: str
     because: tuple[str, ...] = ()
     but: tuple[str, ...] = ()
+    doubtful: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def word(self) -> str:
@@ -77,7 +84,12 @@ def check_study(
         yield unreadable
     yield from _copies(study, audit)
     yield from _source_rule_lines(study)
-    verdicts = [Verdict(role, but=tuple(_remarks(study, role, records[role], audit))) for role in study.roles]
+    doubtful = {role: doubtful_films(study, role) for role in study.roles}
+    yield from _look_lines(doubtful, audit)
+    verdicts = [
+        Verdict(role, but=tuple(_remarks(study, role, records[role], audit, films)), doubtful=films)
+        for role, films in doubtful.items()
+    ]
     yield "\n".join(["\nVerdict", *(verdict.line for verdict in verdicts)])
     yield verdict(study, audit)
     return verdicts
@@ -96,7 +108,36 @@ def _refused(study: Study, problems: str) -> list[Verdict]:
     return [Verdict(role, because=tuple(why), but=() if why else waits) for role, why in found.items()]
 
 
-def _remarks(study: Study, role: str, record: dict[str, Any], audit: dict[str, Any]) -> Iterator[str]:
+def doubtful_films(study: Study, role: str) -> dict[str, list[str]]:
+    """{how they look: image ids} of a role's films by their pictures, but for those at which an import has looked."""
+    files = [source for source in study.data.sources(role) if not source.simulated]
+    unseen = [source for source in files if not (source.folder / IMPORT_TABLE).is_file()]
+    found: dict[str, list[str]] = {}
+    if unseen:
+        kept = set(load_manifest(study, role)["image_id"])
+        films = load_image_set(study, role, min(study.image_sizes), audited=False)
+        for name, film in zip(films.manifest["image_id"], films.images, strict=True):
+            if name in kept and any(study.data.source_of(role, name) is source for source in unseen):
+                for note in look(Image.fromarray(film)):
+                    found.setdefault(note, []).append(name)
+    return found
+
+
+def _look_lines(doubtful: dict[str, dict[str, list[str]]], audit: dict[str, Any]) -> Iterator[str]:
+    noted = {role: found for role, found in doubtful.items() if found}
+    if not noted:
+        return
+    yield "\nFilms that may hang wrong, or be no frontal chest films, by their pictures (shown on the page below)"
+    for role, found in noted.items():
+        used = audit["used"][role]["images_used"]
+        count = sum(map(len, found.values()))
+        yield f"  {role}: {count:,} of {used:,}: {', '.join(f'{len(names):,} {note}' for note, names in found.items())}"
+    yield f"  Of good films, {NOTED_IN_VAIN} are listed too."
+
+
+def _remarks(
+    study: Study, role: str, record: dict[str, Any], audit: dict[str, Any], doubtful: Mapping[str, list[str]]
+) -> Iterator[str]:
     """What a person should know of a role that may be used."""
     listed, lost = record["files_expected"], record["missing"]
     damaged = len(record["unreadable"]) - lost
@@ -116,6 +157,9 @@ def _remarks(study: Study, role: str, record: dict[str, Any], audit: dict[str, A
         unnamed = [source for source in study.data.sources(role) if _without_table(source)]
         if unnamed:
             yield "folders name no patients, so each film counts as one"
+    noted, used = sum(map(len, doubtful.values())), audit["used"][role]["images_used"]
+    if noted > TOO_MANY * used:
+        yield f"{noted:,} of {used:,} films may hang wrong, or be no frontal chest films"
 
 
 def _without_table(source: Source) -> bool:
@@ -264,6 +308,7 @@ def as_record(study: Study, verdicts: list[Verdict]) -> dict[str, Any]:
         verdict.role: {
             "verdict": verdict.word,
             "why": list(verdict.because or verdict.but),
+            "doubtful": {note: len(names) for note, names in verdict.doubtful.items()},
             **({"used": audit["used"][verdict.role]} if audit else {}),
         }
         for verdict in verdicts

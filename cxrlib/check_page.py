@@ -21,7 +21,7 @@ from cxrlib.films.images import ImageSet, load_image_set
 from cxrlib.films.settings import LABELS
 from cxrlib.study import Study
 
-SHOWN_PER_LABEL, SHOWN_PAIRS = 12, 50
+SHOWN_PER_LABEL, SHOWN_PAIRS, SHOWN_DOUBTFUL = 12, 50, 100
 SIDE_PX = 160
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
@@ -68,6 +68,10 @@ def _roles(study: Study, verdicts: list[Verdict], films: dict[str, ImageSet]) ->
             chosen = rows[np.unique(np.linspace(0, len(rows) - 1, SHOWN_PER_LABEL).astype(int))] if len(rows) else []
             yield f"<h3>{used['by_label'][label]:,} {label}</h3>"
             yield _figures(films[role], chosen)
+        for note, names in verdict.doubtful.items():
+            rows = np.flatnonzero(films[role].manifest["image_id"].isin(names))
+            yield f"<h3>{len(names):,} {escape(note)}</h3>" + _figures(films[role], rows[:SHOWN_DOUBTFUL])
+            yield f"<p>And {len(rows) - SHOWN_DOUBTFUL:,} more.</p>" if len(rows) > SHOWN_DOUBTFUL else ""
 
 
 def _pairs(study: Study, films: dict[str, ImageSet]) -> Iterator[str]:

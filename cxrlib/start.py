@@ -80,7 +80,7 @@ def start(
     """Import the films if they are DICOM files, write `studies/NAME.yaml`, check it, and say what comes next.
 
     Gives what a person should read, as it is known. Without `ask`, what can't be known is an `InputError` that names
-    the option. Typed again it goes on; a study file that somebody changed is used as it is, never overwritten.
+    the option. Run again, it goes on; a study file that somebody changed is used as it is, never overwritten.
     """
     name = given.name or (ask("Name of the study (small letters, digits, hyphens)", USUAL_NAME) if ask else USUAL_NAME)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):

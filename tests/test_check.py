@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from cxrlib.check import check_study
 from cxrlib.cli import app
 from cxrlib.errors import InputError
+from cxrlib.films import look
 from cxrlib.study import load_study
 from cxrlib.units import all_units
 
@@ -29,12 +30,19 @@ def cxr(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
+def chest_like(random):
+    """A film that resembles a chest as much as the look at pictures asks, and no other film: much noise over it."""
+    average = Image.fromarray(look.average().astype(np.float32)).resize((40, 40), Image.Resampling.BICUBIC)
+    greys = 120 + 30 * np.asarray(average) + random.normal(0, 35, (40, 40))
+    return Image.fromarray(np.clip(greys, 0, 255).astype(np.uint8))
+
+
 def make_folder(folder, prefix, count, seed, patients=()):
     random = np.random.default_rng(seed)
     folder.mkdir(parents=True)
     lines = ["file,patient_id,label"]
     for number in range(count):
-        Image.fromarray(random.integers(0, 255, (40, 40), dtype=np.uint8)).save(folder / f"{number}.png")
+        chest_like(random).save(folder / f"{number}.png")
         patient = patients[number] if number < len(patients) else f"{prefix}{number}"
         lines.append(f"{number}.png,{patient},{'positive' if number % 2 else 'negative'}")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
@@ -48,8 +56,7 @@ def make_covidx(folder, present=6):
     (folder / "test_COVIDx8B.txt").write_text("\n".join(lines) + "\n")
     (folder / "train_COVIDx8B.txt").write_text("7 other.png negative rsna\n8 another.png positive sirm\n")
     for number in range(present):
-        film = np.random.default_rng(100 + number).integers(0, 255, (40, 40), dtype=np.uint8)
-        Image.fromarray(film).save(folder / "test" / f"film({number}).png")
+        chest_like(np.random.default_rng(100 + number)).save(folder / "test" / f"film({number}).png")
     return {"reader": "covidx", "folder": str(folder), "split": "test"}
 
 
@@ -134,6 +141,27 @@ def test_programs_read_the_verdicts_and_their_exit_codes(data, write_tiny_study,
     assert isinstance(done.exception, InputError)
     assert (found["may_run"], found["roles"]["validation"]["verdict"]) == (False, "not ready")
     assert "no folders named by label" in found["roles"]["validation"]["why"][0]
+
+
+def test_films_that_hang_wrong_are_counted_and_shown_unless_an_import_has_looked(data, write_tiny_study, tmp_path):
+    data["validation"] = make_folder(tmp_path / "more", "v", 8, 5)
+    for number in range(8):
+        with Image.open(tmp_path / "clinic" / f"{number}.png") as film:
+            film.rotate(180).save(tmp_path / "clinic" / f"{number}.png")
+    data = {role: source | {"publishable": True} for role, source in data.items()}
+    file = write_tiny_study(data=data)
+    said = flat(CliRunner().invoke(app, ["check", str(file)]).stdout)
+    assert "hospital: 8 of 40: 8 looks turned" in said
+    assert "hospital: ready, but 8 of 40 films may hang wrong, or be no frontal chest films" in said
+    assert "training: ready validation: ready" in said
+    assert "<h3>8 looks turned</h3>" in (load_study(file).results.root / "data" / "check.html").read_text()
+    found = json.loads(CliRunner().invoke(app, ["check", str(file), "--json"]).stdout)["roles"]
+    assert {role: told["doubtful"] for role, told in found.items() if told["doubtful"]} == {
+        "hospital": {"looks turned": 8}
+    }
+    (tmp_path / "clinic" / "import.csv").touch()
+    said = flat(CliRunner().invoke(app, ["check", str(file), "--force"]).stdout)
+    assert "looks turned" not in said
 
 
 def test_report_refuses_shared_patients_before_anything_runs(data, write_tiny_study, tmp_path):

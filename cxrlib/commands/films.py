@@ -134,7 +134,7 @@ def import_dicom(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Turn a DICOM export into a folder of films under pseudonyms. Interrupted, type the same again."""
+    """Turn a DICOM export into a folder of films under pseudonyms. If interrupted, run the same command again."""
     asked = {"columns": pairs(column, "--column"), "words": pairs(word, "--word"), "rules": rules}
     asked["unlabelled"] = unlabelled
     if dry_run:

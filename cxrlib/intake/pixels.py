@@ -13,6 +13,7 @@ from PIL import Image
 
 from cxrlib.files import atomic_path
 from cxrlib.films.decoding import UnreadableImage, grey_values
+from cxrlib.films.look import look
 from cxrlib.intake.greys import has_window, rescaled, windowed
 from cxrlib.intake.header import (
     COLOUR,
@@ -26,7 +27,6 @@ from cxrlib.intake.header import (
     in_plain_words,
     open_dataset,
 )
-from cxrlib.intake.look import look
 
 if TYPE_CHECKING:
     from pydicom import Dataset

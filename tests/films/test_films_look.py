@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from cxrlib.films import look
+from cxrlib.films.look import look as look_at
 from cxrlib.films.phantom import phantom_film, phantom_manifest
 from cxrlib.films.settings import PhantomSource
-from cxrlib.intake import look
-from cxrlib.intake.look import look as look_at
 
 
 @pytest.fixture(scope="module")
