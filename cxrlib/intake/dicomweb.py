@@ -145,7 +145,7 @@ class _Archive:
             except (URLError, HTTPException, OSError) as error:
                 if tried == TRIES:
                     reason = getattr(error, "reason", error)
-                    raise InputError(f"{self.base}: can't be reached: {reason}; run the same command again to go on") from None
+                    raise InputError(f"{self.base}: can't be reached: {reason}; run the command again") from None
         raise AssertionError("the last try returns or raises")
 
 
