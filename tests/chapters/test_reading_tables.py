@@ -21,7 +21,7 @@ from small_reading import answers_to
 
 from cxrlib.chapters.reading import shown
 from cxrlib.chapters.reading import story as reading_story
-from cxrlib.chapters.reading.exports import imrmc_rows
+from cxrlib.chapters.reading.exports import MODALITY, imrmc_rows, imrmc_text, rjafroc_sheets
 from cxrlib.chapters.reading.notebook import FACTS, TABLES, open_chapter
 from cxrlib.chapters.reading.report import report_readings
 from cxrlib.chapters.reading.rows import Group
@@ -316,6 +316,39 @@ def test_other_programs_find_the_areas_of_the_book_in_what_is_exported(study, tm
     text = (tmp_path / "simulated_readers.imrmc").read_text().splitlines()
     assert text[1:6] == ["N0: 8", "N1: 8", "NR: 2", "NM: 1", "BEGIN DATA:"]
     assert not (tmp_path / "imrmc_readers.csv").exists(), "nobody who counts has read"
+
+
+def test_exports_keep_the_rules_of_the_programs_that_read_them():
+    """Those that iMRMC 4 and RJafroc 2 state and check: whole numbers, one truth a case, text where a list stands."""
+    answers = sixty_films().replace({"reader": {"reader 1": "Kern, Anna", "reader 2": "-1"}})
+    answers = answers.drop(index=0)  # a film that not everybody has answered
+    head, lines = imrmc_text(imrmc_rows(answers)).split("BEGIN DATA:\n")
+    assert head.splitlines()[1:] == ["N0: 30", "N1: 30", "NR: 3", "NM: 1"]
+    fields = [line.split(",") for line in lines.splitlines()]
+    assert {len(row) for row in fields} == {4}
+    table = pd.DataFrame(fields, columns=["reader", "case", "modality", "score"])
+    table[["reader", "case", "score"]] = table[["reader", "case", "score"]].astype(int)
+    truth, given = table[table["reader"] == -1], table[table["reader"] != -1]
+    assert sorted(truth["case"]) == list(range(1, 61))
+    assert truth["score"].value_counts().to_dict() == {0: 30, 1: 30}
+    assert (set(given["reader"]), set(given["modality"]), len(given)) == ({1, 2, 3}, {MODALITY}, 179)
+    assert not given.duplicated(["reader", "case"]).any()
+
+    sheets = rjafroc_sheets(answers)
+    truth, false, true = sheets["Truth"], sheets["FP"], sheets["TP"]
+    assert list(truth) == ["CaseID", "LesionID", "Weight", "ReaderID", "ModalityID", "Paradigm"]
+    assert list(false) == ["ReaderID", "ModalityID", "CaseID", "FP_Rating"]
+    assert list(true) == ["ReaderID", "ModalityID", "CaseID", "LesionID", "TP_Rating"]
+    assert truth["CaseID"].is_unique
+    assert truth["CaseID"].dtype.kind == "i"
+    assert set(truth["ReaderID"]) == {"1, 2, 3"}
+    assert [*truth["Paradigm"][:2]] == ["ROC", "FCTRL"]
+    assert all(isinstance(value, str) for name in ("ReaderID", "ModalityID") for value in false[name])
+    diseased = set(truth[truth["LesionID"] == 1]["CaseID"])
+    healthy = set(truth["CaseID"]) - diseased
+    assert (set(true["CaseID"]), set(false["CaseID"])) == (diseased, healthy)
+    assert (len(true), len(false)) == (3 * len(diseased), 3 * len(healthy)), "every reader has rated every case"
+    assert (set(true["LesionID"]), len(truth)) == ({1}, 59)
 
 
 @pytest.fixture

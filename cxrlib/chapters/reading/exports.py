@@ -122,20 +122,37 @@ def imrmc_rows(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def imrmc_text(rows: pd.DataFrame) -> str:
-    """The same as the text file of iMRMC's own window: counts, then lines of reader, case, modality, score."""
+    """The same as the text file of iMRMC's own window: counts, then lines of reader, case, modality, score.
+
+    Readers and cases are under numbers, in the order of their names: RJafroc, which takes this file too, wants whole
+    numbers. Reader −1 is the truth.
+    """
     truth = rows["readerID"] == "truth"
     positive = int(rows[truth]["score"].sum())
-    readers = rows[~truth]["readerID"].nunique()
-    head = ["real or synthetic", f"N0: {int(truth.sum()) - positive}", f"N1: {positive}", f"NR: {readers}", "NM: 1"]
-    lines = [f"-1,{row.caseID},0,{row.score}" for row in rows[truth].itertuples()]
-    lines += [f"{row.readerID},{row.caseID},{row.modalityID},{row.score}" for row in rows[~truth].itertuples()]
+    readers, cases = _numbers(rows[~truth]["readerID"]), _numbers(rows["caseID"])
+    head = [
+        "real or synthetic",
+        f"N0: {int(truth.sum()) - positive}",
+        f"N1: {positive}",
+        f"NR: {len(readers)}",
+        "NM: 1",
+    ]
+    lines = [f"-1,{cases[row.caseID]},0,{row.score}" for row in rows[truth].itertuples()]
+    lines += [
+        f"{readers[row.readerID]},{cases[row.caseID]},{row.modalityID},{row.score}" for row in rows[~truth].itertuples()
+    ]
     return "\n".join([*head, "BEGIN DATA:", *lines]) + "\n"
+
+
+def _numbers(names: pd.Series) -> dict[str, int]:
+    """From 1, in the order of names."""
+    return {name: number for number, name in enumerate(sorted(names.unique()), start=1)}
 
 
 def rjafroc_sheets(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Sheets Truth, FP and TP of a crossed ROC study, as `RJafroc::DfReadDataFile` takes them: cases and readers under
     numbers, a real film as a case with a lesion. Films that not every reader has answered are left out."""
-    readers = {name: str(number) for number, name in enumerate(sorted(scores["reader"].unique()), start=1)}
+    readers = {name: str(number) for name, number in _numbers(scores["reader"]).items()}
     complete = scores.groupby("case_id")["reader"].nunique() == len(readers)
     chosen = scores[scores["case_id"].map(complete)].sort_values(["case_id", "reader"])
     # RJafroc wants cases without a lesion first.
