@@ -79,7 +79,8 @@ class ReaderStudy:
         freedom = planned.degrees_of_freedom
         shift = abs(self.estimate - other) / planned.standard_error
         reach = stats.t.ppf(1 - level / 2, freedom)
-        return float(stats.nct.sf(reach, freedom, shift) + stats.nct.cdf(-reach, freedom, shift))
+        # The other side is that of the opposite shift; `nct.cdf` has no number for it where shifts are large.
+        return float(stats.nct.sf(reach, freedom, shift) + stats.nct.sf(reach, freedom, -shift))
 
 
 def reader_study(measure: Measure, strata: np.ndarray) -> ReaderStudy:

@@ -76,9 +76,9 @@ def _row_of_unlike(block: str, readers: int, films: int) -> dict[str, object]:
     def power(accuracy: float) -> float:
         return planned_study(films, readers, accuracy).power(0.5, readers=readers)
 
-    highest = 0.999
-    within_reach = power(highest) > WANTED_POWER
-    told = brentq(lambda share: power(share) - WANTED_POWER, 0.501, highest) if within_reach else float("nan")
+    # Power may fall again towards 1, where two readers can't differ much: the first that is enough is looked for.
+    enough = next((share for share in np.arange(0.51, 1.0, 0.01) if power(share) >= WANTED_POWER), None)
+    told = brentq(lambda share: power(share) - WANTED_POWER, 0.501, enough) if enough else float("nan")
     guessing = planned_study(films, readers, 0.5)
     reach = t.ppf(1 - LEVEL, guessing.degrees_of_freedom)
     shown = max(0.0, 2 * norm.cdf(MARGIN / guessing.standard_error - reach) - 1)

@@ -86,6 +86,17 @@ def test_the_table_counts_what_the_protocol_shows_once_and_is_analysed(tmp_path)
     assert len(sample_size_table(protocol, 1)) == 2
 
 
+@pytest.mark.parametrize(("films", "readers", "least"), [(40, 3, 0.71), (10, 5, 0.76), (40, 2, 0.92), (120, 5, 0.61)])
+def test_the_accuracy_that_unlike_readers_tell_is_found_however_large_the_power_beyond(tmp_path, films, readers, least):
+    row = sample_size_table(small_protocol(tmp_path, films=films), readers).query("block == 'single films'").iloc[-1]
+    told = row["told from chance with power 80%"]
+    assert told == pytest.approx(least, abs=0.01)
+    assert planned_study(films, readers, told).power(0.5, readers=readers) == pytest.approx(0.8, abs=1e-4)
+    assert not np.isnan(
+        [planned_study(films, readers, share).power(0.5, readers=readers) for share in (0.95, 0.999)]
+    ).any()
+
+
 def test_readers_who_differ_tell_less_and_the_planned_power_is_that_of_the_analysis():
     """Readings drawn as the plan assumes are told from guessing about as often as it says."""
     random, films, readers, accuracy = np.random.default_rng(8), 100, 4, 0.65
