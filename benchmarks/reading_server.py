@@ -13,6 +13,7 @@ Writes benchmarks/results/reading_server.json.
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import time
@@ -98,6 +99,8 @@ def main() -> None:
         "wait_ms_95th_percentile": round(float(np.quantile(waits, 0.95)), 1),
         "server_mb_before": round(before / 2**20, 1),
         "added_mb_per_reader": round(added, 2),
+        # Of the whole machine: much more than its processors means that others were using it.
+        "load_average": round(os.getloadavg()[0], 1),
         "goal_ms": GOAL_MS,
         "goal_mb_per_reader": GOAL_MB,
         "date": f"{datetime.now(UTC):%Y-%m-%d}",

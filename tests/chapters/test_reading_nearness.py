@@ -179,14 +179,14 @@ def test_what_is_said_changes_with_the_tables():
     assert "not clearly more than the 5 %" in usual["lungs"]
     strange = said(lung=lung | {"outside_rate": 0.32, "outside_low": 0.25, "outside_high": 0.4})
     assert ": more than the 5 %" in strange["lungs"]
-    assert "2 are flagged (2.0 %)" in usual["flags"]
+    assert "2 of 100 synthetic films are flagged (2.0 %)" in usual["flags"]
     assert "come no nearer" in usual["flags"]
     assert "40 planted copies 40 were caught" in usual["control"]
     copied = said(flags | {"flagged": 60, "flag_rate": 0.6, "flag_low": 0.5, "flag_high": 0.7})
-    assert "There, films were copied" in copied["flags"]
+    assert "Films were copied." in copied["flags"]
     blind = said(flags | {"caught": 30, "caught_least_rate": 0.5})
-    assert "not to be relied on" in blind["control"]
-    assert "No set has more" in usual["leaks"]
+    assert "do not rely on the search" in blind["control"]
+    assert "No set has clearly more" in usual["leaks"]
     assert (
         "have a fault more often than the hospital's films: positive films of all, flat border on 30.0 %, against "
         in said(leak=leak | {"synthetic_rate": 0.3, "excess_low": 0.2})["leaks"]

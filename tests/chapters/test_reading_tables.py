@@ -210,8 +210,8 @@ def test_people_are_never_counted_together_with_simulated_readers(study):
         ((0.505, 0.58, 0.51, 0.57), "more often than chance, though by less than 10 points"),
         ((0.20, 0.45, 0.22, 0.43), "less often than chance"),
         ((0.44, 0.56, 0.45, 0.55), "the two are equivalent"),
-        ((0.30, 0.70, 0.33, 0.67), "not to say that there is none"),
-        ((0.395, 0.52, 0.399, 0.51), "not to say that there is none"),
+        ((0.30, 0.70, 0.33, 0.67), "does not mean that there is none"),
+        ((0.395, 0.52, 0.399, 0.51), "does not mean that there is none"),
     ],
 )
 def test_words_about_chance_follow_both_intervals(interval, expected):
@@ -227,12 +227,12 @@ def test_sentences_change_with_what_was_answered(study):
     assert "100 %" in told["origin"]
     assert "more often than chance" in told["origin"]
     assert "in 100 % (95 % interval" in told["label"]
-    assert told["agreement"] == "One reader alone can't agree with anybody."
+    assert told["agreement"] == "With a single reader there is no agreement to measure."
     read_all(study, "berta", right=False)
     found = make_reading_tables(study)
     both = reading_sentences(found.tables, PEOPLE, len(found.answers))
     assert "50 %" in both["origin"]
-    assert "not to say that there is none" in both["origin"]
+    assert "does not mean that there is none" in both["origin"]
     assert "Fleiss' κ −1.00" in both["agreement"]
     assert both["who"].startswith("Two readers have given")
 
@@ -614,7 +614,7 @@ def test_readers_choose_between_films_of_two_generators(comparing):
     assert (rows["high"] < 0.5).all()
     assert rows.loc["no-augmentation", "estimate"] < rows.loc["random-start", "estimate"] < 0.2
     said = reading_sentences(found.tables, PEOPLE, len(found.answers))["generators"]
-    assert "a film of random-start in" in said
+    assert "a film of random-start is judged more real in" in said
     assert said.count("the standard is ahead") == 2
 
 

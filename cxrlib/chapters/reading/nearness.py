@@ -115,14 +115,14 @@ def _said_of_flags(table: pd.DataFrame) -> str:
     flagged, films = int(table["flagged"].sum()), int(table["films"].sum())
     real = table["real_flagged"].sum() / table["real_films"].sum()
     said = (
-        f"Of {films:,} synthetic films {flagged:,} are flagged ({percent(flagged / films)}); of real films of other "
-        f"patients it would be {percent(real)}."
+        f"{flagged:,} of {films:,} synthetic films {'is' if flagged == 1 else 'are'} flagged "
+        f"({percent(flagged / films)}); of real films of other patients {percent(real)} would be."
     )
     more = table[table["flag_low"] > table["real_high"]]
     if len(more):
         sets = ", ".join(f"{row.label} {row.fold}" for row in more.itertuples())
         return (
-            f"{said} More than real films, with intervals that part, are flagged in: {sets}. There, films were copied."
+            f"{said} Flagged more often than real films, with intervals that do not overlap: {sets}. Films were copied."
         )
     fewer = (table["flag_rate"] <= table["real_rate"]).all()
     nearer = "come no nearer to the training films than other patients' films do"
@@ -133,10 +133,10 @@ def _said_of_control(table: pd.DataFrame) -> str:
     worst = table.loc[table["caught_least_rate"].idxmin()]
     said = f"Of {table['planted'].sum():,} planted copies {table['caught'].sum():,} were caught"
     if worst["caught_least_rate"] >= CAUGHT:
-        return f"{said}, and of no kind in any set fewer than {percent(worst['caught_least_rate'], 0)}."
+        return f"{said}, and at least {percent(worst['caught_least_rate'], 0)} of every kind in every set."
     return (
-        f"{said}; but of those {worst['caught_least']} ({worst['label']}, {worst['fold']}) only "
-        f"{percent(worst['caught_least_rate'], 0)}: there the search is not to be relied on."
+        f"{said}; but only {percent(worst['caught_least_rate'], 0)} of those {worst['caught_least']} "
+        f"({worst['label']}, {worst['fold']}): do not rely on the search there."
     )
 
 
@@ -144,7 +144,7 @@ def _said_of_leaks(table: pd.DataFrame) -> str:
     leaking = table[table["excess_low"] > 0]
     if leaking.empty:
         most = table["synthetic_rate"].max()
-        return f"No set has more such films than the hospital has, beyond chance; the largest share is {percent(most)}."
+        return f"No set has clearly more such films than the hospital; the largest share is {percent(most)}."
     found = "; ".join(
         f"{row.label} films of {row.fold}, {row.leak} on {percent(row.synthetic_rate)}, "
         f"against {percent(row.real_rate)} of real films"
@@ -155,7 +155,7 @@ def _said_of_leaks(table: pd.DataFrame) -> str:
 
 def _said_of_lungs(table: pd.DataFrame) -> str:
     if table.empty:
-        return "The hospital's films have no lung masks, or too few, so that nothing can be said of lungs."
+        return "The hospital's films have no lung masks, or too few, so nothing can be said about lungs."
     worst = table.loc[table["outside_rate"].idxmax()]
     expected = 1 - MIDDLE
     judged = "more than" if worst["outside_low"] > expected else "not clearly more than"

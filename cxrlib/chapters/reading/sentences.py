@@ -62,8 +62,8 @@ def chance_verdict(low: float, high: float, inner_low: float, inner_high: float)
     if equivalent:
         return f"as often as chance, give or take {points}: the two are equivalent"
     return (
-        "no difference from chance was found, which is not to say that there is none (the interval is too wide to call "
-        f"the two equivalent within {points})"
+        "no difference from chance was found, which does not mean that there is none (the interval is too wide to show "
+        f"equivalence within {points})"
     )
 
 
@@ -96,7 +96,7 @@ def _left_out(time: pd.DataFrame) -> str:
             told.append(f"{reader} ({int(rows['answers'].sum())} of {int(rows['tasks'].sum())} tasks answered)")
     if not told:
         return ""
-    return f" Not counted where readers are taken together, or not in every part: {joined(told)}."
+    return f" Left out of the results of all readers, in one part or in all: {joined(told)}."
 
 
 def _against_chance(accuracy: pd.DataFrame, question: str, what: str, readers: str) -> str:
@@ -123,7 +123,7 @@ def _experience(experience: pd.DataFrame) -> str:
             ]
             told.append(f"by {ASKED_OF_READERS[about]} {joined(kinds)}")
     if not told:
-        return "Readers are not told apart by experience: that takes two kinds, with two or more readers of each."
+        return "Readers are not compared by experience: that takes two groups, with two or more readers in each."
     return f"The area under the ROC curve is, {'; '.join(told)}."
 
 
@@ -148,9 +148,9 @@ def _realism(realism: pd.DataFrame) -> str:
     if not parts:
         return "No film has been judged for realism yet."
     if all(apart):
-        verdict = "the synthetic ones look less real, with intervals that part"
+        verdict = "the synthetic ones look less real, and the intervals do not overlap"
     elif any(apart):
-        verdict = "the intervals part for one of the two labels"
+        verdict = "the intervals overlap for one of the two labels only"
     else:
         verdict = "the intervals overlap"
     return f"The mean realism, from 1 to 5, is {'; '.join(parts)}: {verdict}."
@@ -162,16 +162,16 @@ def _label(accuracy: pd.DataFrame) -> str:
     if any(row is None for row in rows.values()):
         return "No film has been diagnosed yet."
     return (
-        f"The diagnosis agrees with the label that a synthetic film was made for in {_share(rows['synthetic'])}, and "
-        f"with the label of real films in {_share(rows['real'])}."
+        f"The diagnosis is the label that a synthetic film was made to show in {_share(rows['synthetic'])} of the "
+        f"answers, and the label of a real film in {_share(rows['real'])}."
     )
 
 
 def _agreement(agreement: pd.DataFrame) -> str:
     rows = agreement[(agreement["between"] == "readers") & (agreement["question"] == ORIGIN)]
     if rows.empty:
-        return "One reader alone can't agree with anybody."
-    return f"Among themselves about real or synthetic they agree with {_coefficients(rows)}."
+        return "With a single reader there is no agreement to measure."
+    return f"On real or synthetic, readers agree with {_coefficients(rows)}."
 
 
 def _again(agreement: pd.DataFrame) -> str:
@@ -215,7 +215,7 @@ def _copies(pairs: pd.DataFrame) -> str:
         "different patients": "films of two patients",
     }
     parts = [f"{_share(last.loc[kind], 'share_yes')} for {name}" for kind, name in names.items() if kind in last.index]
-    return f"Both films were taken for one patient's in {'; '.join(parts)}."
+    return f"Pairs were taken for one patient in {'; '.join(parts)}."
 
 
 def _generators(generators: pd.DataFrame) -> str:
@@ -225,12 +225,12 @@ def _generators(generators: pd.DataFrame) -> str:
         return "Films of two generators were not set side by side."
     told = []
     for row in generators[generators["reader"] == generators["reader"].iloc[-1]].itertuples():
-        verdict = "as far as can be told neither is ahead"
+        verdict = "neither is clearly ahead"
         if row.low > CHANCE or row.high < CHANCE:
             verdict = f"{row.generator if row.low > CHANCE else 'the standard'} is ahead"
         chance = f"{percent(row.estimate, 0)} (95 % interval {100 * row.low:.0f} to {100 * row.high:.0f} %)"
-        told.append(f"a film of {row.generator} in {chance}: {verdict}")
-    return f"Beside a film of the standard generator, readers take for the more real {'; '.join(told)}."
+        told.append(f"a film of {row.generator} is judged more real in {chance}: {verdict}")
+    return f"Beside a film of the standard generator, {'; '.join(told)}."
 
 
 def _time(time: pd.DataFrame) -> str:
@@ -238,6 +238,6 @@ def _time(time: pd.DataFrame) -> str:
     if row is None or pd.isna(row["median_seconds"]):
         return "No film has been timed yet."
     return (
-        f"A single film took {row['median_seconds']:.0f} seconds in the median; half of the films took between "
+        f"The median time for a single film was {row['median_seconds']:.0f} seconds; half of the films took between "
         f"{row['lower_seconds']:.0f} and {row['upper_seconds']:.0f}."
     )

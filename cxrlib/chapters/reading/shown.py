@@ -44,7 +44,7 @@ def sample_sizes(table: pd.DataFrame) -> pd.DataFrame:
         if shown[name].dtype.kind == "f":
             shown[name] = [f"{100 * value:.0f} %" if pd.notna(value) else "–" for value in shown[name]]
     shown["readers err"] = shown["readers err"].replace(
-        {"independently": "apart", "on the same films": "alike", UNLIKE: "alike, differ"}
+        {"on the same films": "the same", UNLIKE: "the same, unlike skill"}
     )
     shown.columns = [_short(name) for name in shown.columns]
     return shown.set_index("block")
@@ -54,10 +54,10 @@ def _short(name: str) -> str:
     """A heading of `sample_size_table` in a word or two, since the table has ten columns."""
     if name.startswith("power if "):
         return name.removeprefix("power if ").replace("% are", " %")
-    shorter = {"films": "shown", "readers err": "they err", "counted as": "that count"}
     if name.startswith("told from chance"):
-        return "least told"
-    return "shown equal" if name.startswith("power to show equivalence") else shorter.get(name, name)
+        return "smallest detectable"
+    shorter = {"readers err": "mistakes", "counted as": "worth"}
+    return "equivalence" if name.startswith("power to show equivalence") else shorter.get(name, name)
 
 
 def readers_accuracy(table: pd.DataFrame, readers: str) -> pd.DataFrame:
