@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cxrlib.commands.console import app, say
+from cxrlib.commands.console import answer_error, app, say
 from cxrlib.errors import InputError
 from cxrlib.wings import missing_wing
 from cxrlib.workflow.processes import end_with_the_report
@@ -29,6 +29,7 @@ def main() -> None:
         told = error if isinstance(error, InputError) else missing_wing(error)
         if told is None:
             raise
+        answer_error(str(told))
         sys.stderr.write(f"cxr: {told}\n")
         raise SystemExit(2) from None
 

@@ -6,7 +6,7 @@ runs without a person.
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from rich.console import RenderableType
 
+from cxrlib.check import as_record
 from cxrlib.check_page import check_with_page
 from cxrlib.errors import InputError
 from cxrlib.files import write_text
@@ -76,11 +77,12 @@ class Answers:
 
 def start(
     source: Path, given: Answers, ask: Ask | None, progress: Callable[[str], Any] | None = None
-) -> Iterator[RenderableType]:
+) -> Generator[RenderableType, None, dict[str, Any]]:
     """Import the films if they are DICOM files, write `studies/NAME.yaml`, check it, and say what comes next.
 
-    Gives what a person should read, as it is known. Without `ask`, what can't be known is an `InputError` that names
-    the option. Run again, it goes on; a study file that somebody changed is used as it is, never overwritten.
+    Gives what a person should read, as it is known, and in the end what `cxr check --json` says. Without `ask`, what
+    can't be known is an `InputError` that names the option. Run again, it goes on; a study file that somebody changed
+    is used as it is, never overwritten.
     """
     name = given.name or (ask("Name of the study (small letters, digits, hyphens)", USUAL_NAME) if ask else USUAL_NAME)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
@@ -112,9 +114,10 @@ def start(
         f"\n{file}: {'written' if new else 'as it was'}; {study.gan.resolution} pixels, {study.classifier.network}, "
         f"{study.data.folds} folds\n"
     )
-    yield from check_with_page(study, progress=progress)
+    verdicts = yield from check_with_page(study, progress=progress)
     again = _import_command(source, given, table, words, films)
     yield "\n".join(["\nNext", *_next_commands(study, again, imported)])
+    return as_record(study, verdicts) | {"file": file}
 
 
 def _refuse_other_study(name: str, films: Path) -> None:

@@ -1,5 +1,6 @@
 """What a user types, and what he or she is told."""
 
+import json
 import shlex
 import subprocess
 import sys
@@ -112,6 +113,23 @@ def test_every_command_has_a_place_and_an_example_that_it_understands():
         assert words[:2] == ["cxr", name]
         # Raises for options and arguments that are missing or unknown.
         assert group.commands[name].make_context(name, words[2:])
+
+
+def test_every_command_can_answer_in_json_but_those_that_serve_until_they_are_stopped():
+    for name, command in typer.main.get_command(cli.app).commands.items():
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert ("--json" in options) == (name not in ("review", "label")), name
+
+
+def test_a_program_is_told_in_json_what_is_wrong(tiny_study_file):
+    done = cxr("train-classifier", tiny_study_file, "--arm", "magic", "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"].startswith("--arm: found `magic`")
+    assert "--arm: found `magic`" in done.stderr
+
+
+def test_a_program_that_asks_for_settings_gets_nothing_else(tiny_study_file):
+    assert json.loads(cxr("show", tiny_study_file, "--json").stdout) == load_study(tiny_study_file).resolved()
 
 
 def test_the_version_is_that_of_the_package():

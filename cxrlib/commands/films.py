@@ -1,15 +1,14 @@
 """Commands of films and studies: settings, the first hour, an import, the check."""
 
-import json
 import sys
-from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import yaml
 
-from cxrlib.commands.console import Force, Json, StudyName, app, pairs, print_parts, progress_of, say, tell
+from cxrlib.commands.console import Force, StudyName, answer, app, pairs, print_parts, progress_of, say
 from cxrlib.errors import InputError
 from cxrlib.study import load_study
 
@@ -23,13 +22,14 @@ RulesTable = Annotated[
 
 
 @app.command()
-def show(study: StudyName, as_json: Json = False) -> None:
+def show(study: StudyName) -> None:
     """Print the settings of a study, defaults included; then say what is wrong with its data, if anything."""
     from cxrlib.films.preparation import check_sources
 
     loaded = load_study(study)
     settings = loaded.resolved()
-    say(json.dumps(settings) if as_json else yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).rstrip())
+    say(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).rstrip())
+    answer(settings)
     check_sources(loaded)
 
 
@@ -58,7 +58,7 @@ def start(
 
     given = Answers(name, labels, films, public, key, pairs(column, "--column"), pairs(word, "--word"), rules)
     silent = yes or not sys.stdin.isatty()
-    print_parts(start_study(_place(source, key), given, None if silent else _ask, progress_of))
+    answer(print_parts(start_study(_place(source, key), given, None if silent else _ask, progress_of)))
 
 
 def _place(source: str, key: Path | None) -> Path:
@@ -69,7 +69,7 @@ def _place(source: str, key: Path | None) -> Path:
 
 
 def _ask(question: str, usual: str) -> str:
-    return str(typer.prompt(question, default=usual)).strip()
+    return str(typer.prompt(question, default=usual, err=True)).strip()
 
 
 @app.command()
@@ -77,7 +77,6 @@ def check(
     study: StudyName,
     force: Force = False,
     strict: Annotated[bool, typer.Option("--strict", help="End with 1 if a role is ready, but …")] = False,
-    as_json: Json = False,
 ) -> None:
     """Read and prepare the films, search them for shared patients and copies, and say what was found.
 
@@ -88,19 +87,12 @@ def check(
     from cxrlib.check_page import check_with_page
 
     loaded = load_study(study)
-    verdicts: list[Any] = []
-
-    def parts() -> Iterable[Any]:
-        verdicts.extend((yield from check_with_page(loaded, force=force, progress=progress_of)))
-
     try:
-        list(parts()) if as_json else print_parts(parts())
+        verdicts = print_parts(check_with_page(loaded, force=force, progress=progress_of))
     except NotReady as error:
-        if as_json:
-            tell(as_record(loaded, error.verdicts) | {"problems": str(error).splitlines()})
+        answer(as_record(loaded, error.verdicts) | {"problems": str(error).splitlines()})
         raise
-    if as_json:
-        tell(as_record(loaded, verdicts))
+    answer(as_record(loaded, verdicts))
     if strict and any(verdict.but for verdict in verdicts):
         raise SystemExit(1)
 
@@ -132,7 +124,6 @@ def import_dicom(
     unlabelled: Annotated[
         bool, typer.Option("--unlabelled", help="Take films without labels, for readers to label: cxr label.")
     ] = False,
-    as_json: Json = False,
 ) -> None:
     """Turn a DICOM export into a folder of films under pseudonyms. If interrupted, run the same command again."""
     asked = {"columns": pairs(column, "--column"), "words": pairs(word, "--word"), "rules": rules}
@@ -141,7 +132,8 @@ def import_dicom(
         from cxrlib.intake.dry_run import dry_run as look_at_headers
 
         plan = look_at_headers(_place(source, key), labels, decisions=decisions, progress=progress_of, **asked)
-        tell(plan.as_json() if as_json else list(plan.lines()))
+        say("\n".join(plan.lines()))
+        answer(asdict(plan))
         return
     from cxrlib.intake.dicom import import_dicom as import_films
 
@@ -154,7 +146,7 @@ def import_dicom(
     imported = import_films(
         _place(source, key), labels, out, key_file=key, decisions=decisions, progress=progress_of, **asked
     )
-    for line in imported.lines(out):
-        say(line)
+    say("\n".join(imported.lines(out)))
+    answer(asdict(imported))
     if not imported.used:
         raise InputError(f"{source}: no film was used; the reasons stand above and in {out / 'import.csv'}")

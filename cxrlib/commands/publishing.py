@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cxrlib.commands.console import Json, StudyName, app, known_studies, say, tell
+from cxrlib.commands.console import StudyName, answer, app, known_studies, say
+from cxrlib.files import read_json
 from cxrlib.study import load_study
 
 
@@ -14,7 +15,6 @@ from cxrlib.study import load_study
 def compare(
     studies: Annotated[list[str], typer.Argument(metavar="STUDY STUDY …", autocompletion=known_studies)],
     to: Annotated[Path | None, typer.Option(help="The page; by default under _build/compare.")] = None,
-    as_json: Json = False,
 ) -> None:
     """Put studies side by side on one page: the settings that differ, films, and results."""
     from cxrlib.publishing.compare import compare as compare_studies
@@ -22,11 +22,9 @@ def compare(
 
     loaded = [load_study(study) for study in studies]
     found = compare_studies(loaded)
-    if as_json:
-        tell(found)
-        return
     page = to or loaded[0].build_folder.parent / "compare" / f"{'-'.join(found['studies'])}.html"
     say(f"The page: {write_comparison(found, page.resolve()).as_uri()}")
+    answer(found | {"page": page})
 
 
 @app.command()
@@ -41,6 +39,9 @@ def publish(
     def sign(lines: list[str]) -> str:
         say("\n".join(lines))
         asked = not responsible and sys.stdin.isatty()
-        return typer.prompt("Name of whoever answers for this", type=str) if asked else responsible
+        return typer.prompt("Name of whoever answers for this", type=str, err=True) if asked else responsible
 
-    say(str(publish_book(load_study(study), Path(to) if to else None, sign=sign)))
+    loaded = load_study(study)
+    index = publish_book(loaded, Path(to) if to else None, sign=sign)
+    say(str(index))
+    answer(read_json(max(loaded.results.releases.glob("*.json"))) | {"index": index})

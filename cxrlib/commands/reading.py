@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from cxrlib.commands.console import StudyName, app, print_parts, progress_of, say
+from cxrlib.commands.console import StudyName, answer, app, print_parts, progress_of, say
 from cxrlib.study import load_study
 
 
-@app.command()
+@app.command(answers=False)
 def review(
     study: StudyName,
     reader: Annotated[str, typer.Option(help="Who reads; without it the page asks.")] = "",
@@ -43,7 +43,7 @@ def readings(
     """Say what readers have said so far; bring the tables of the readings up to date."""
     from cxrlib.chapters.reading.report import report_readings
 
-    print_parts(report_readings(load_study(study), csv))
+    answer(print_parts(report_readings(load_study(study), csv)))
 
 
 Films = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of films, with a table of them.")]
@@ -52,7 +52,7 @@ Films = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of films, 
 FilmsTable = Annotated[str, typer.Option(help="The table: columns `file`, `patient_id`, and any others.")]
 
 
-@app.command()
+@app.command(answers=False)
 def label(
     folder: Films,
     table: FilmsTable = "films.csv",
@@ -85,5 +85,4 @@ def settle(folder: Films, table: FilmsTable = "films.csv") -> None:
     """Say how far readers of `cxr label` are and agree; once no film is open, write labels.csv beside the films."""
     from cxrlib.reading.settling import settle as settle_labels
 
-    for line in settle_labels(folder, table):
-        say(line)
+    answer(print_parts(settle_labels(folder, table)))

@@ -4,13 +4,14 @@ import difflib
 import inspect
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
 
-from cxrlib.commands.console import Force, Json, Stamp, StudyName, app, pairs, progress_of, say, tell
+from cxrlib.commands.console import Force, Stamp, StudyName, answer, app, confirm, pairs, progress_of, say
 from cxrlib.errors import InputError
 from cxrlib.finished import phase_seconds
 from cxrlib.stages import STAGES, Stage
@@ -37,13 +38,13 @@ DEFAULTS = {"fold": "all", "variant": "", "seed": 0}
 @app.command()
 def doctor(
     study: Annotated[str, typer.Argument(help="A study, whose films and weights are looked for too.")] = "",
-    as_json: Json = False,
 ) -> None:
     """Look at this machine: Python, disk, memory, GPU, browser, proxy, Slurm; and say what to do about each."""
-    from cxrlib.workflow.doctor import as_data, as_lines, examine
+    from cxrlib.workflow.doctor import as_lines, examine
 
     found = list(examine(load_study(study) if study else None))
-    tell(as_data(found) if as_json else as_lines(found))
+    say("\n".join(as_lines(found)))
+    answer([asdict(one) for one in found])
     if any(one.state == "missing" for one in found):
         raise SystemExit(1)
 
@@ -92,6 +93,7 @@ def _make(stage: str, study: str, key: tuple[Any, ...], force: bool, stamp: Path
     loaded = load_study(study)
     unit = unit_of(loaded, stage, key)
     do(loaded, unit, force=force, stamp=stamp, progress=progress_of(unit.title), **more)
+    answer({"study": loaded.name, "unit": unit.id, "record": unit.record(loaded)})
 
 
 @app.command()
@@ -104,7 +106,6 @@ def report(
     cores: Annotated[int, typer.Option(help="Jobs at a time; by default all processors.")] = 0,
     force: Force = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done, and do nothing.")] = False,
-    as_json: Json = False,
 ) -> None:
     """Make whatever is missing or damaged of a study, up to the book.
 
@@ -116,21 +117,18 @@ def report(
     loaded = load_study(study)
     targets, extra = _targets(words or [])
     extra = [*(["--profile", str(_profile(profile))] if profile else []), *extra]
-    tell_line = (lambda text: None) if as_json else say
     check_before(loaded, book=not words)
     if dry_run:
         work.check_settings(loaded)
         found = overview.to_do(loaded, targets)
-        tell(found if as_json else overview.lines_of_plan(found))
+        say("\n".join(overview.lines_of_plan(found)))
+        answer(found)
         return
     with work.only_one_report(loaded):
         work.save_settings(loaded, force=force)
         work.save_provenance(loaded)
-        jobs = work.run(loaded, targets, cores, extra, tell_line)
+        jobs = work.run(loaded, targets, cores, extra, say)
     index = loaded.build_folder / "html" / "index.html"
-    if as_json:
-        tell({"jobs": jobs, "seconds": round(time.monotonic() - started, 1), "book": str(index)})
-        return
     say("\nwork per stage (jobs may run side by side):")
     for phase, (_, worked) in phase_seconds(loaded).items():
         say(f"  {phase:<16} {int(worked) // 60:3d} min {int(worked) % 60:2d} s")
@@ -138,20 +136,23 @@ def report(
     say(f"this run took {seconds // 60} min {seconds % 60} s\n")
     if targets == ["book"]:
         say(f"The book: {index.as_uri()}")
+    answer({"jobs": jobs, "seconds": seconds, "book": index})
 
 
 @app.command()
-def status(study: StudyName, as_json: Json = False) -> None:
+def status(study: StudyName) -> None:
     """Say what of a study is done, running, damaged or obsolete and why, what it will cost, and the disk it takes."""
     found = overview.status(load_study(study))
-    tell(found if as_json else overview.lines_of_status(found))
+    say("\n".join(overview.lines_of_status(found)))
+    answer(found)
 
 
 @app.command()
-def verify(study: StudyName, as_json: Json = False) -> None:
+def verify(study: StudyName) -> None:
     """Hash every finished file of a study, and name the damaged ones with the commands that make them again."""
     found = overview.verify(load_study(study))
-    tell(found if as_json else overview.lines_of_damage(found))
+    say("\n".join(overview.lines_of_damage(found)))
+    answer(found)
     if found:
         raise SystemExit(1)
 
@@ -160,19 +161,16 @@ def verify(study: StudyName, as_json: Json = False) -> None:
 def clean(
     study: StudyName,
     yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False,
-    as_json: Json = False,
 ) -> None:
     """Remove checkpoints and snapshots of what is finished, after saying how much that frees."""
     loaded = load_study(study)
     paths, size = overview.spare(loaded)
-    if as_json and not yes:
-        tell({"files": [str(path) for path in paths], "bytes": size, "removed": False})
-        return
-    if not as_json:
-        say(f"{loaded.name}: {overview.megabytes(size)} in {len(paths)} checkpoints and snapshots that nothing reads")
-    if paths and (yes or typer.confirm("Remove them?")):
-        freed = overview.clean(loaded)
-        tell({"files": [str(path) for path in paths], "bytes": freed, "removed": True} if as_json else ["Removed."])
+    say(f"{loaded.name}: {overview.megabytes(size)} in {len(paths)} checkpoints and snapshots that nothing reads")
+    wanted = bool(paths) and (yes or confirm("Remove them?"))
+    if wanted:
+        size = overview.clean(loaded)
+        say("Removed.")
+    answer({"files": paths, "bytes": size, "removed": wanted})
 
 
 def _targets(words: list[str]) -> tuple[list[str], list[str]]:

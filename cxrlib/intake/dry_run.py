@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from cxrlib.errors import InputError
 from cxrlib.files import as_cell, atomic_path
@@ -49,10 +48,6 @@ class Plan:
     reasons: dict[str, int]
     values: list[Value]
     of_the_labels: tuple[str, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
-        return asdict(self)
 
     def lines(self) -> Iterator[str]:
         """What a person reads; it quotes the export's own words, so it is for the hospital alone."""

@@ -4,10 +4,12 @@ Only readers who have labelled every film count, and it takes two. A film has th
 has the one that everybody gave who decided on it in the adjudication. Films that can't be told stay out of the table.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -147,8 +149,11 @@ def adjudication(root: Path) -> Protocol:
     return prepare_adjudication(root, found.in_question)
 
 
-def settle(root: Path, table: str) -> Iterator[str]:
-    """Say how a labelling stands, and once no film is open write `labels.csv` beside the films; gives lines to print.
+def settle(root: Path, table: str) -> Generator[str, None, dict[str, Any]]:
+    """Say how a labelling stands, and once no film is open write `labels.csv` beside the films.
+
+    Gives lines to print, and in the end what they say: films, how many each of the readers labelled, agreement, how
+    many films are open, and the table if it was written.
 
     The table has all columns of `table`, and `label` and `settled_by`, and only films with a label. What each reader
     said, and how far they agree, is written into the private folder of the labelling. Raises `InputError` if there is a
@@ -156,10 +161,13 @@ def settle(root: Path, table: str) -> Iterator[str]:
     """
     found, listed = stand_of(root), listed_films(root, table)
     labels, folder = found.given.labels, root / FOLDER
-    yield from (f"{name}: {int((labels[name] != '').sum())} of {len(labels)} films" for name in labels)
+    readers = {name: int((labels[name] != "").sum()) for name in labels}
+    yield from (f"{name}: {done} of {len(labels)} films" for name, done in readers.items())
+    stand: dict[str, Any] = {"films": len(labels), "readers": readers, "agreement": [], "open": len(labels)}
     if not found.enough:
         yield f"It takes {FEWEST_READERS} readers who have labelled every film: `cxr label {root}`"
-        return
+        return stand
+    stand["agreement"] = json.loads(found.agreement.to_json(orient="records"))
     for row in found.agreement.dropna(subset="estimate").itertuples():
         bounds = "" if np.isnan(row.low) else f" (95 % interval {row.low:.2f} to {row.high:.2f})"
         yield f"{row.between}, {row.readers}: {row.coefficient} {row.estimate:.2f}{bounds}, {row.films} films"
@@ -168,19 +176,20 @@ def settle(root: Path, table: str) -> Iterator[str]:
         yield f"decided by: {', '.join(found.decided.finished) or 'nobody yet'}"
     settled = found.table
     write_table(folder / "readers.csv", labels.add_prefix("reader ").join(settled).reset_index(), private=True)
-    left = int((settled["label"] == "").sum())
+    left = stand["open"] = int((settled["label"] == "").sum())
     if left:
         yield (
             f"{len(found.in_question)} films were labelled differently or by nobody; {left} of them are open: "
             f"`cxr label {root} --adjudicate`"
         )
-        return
+        return stand
     wanted = listed.merge(settled.reset_index(), on="file")
     path = _write_labels(root, wanted[wanted["label"].isin(LABELS)])
     counts = ", ".join(f"{int((settled['label'] == label).sum())} {label}" for label in CHOICES)
     by = ", ".join(f"{int((settled['settled_by'] == how).sum())} by {how}" for how in (ALIKE, ADJUDICATED))
     yield f"{counts} (left out); settled {by}"
     yield f"written: {path}"
+    return stand | {"written": path}
 
 
 def _write_labels(root: Path, labels: pd.DataFrame) -> Path:

@@ -9,9 +9,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 from cxrlib.films.settings import FilesSource
@@ -63,11 +63,6 @@ def as_lines(findings: list[Finding]) -> list[str]:
     missing = sum(one.state == "missing" for one in findings)
     lines.append(f"\n{missing} missing: see above what to do" if missing else "\nNothing is missing.")
     return lines
-
-
-def as_data(findings: list[Finding]) -> list[dict[str, Any]]:
-    """The findings for `--json`."""
-    return [asdict(one) for one in findings]
 
 
 def _system() -> Finding:

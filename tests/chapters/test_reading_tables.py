@@ -18,6 +18,7 @@ from rich.console import Console
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 from small_reading import answers_to
+from typer.testing import CliRunner
 
 from cxrlib.chapters.reading import shown
 from cxrlib.chapters.reading import story as reading_story
@@ -33,6 +34,7 @@ from cxrlib.chapters.tables import synthetic_flow
 from cxrlib.classifiers.composition import compose_training_films
 from cxrlib.classifiers.training import _what_decides as what_decides
 from cxrlib.classifiers.training import train_classifier
+from cxrlib.cli import app
 from cxrlib.errors import InputError
 from cxrlib.files import read_json
 from cxrlib.films.images import load_synthetic
@@ -293,6 +295,9 @@ def test_the_command_prints_a_summary_and_exports_every_answer(study, tmp_path):
     assert sorted(path.stem for path in (tmp_path / "csv").glob("*.csv")) == sorted([*COLUMNS, *extra])
     codebook = pd.read_csv(tmp_path / "csv" / "codebook.csv")
     assert codebook["column"].tolist() == answers.columns.tolist()
+    told = json.loads(CliRunner().invoke(app, ["readings", str(study.file), "--json"]).stdout)
+    assert set(told) == set(COLUMNS)
+    assert {row["readers"] for row in told["reading_accuracy"]} == {"readers", "simulated readers"}
 
 
 def test_other_programs_find_the_areas_of_the_book_in_what_is_exported(study, tmp_path):

@@ -11,7 +11,9 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from cxrlib.cli import app
 from cxrlib.errors import InputError
 from cxrlib.files import write_text
 from cxrlib.publishing import limits
@@ -45,6 +47,14 @@ def test_the_copy_holds_the_book_and_nothing_is_left_beside_it(study, tmp_path):
     assert copied.pop(MARK) == b"tiny\n"
     assert copied == files(study.build_folder / "html")
     assert [path.name for path in index.parent.parent.iterdir()] == ["book"]
+
+
+def test_a_program_is_told_what_left_and_who_signed(study, tmp_path):
+    command = ["publish", str(study.file), "--to", str(tmp_path / "book"), "--json"]
+    told = json.loads(CliRunner().invoke(app, [*command, "--responsible", "Ada Lovelace"]).stdout)
+    assert (told["responsible"], told["index"]) == ("Ada Lovelace", str(tmp_path / "book" / "index.html"))
+    assert set(told["files_sha256"]) == {"index.html", MARK, "_static/a.css"}
+    assert isinstance(CliRunner().invoke(app, command).exception, InputError), "nobody signed"
 
 
 def test_without_a_target_the_book_goes_to_published(study):

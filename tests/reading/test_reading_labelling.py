@@ -1,5 +1,7 @@
 """Real films alone get labels: two readers, what they see differently, and the table that a study file takes."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,6 +74,10 @@ def test_films_that_readers_see_differently_wait_for_somebody_else(films):
     said = list(settle(films, "films.csv"))
     assert any(line.startswith("3 films were labelled differently or by nobody; 3 of them are open") for line in said)
     assert not (films / "labels.csv").exists()
+    told = json.loads(CliRunner().invoke(app, ["settle", str(films), "--json"]).stdout)
+    assert told["readers"] == {"anna": FILMS, "berta": FILMS}
+    assert (told["open"], "written" in told) == (3, False)
+    assert 0 < told["agreement"][0]["estimate"] < 1
     again = adjudication(films)
     assert sorted(film["image_id"] for film in again.truth.values()) == ["film08.png", "film09.png", "film10.png"]
     label_all(again, "carla", lambda file: {"film08.png": "positive", "film09.png": UNCLEAR}.get(file, "negative"))

@@ -1,7 +1,9 @@
 """`cxr readings`: what readers have said so far, in a terminal, and every answer as CSV."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import RenderableType
@@ -21,8 +23,10 @@ SAID = (
 )  # fmt: skip
 
 
-def report_readings(study: Study, csv: Path | None = None) -> Iterator[RenderableType]:
-    """The parts of the summary; with `csv`, also write every answer and the tables there, as `export` does.
+def report_readings(study: Study, csv: Path | None = None) -> Generator[RenderableType, None, dict[str, Any]]:
+    """The parts of the summary, and in the end the rows of every table.
+
+    With `csv`, also write every answer and the tables there, as `export` does.
 
     The tables of the study's results are brought up to date. Raises `InputError` if the films to read were not made.
     """
@@ -45,6 +49,7 @@ def report_readings(study: Study, csv: Path | None = None) -> Iterator[Renderabl
     if csv is not None:
         for written in export(found, csv):
             yield f"written: {written}"
+    return {name: json.loads(table.to_json(orient="records")) for name, table in found.tables.items()}
 
 
 def terminal_table(table: pd.DataFrame, title: str) -> Table:
