@@ -238,11 +238,16 @@ def wait_until(page, expression, arg=None, milliseconds=30_000) -> None:
         page.wait_for_timeout(20)
 
 
-def run_notebook(page) -> None:
-    """Run all cells of the notebook on the screen, as its menu does."""
+def wait_for_kernel(page) -> None:
+    """Wait until the notebook on the screen can be run."""
     wait_until(page, f"window.jupyterapp?.shell.currentWidget?.context?.isReady && {NOTEBOOK}.content.widgets.length")
     idle = f"{NOTEBOOK}.sessionContext.session?.kernel?.status === 'idle'"
     wait_until(page, idle, milliseconds=120_000)
+
+
+def run_notebook(page) -> None:
+    """Run all cells of the notebook on the screen, as its menu does."""
+    wait_for_kernel(page)
     page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
 
 
