@@ -62,7 +62,7 @@ lock: setup
 
 # Licences of the locked packages, and a bill of materials of them beside the lock.
 audit: setup
-	@$(BIN)/python -m cxrlib.publishing.supply
+	@$(BIN)/python tests/supply.py
 
 setup: $(READY)
 

@@ -50,7 +50,6 @@ ONLY = {
         "kept",
         "errors",
         "reproducibility",
-        "wings",
     },
     "evaluation": {"errors"},
     "stage settings": {"settings", "networks"},

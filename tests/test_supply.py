@@ -3,9 +3,9 @@
 import json
 
 import pytest
+import supply
 
 from cxrlib.errors import InputError
-from cxrlib.publishing import supply
 
 LOCKED = """\
 numpy==2.1.0 \\
