@@ -1,5 +1,6 @@
 """The lock, the conda environment and the package ask for the same things."""
 
+import fnmatch
 import itertools
 import json
 import re
@@ -8,6 +9,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -96,14 +98,68 @@ def test_the_hub_s_proxy_is_locked_by_versions_and_hashes_only():
         assert "resolved" not in package
 
 
-def test_the_images_are_made_by_the_same_set_up():
-    docker = (ROOT / "containers" / "Dockerfile").read_text(encoding="utf-8")
-    apptainer = (ROOT / "containers" / "cxr.def").read_text(encoding="utf-8")
-    for recipe in (docker, apptainer):
-        assert "make setup CPU=" in recipe
-        assert "python:3.11" in recipe
-    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
-    assert container["postCreateCommand"] == "make setup CPU=1"
+def docker_steps() -> list[tuple[str, str]]:
+    """(instruction, what it says) of the Dockerfile, in order."""
+    text = re.sub(r"^#.*\n", "", (ROOT / "containers" / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return re.findall(r"^([A-Z]+) (.+)$", re.sub(r"\s*\\\n\s*", " ", text), flags=re.MULTILINE)
+
+
+def apptainer_parts() -> dict[str, str]:
+    text = (ROOT / "containers" / "cxr.def").read_text(encoding="utf-8")
+    return dict(re.findall(r"^%(\w+)\n((?:    .*\n?)+)", text, flags=re.MULTILINE))
+
+
+def devcontainer() -> dict:
+    return json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+
+
+def recipes() -> dict[str, list[str]]:
+    """What each recipe runs, command by command, as somebody with a shell would type it."""
+    docker = " && ".join(said for kind, said in docker_steps() if kind == "RUN")
+    apptainer = apptainer_parts()["post"].strip().replace("\n", " && ")
+    scripts = {"docker": docker, "apptainer": apptainer, "devcontainer": devcontainer()["postCreateCommand"]}
+    return {name: [part.strip() for part in script.split("&&")] for name, script in scripts.items()}
+
+
+@pytest.mark.parametrize("name", ["docker", "apptainer", "devcontainer"])
+def test_a_recipe_sets_up_from_the_lock_by_hashes_and_runs_no_program_that_it_lacks(name):
+    installed = {word for command in recipes()[name] if "install" in command for word in command.split()}
+    for command in recipes()[name]:
+        program = command.split()[0]
+        # Debian's own, that of the package manager, what it installed, or what the set-up makes.
+        assert program in {"rm", "cd", "apt-get", *installed, "/opt/venv/bin/pip"} or name == "devcontainer", command
+    (setup,) = (command for command in recipes()[name] if command.startswith("make setup"))
+    variables = [word.replace("${CPU}", "1") for word in shlex.split(setup.replace("{{ CPU }}", "1"))[2:]]
+    done = commands(*variables)
+    assert "--require-hashes --no-deps -r" in done
+    assert "requirements.lock" in done
+
+
+def test_what_recipes_copy_is_there_and_not_left_out():
+    copied = [said.split() for kind, said in docker_steps() if kind in ("COPY", "ADD")]
+    copied += [line.split() for line in apptainer_parts()["files"].splitlines()]
+    assert copied
+    for *sources, _ in copied:
+        assert all((ROOT / source).exists() for source in sources)
+    left_out = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    needed = ("Makefile", "pyproject.toml", "requirements.lock", "setup.py", "cxrlib", "studies", "notebooks", "book")
+    assert not [path for path in needed for pattern in left_out if fnmatch.fnmatch(path, pattern)]
+
+
+def test_containers_run_the_command_line_as_somebody_else_than_root():
+    docker = dict(docker_steps())
+    assert docker["USER"] not in ("root", "0")
+    assert json.loads(docker["ENTRYPOINT"]) == [*PROJECT["scripts"]]
+    assert "exec cxr" in apptainer_parts()["runscript"]
+    assert devcontainer()["remoteUser"] != "root"
+
+
+def test_every_recipe_has_the_python_that_everything_is_tested_on():
+    images = [said for kind, said in docker_steps() if kind == "FROM"]
+    images += re.findall(r"^From: (.+)$", (ROOT / "containers" / "cxr.def").read_text(), flags=re.MULTILINE)
+    images.append(devcontainer()["image"])
+    assert len(images) == 3
+    assert all("python:3.11" in image for image in images)
 
 
 def test_the_workflow_tests_every_supported_python_and_runs_what_there_is():
