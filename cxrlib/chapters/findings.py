@@ -33,8 +33,8 @@ def negatives_sentence(demographics: pd.DataFrame, named: Mapping[str, Mapping[s
     return (
         f"“Negative” means two things in this study. Of the hospital's negative films {told}; in training no negative "
         f"film shows {lacking}, only {joined([SHOWN[kind] for kind in training])}. A classifier meets it at the "
-        "hospital for the first time and has to call it negative, so a low specificity there need not be the fault of "
-        "the films' look."
+        "hospital for the first time and has to call it negative, so a low specificity there need not be due to how "
+        "the films look."
     )
 
 

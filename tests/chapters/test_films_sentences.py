@@ -36,7 +36,7 @@ def shortcut(**areas):
         ((0.97, 0.95, 0.99), "predicts nearly every label"),
         ((0.80, 0.75, 0.85), "often predicts the label"),
         ((0.60, 0.52, 0.68), "predicts the label better than chance"),
-        ((0.56, 0.48, 0.64), "is not seen to predict the label better than chance"),
+        ((0.56, 0.48, 0.64), "does not clearly predict the label better than chance"),
         ((0.40, 0.32, 0.48), "predicts the opposite label"),
     ],
 )
@@ -44,12 +44,12 @@ def test_what_borders_tell_follows_the_interval(area, words):
     told = film_facts.borders_sentence(shortcut(hospital_borders_training=area), "hospital")
     assert words in told.split(";")[0]
     assert f"{area[0]:.2f}, {area[1]:.2f} to {area[2]:.2f}" in told
-    assert "is not seen to predict the label" in told.split(";")[1]
+    assert "does not clearly predict the label" in told.split(";")[1]
 
 
 def test_the_verdict_on_shortcuts_follows_training_and_hospital():
     none = film_facts.shortcut_verdict(shortcut())
-    assert none.startswith("No shortcut of these two kinds is seen")
+    assert none.startswith("Neither of these two shortcuts is seen")
     found = film_facts.shortcut_verdict(shortcut(training_source_training=(1, 1, 1)))
     assert found.startswith("A network can learn much of the label")
     assert "not seen to hold at the hospital" in found
@@ -81,7 +81,7 @@ def test_covidx_is_told_in_the_numbers_of_its_label_files(real_films, tmp_path, 
     assert "2,158 positive and 13,794 negative training films of 14,968 patients" in told
     assert "the paper's 14,978 is the sum over labels, in which 10 patients with films of both count twice" in told
     assert "98.15 % of these films and on 100.00 % of the 400 of the official test list" in told
-    assert film_facts.covidx_sentence(None).startswith("This study reads no COVIDx tree")
+    assert film_facts.covidx_sentence(None).startswith("This study uses no COVIDx data")
 
 
 def shift(above):
@@ -92,7 +92,7 @@ def shift(above):
 
 
 def test_the_shift_is_told_by_what_tells_roles_apart_the_strongest_first():
-    assert film_facts.shift_sentence(shift({}), "hospital").startswith("No measure tells")
+    assert film_facts.shift_sentence(shift({}), "hospital").startswith("No measure separates")
     told = film_facts.shift_sentence(shift({"noise": (0.8, 0.7, 0.9), "brightness": (0.05, 0.03, 0.08)}), "hospital")
     assert "darker in 95 of a hundred pairs (92 to 97) and noisier in 80 of a hundred pairs (70 to 90)" in told
     assert "sharp" not in told

@@ -71,11 +71,11 @@ NONE = (float("nan"),) * 3
 @pytest.mark.parametrize(
     ("shares", "said"),
     [
-        (((0.9, 0.8, 0.95), (0.88, 0.8, 0.93)), "the films of both labels can't be told from"),
+        (((0.9, 0.8, 0.95), (0.88, 0.8, 0.93)), "the films of both labels show no clear lack of variety"),
         (((0.7, 0.6, 0.8), (0.6, 0.5, 0.7)), "the films of both labels are less varied than"),
         (((0.7, 0.6, 0.8), (0.3, 0.2, 0.99)), "the negative films are less varied than"),
         (((0.7, 0.6, 0.8), (0.3, 0.2, 0.99)), "the positive films lack most of the hospital's variety"),
-        ((NONE, (0.9, 0.8, 0.95)), "the negative films are too few to say; the positive films can't be told"),
+        ((NONE, (0.9, 0.8, 0.95)), "the negative films are too few to say; the positive films show no clear lack"),
         ((NONE, NONE), "the films of both labels are too few to say"),
     ],
 )
@@ -88,8 +88,9 @@ def test_a_high_recall_of_films_that_stray_is_no_merit():
     recall = measured(((1.0, 1.0, 1.0), (1.0, 1.0, 1.0)))
     precision = measured(((0.0, 0.0, 0.1), (0.9, 0.8, 0.95)), measure="precision")
     assert variety(believed(pd.concat([recall, precision]))) == (
-        "the negative films stray so far from the hospital's that their recall says nothing; "
-        "the positive films can't be told from the hospital's own by their variety, which does not show it to be equal"
+        "the negative films are scattered so widely that their recall means nothing; "
+        "the positive films show no clear lack of variety, which does not prove that they are as varied as the "
+        "hospital's"
     )
 
 
@@ -98,8 +99,8 @@ def test_what_is_said_of_fidelity_follows_precision():
     said = fidelity(believed(measured((low, high), measure="precision")))
     assert said == (
         "most of the negative films lie outside what the hospital's films look like; "
-        "how often the positive films lie among the hospital's films can't be told from how often its own do, which "
-        "does not show them to be equal"
+        "the positive films do not lie among the hospital's films clearly less often than its own do, which does not "
+        "prove them equal"
     )
 
 
@@ -109,5 +110,5 @@ def test_density_far_below_the_hospitals_own_is_not_passed_over():
     others = [measured(((0.9, 0.8, 0.97),) * 2, measure=name) for name in ("recall", "coverage")]
     thin = measured(((0.55, 0.34, 0.71),) * 2, halves=(0.99, 0.73, 1.28), measure="density")
     said = shares(believed(pd.concat([precision, thin, *others])))
-    assert "density says otherwise than precision: density 0.55 (0.34 to 0.71) beside 0.99 (0.73 to 1.28)" in said
-    assert "coverage says otherwise" not in said
+    assert "density disagrees with precision: density 0.55 (0.34 to 0.71) beside 0.99 (0.73 to 1.28)" in said
+    assert "coverage disagrees" not in said

@@ -95,20 +95,20 @@ def test_the_winner_is_the_one_nearer_to_held_out_films(standard, other, spread,
     assert f"beside the same held-out films, the difference is {difference}. " in facts["augmentation"]
     ahead, behind = sorted((standard, other))
     assert f"of {ahead[0]:.3f} ({ahead[1]:.3f} to {ahead[2]:.3f}) against {behind[0]:.3f} (" in facts["augmentation"]
-    assert facts["start"] == "This study has nothing to set the random start against"
+    assert facts["start"] == "This study has nothing to compare with the random start"
 
 
 def test_what_a_comparison_says_of_copies_follows_their_intervals():
     distances = (0.1, 0.05, 0.15), (0.4, 0.3, 0.5)
     alike = comparison_facts(variants(*distances, "random-start"), "negative")["start"]
-    assert "can't be told apart: 2.0 % (1.0 % to 4.0 %) of the films for the start from the public films" in alike
+    assert "do not clearly differ: 2.0 % (1.0 % to 4.0 %) of the films for the start from the public films" in alike
     rates = (0.2, 0.1, 0.3), (0.01, 0.0, 0.02)
     apart = comparison_facts(variants(*distances, "random-start", rates), "negative")["start"]
     assert "differ: 20.0 % (10.0 % to 30.0 %)" in apart
     unknown = comparison_facts(variants(*distances, "random-start", ((np.nan,) * 3,) * 2), "negative")["start"]
     assert "was not measured" in unknown
     nothing = (np.nan,) * 3
-    assert "nothing to set" in comparison_facts(variants(nothing, nothing, "random-start"), "negative")["start"]
+    assert "nothing to compare with" in comparison_facts(variants(nothing, nothing, "random-start"), "negative")["start"]
 
 
 def test_loss_terms_say_what_is_off():
@@ -206,4 +206,4 @@ def test_a_study_without_comparisons_has_an_empty_table(study):
     assert study.gan.comparisons == ()
     table = generators_exhibits.comparisons(study)
     assert len(table) == 0
-    assert "nothing to set" in comparison_facts(table, "negative")["augmentation"]
+    assert "nothing to compare with" in comparison_facts(table, "negative")["augmentation"]

@@ -34,7 +34,7 @@ def test_counts_are_those_of_the_first_run_at_one_half(study):
 
 @pytest.mark.parametrize(
     ("low", "high", "said"),
-    [(0.34, 0.44, "more than chance"), (0.30, 0.40, "no more and no less"), (0.10, 0.32, "less than chance")],
+    [(0.34, 0.44, "more than chance"), (0.30, 0.40, "not clearly more or less"), (0.10, 0.32, "less than chance")],
 )
 def test_attention_is_called_more_than_chance_only_where_its_interval_says_so(study, low, high, said):
     table = made.attention().assign(low=low, high=high, chance=0.33)

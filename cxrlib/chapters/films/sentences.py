@@ -56,7 +56,7 @@ def missing_sentence(table1: pd.DataFrame) -> str:
             parts.append(f"of the {row.role} films, {joined(told)}")
     if not parts:
         return "Nothing is missing: every film that the labels name was found, read and used."
-    return f"Every number of this study is without what is not there: {'; '.join(parts)}."
+    return f"What could not be used is in no number of this study: {'; '.join(parts)}."
 
 
 def both_labels_sentence(table1: pd.DataFrame) -> str:
@@ -68,13 +68,13 @@ def both_labels_sentence(table1: pd.DataFrame) -> str:
             parts.append(f"{'fewer than five' if hidden else f'{row.patients_both:,}'} in {row.role}")
     if not parts:
         return "No patient has films of both labels."
-    return f"Some patients have films of both labels ({joined(parts)}): they count under either, but once in all."
+    return f"Some patients have films of both labels ({joined(parts)}): they count under each label, and once in all."
 
 
 def covidx_sentence(labels: pd.DataFrame | None) -> str:
     """What COVIDx's own label files say: the paper's counts, and how far the sources alone lead."""
     if labels is None or labels.empty:
-        return "This study reads no COVIDx tree, whose label files would be summed up here."
+        return "This study uses no COVIDx data, so there is nothing to say of its label files."
     train, test = (labels[labels["split"] == split].to_dict("records")[0] for split in ("train", "test"))
     total = train["positive_patients"] + train["negative_patients"]
     return (
@@ -95,9 +95,7 @@ def source_sentence(shortcut: pd.DataFrame, role: str) -> str:
     if learned is None:
         return f"The {role} films have too few patients for a rule that is tested on patients it never saw."
     if not learned["known_source"]:
-        text = (
-            f"No {role} film is from a source that training has, so the rule of the training films can't say anything"
-        )
+        text = f"No {role} film is from a source that training has, so the rule of the training films does not apply"
     else:
         some = learned["known_source"] < learned["films"]
         known = f" (it knows the sources of {int(learned['known_source']):,} of them)" if some else ""
@@ -134,7 +132,7 @@ def _predicts(row: pd.Series) -> str:
     elif high < 0.5:
         words = "predicts the opposite label more often than not"
     else:
-        words = "is not seen to predict the label better than chance"
+        words = "does not clearly predict the label better than chance"
     return f"{words} (area under the ROC curve {row['roc_auc']:.2f}, {low:.2f} to {high:.2f})"
 
 
@@ -143,14 +141,14 @@ def shortcut_verdict(shortcut: pd.DataFrame) -> str:
     training = [_row(shortcut, "training", name, "training") for name in ("source", "borders")]
     lows = [row["roc_auc_low"] for row in training if row is not None]
     if not lows or max(lows) <= 0.5:
-        return "No shortcut of these two kinds is seen in the training films; others may be there."
+        return "Neither of these two shortcuts is seen in the training films; others may exist."
     if max(lows) <= 0.7:
         opening = "Something about the label can be read without the lungs, though not much"
     else:
-        opening = "A network can learn much of the label of the training films without a look at the lungs"
+        opening = "A network can learn much of the label of the training films without looking at the lungs"
     carried = _row(shortcut, "hospital", "borders", "training")
     if carried["roc_auc_low"] > 0.5:
-        ending = "part of what the borders teach still holds at the hospital, so not even a good result there is proof"
+        ending = "part of what the borders teach still holds at the hospital, so even a good result there proves little"
     else:
         ending = "what the borders teach is not seen to hold at the hospital: this is why the hospital is the test"
     return f"{opening}; {ending}."
@@ -191,10 +189,10 @@ def shift_sentence(shift: pd.DataFrame, role: str) -> str:
         middle, bottom, top = (f"{100 * value:.0f}" for value in values)
         told.append(f"{word} in {middle} of a hundred pairs ({bottom} to {top})")
     if not told:
-        return f"No measure tells the {role} films from the training films."
+        return f"No measure separates the {role} films from the training films."
     return (
-        f"Set beside a training film of the same label, a {role} film is {joined(told)}; half of the pairs would be "
-        "chance."
+        f"Compared with a training film of the same label, a {role} film is {joined(told)}; by chance it would be in "
+        "half of the pairs."
     )
 
 

@@ -95,22 +95,22 @@ def _disagreements(quality: pd.DataFrame, label: str) -> list[str]:
             )
             words[name] = f"{name} {beside} between the hospital's halves"
         if below[plain] != below[firm]:
-            said.append(f"For them {firm} says otherwise than {plain}: {words[firm]}, {words[plain]}.")
+            said.append(f"Here {firm} disagrees with {plain}: {words[firm]}, {words[plain]}.")
     return said
 
 
 def variety(quality: pd.DataFrame) -> str:
     """What recall says, label by label: does the generator reach the variety of the hospital's films?
 
-    Films that stray far from the hospital's reach all of them, since they are far from each other too: where precision
-    is low, a high recall is no merit.
+    Where precision is low a high recall means nothing: scattered outliers can enclose real films without resembling
+    them.
     """
     return _said_of_labels(
         quality,
         "recall",
-        astray="{who} stray so far from the hospital's that their recall says nothing",
-        as_real="{who} can't be told from the hospital's own by their variety, which does not show it to be equal",
-        most="{who} are less varied than the hospital's, though most of its films have their like among them",
+        astray="{who} are scattered so widely that their recall means nothing",
+        as_real="{who} show no clear lack of variety, which does not prove that they are as varied as the hospital's",
+        most="{who} are less varied than the hospital's, though most of its films have a close match among them",
         few="{who} lack most of the hospital's variety: too few kinds of film are drawn",
     )
 
@@ -120,8 +120,8 @@ def fidelity(quality: pd.DataFrame) -> str:
     return _said_of_labels(
         quality,
         "precision",
-        as_real="how often {who} lie among the hospital's films can't be told from how often its own do, which "
-        "does not show them to be equal",
+        as_real="{who} do not lie among the hospital's films clearly less often than its own do, which does not "
+        "prove them equal",
         most="most of {who} lie among the hospital's films, but fewer than of the hospital's own",
         few="most of {who} lie outside what the hospital's films look like",
     )
@@ -190,7 +190,7 @@ def kept_snapshots(generators: Records) -> str:
     earlier = sum(record["snapshot_images"] < record["images_seen"] for record in judged)
     said = f"of {len(judged)} generators chosen by held-out films, {earlier or 'none'} stopped before the last snapshot"
     if equal := sum(record.get("within_noise", False) for record in judged):
-        said += f"; {equal} keep the last of several snapshots that can't be told apart"
+        said += f"; {equal} keep the last of several snapshots that do not clearly differ"
     if len(judged) < len(own):
         said += f"; {len(own) - len(judged)} had too few films to hold any out and are simply the last"
     return said
@@ -222,13 +222,13 @@ def _compared(comparisons: pd.DataFrame, label: str, variant: str, usual: str, o
     """Which of two ways wins by the kernel distance of the snapshots that were kept, paired; what it does to copies."""
     kept = comparisons[comparisons["chosen"].astype(bool)].set_index("variant")
     if not {"standard", variant} <= set(kept.index) or kept.loc[["standard", variant], "kid"].isna().any():
-        return f"This study has nothing to set {other} against"
+        return f"This study has nothing to compare with {other}"
     mine, theirs = kept.loc["standard"], kept.loc[variant]
     ahead, behind = (mine, theirs) if mine["kid"] < theirs["kid"] else (theirs, mine)
     winner, loser = (usual, other) if ahead is mine else (other[0].upper() + other[1:], _small(usual))
     further = theirs[["further", "further_low", "further_high"]].to_numpy(float)
     between, low, high = further if behind is theirs else -further[[0, 2, 1]]
-    clearly = "wins clearly" if low > 0 else "is ahead, but by no more than chance gives"
+    clearly = "wins clearly" if low > 0 else "is ahead, but by no more than chance could give"
     return (
         f"{winner} {clearly}: for the {label} films, a kernel distance to held-out films of {_interval(ahead)} against "
         f"{_interval(behind)} for {loser}; with the same random numbers, beside the same held-out films, the "
@@ -241,7 +241,7 @@ def _flagged(mine: pd.Series, theirs: pd.Series, usual: str, other: str) -> str:
         return "How many of their films are too near to a training film was not measured"
     rates = f"{_rate(mine)} of the films for {usual}, {_rate(theirs)} for {other}"
     apart = mine["flag_low"] > theirs["flag_high"] or theirs["flag_low"] > mine["flag_high"]
-    said = "differ" if apart else "can't be told apart"
+    said = "differ" if apart else "do not clearly differ"
     return f"The shares of films that lie too near to a training film {said}: {rates}"
 
 

@@ -80,13 +80,13 @@ def is_weak(found: Evidence, reference: str = BASELINE) -> bool:
 
 
 def weak_baseline(found: Evidence, reference: str = BASELINE) -> str:
-    """A warning where the baseline can't be told from chance; else nothing."""
+    """A warning where the baseline is not clearly better than chance; else nothing."""
     if not is_weak(found, reference):
         return ""
     return (
         f"First of all: trained on public films alone, the classifier ({reference}) does not rank the hospital's "
         f"films clearly better than chance (area under the ROC curve {found.level(reference, RANKING)}, chance 0.50). "
-        "To do better than that is no merit."
+        "Doing better than that proves little."
     )
 
 
@@ -102,18 +102,19 @@ def verdict(found: Evidence, arm: str, reference: str) -> str:
         return "No: with synthetic films the classifier does worse on the hospital's films."
     if found_to_be == "better":
         return (
-            "With synthetic films the classifier ranks the hospital's films better, but better than next to nothing."
+            "With synthetic films the classifier ranks the hospital's films better, but the one that it is compared "
+            "with hardly beats chance."
             if weak
             else "Yes: with synthetic films the classifier ranks the hospital's films better."
         )
     if found_to_be == "moved":
         return (
             "Not as a classifier: with synthetic films more answers are right at the threshold of one half, but the "
-            "films are not clearly ranked better. A better threshold might do as much."
+            "films are not clearly ranked better. A better threshold might do the same."
         )
     if found_to_be == "trade":
         traded = _trade(found, arm, reference)
-        return f"No: {traded} Nothing ranks clearly better; such a trade can be had by moving the threshold."
+        return f"No: {traded} Neither ranks clearly better, and moving the threshold makes such a trade too."
     return f"Can't tell: neither a gain nor a loss is clear. {_moves(found, arm, reference)}"
 
 
@@ -129,7 +130,7 @@ def primary(found: Evidence, endpoint: Mapping[str, Any]) -> str:
             level = found.level(arm, metric)
             parts.append(f"{MEASURES[metric]} by {change}{f' to {level}' if level else ''} ({change.judged})")
     if not parts:
-        return f"The primary endpoint, {arm} against {reference}, can't be told: the study no longer has both arms."
+        return f"The primary endpoint, {arm} against {reference}, can't be judged: the study no longer has both arms."
     when = "" if endpoint["declared_before_opening"] else " It was declared after the hospital's films had been opened."
     declared = "declared before any hospital film was opened" if not when else "not declared beforehand"
     return f"Primary endpoint, {declared}: {arm} against {reference} changes {joined(parts)}.{when}"
@@ -143,7 +144,7 @@ def own_films(found: Evidence, arm: str) -> str:
     outcomes = {
         "gain": "the generator adds something to them",
         "loss": "the films themselves serve better than what a generator makes of them",
-        "no clear difference": "whether the generator adds anything to them, or loses anything, can't be told",
+        "no clear difference": "it is not clear whether the generator adds anything to them or loses anything",
         "no verdict": "no verdict from single runs",
     }
     sentence = (
@@ -163,12 +164,12 @@ def leakage(found: Evidence, arm: str) -> str:
         )
     outcomes = {
         "gain": "they even do better",
-        "loss": "part of what the paper's way shows is leakage, or due to the films these generators had to do without",
-        "no clear difference": "whether that leak matters can't be told",
+        "loss": "part of what the paper's way shows is leakage, or comes from what these generators could not see",
+        "no clear difference": "it is not clear whether that leak matters",
         "no verdict": "no verdict from single runs",
     }
     return (
-        f"Beside generators that saw the films under test, as in the paper, these change the area by {change}: "
+        f"Compared with generators that saw the films under test, as in the paper, these change the area by {change}: "
         f"{outcomes[change.verdict]}."
     )
 
@@ -185,7 +186,7 @@ def rebalancing(found: Evidence, arm: str) -> str:
         "no verdict": "no verdict from single runs",
     }
     words = outcomes[change.verdict]
-    return f"Beside public positives drawn more often (oversampled), they change it by {change}: {words}."
+    return f"Compared with public positives drawn more often (oversampled), they change it by {change}: {words}."
 
 
 def _is_trade(found: Evidence, arm: str, reference: str) -> bool:
@@ -230,5 +231,5 @@ def _generators(arm: str, number: int) -> str:
     if not arm_of(arm).synthetic:
         return ""
     if number == 1:
-        return "; the generators were trained once, so what others would change is not in any interval"
+        return "; the generators were trained once, so no interval covers what another training of them would change"
     return f"; its runs share {number} generators of each kind, which the intervals count instead of the runs"

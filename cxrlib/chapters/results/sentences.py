@@ -62,7 +62,7 @@ def _attention(table: pd.DataFrame, arm: str) -> str:
     if not len(rows):
         return "How much of the attention lies inside the lungs is not known: no outlines of lungs are at hand"
     row = rows.iloc[0]
-    verdict = "no more and no less than chance would give"
+    verdict = "not clearly more or less than chance would give"
     if row["low"] > row["chance"]:
         verdict = "more than chance would give"
     elif row["high"] < row["chance"]:
@@ -82,13 +82,13 @@ def _calibration(fixed: pd.DataFrame, arm: str) -> str:
         before, after = rows["brier"].mean(), rows["brier_calibrated"].mean()
         change = "better" if after < before - 0.0005 else "worse" if after > before + 0.0005 else "the same"
         parts.append(f"{name} {change} (Brier score {before:.3f} before, {after:.3f} after)")
-    return f"On the hospital's films the temperature makes {' and '.join(parts)}"
+    return f"On the hospital's films the temperature makes the probabilities of {' and of '.join(parts)}"
 
 
 def _subgroups(table: pd.DataFrame) -> str:
     chosen = table[(table["role"] == "hospital") & (table["arm"] == "baseline")]
     if not len(chosen):
-        return "Nothing is known of the films by which they could be parted"
+        return "Nothing is recorded by which the films could be divided"
     levels = chosen.groupby(["subgroup", "level"])["suppressed"].all()
     hidden = int(levels.sum())
     note = "every part is large enough to be shown" if not hidden else f"{hidden} of them too small to be shown"

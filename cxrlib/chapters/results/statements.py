@@ -57,9 +57,9 @@ def _training_chance(found: Evidence, arm: str | None) -> str:
     change = found.answer(arm, RANKING)
     runs = found.seeds(arm or "baseline")
     if runs < 2:
-        return "Each arm was trained once, so no interval holds the chance of training: another run may differ."
+        return "Each arm was trained once, so no interval covers the chance of training: another run may differ."
     if change is None:
-        return f"Each arm was trained {runs} times, and the intervals hold the chance of training."
+        return f"Each arm was trained {runs} times, and the intervals cover the chance of training."
     if change.from_runs > MOSTLY_RUNS:
         return (
             f"Most of the uncertainty about how films are ranked ({100 * change.from_runs:.0f} % of the interval's "
@@ -99,7 +99,7 @@ def _class_weighted(found: Evidence, arm: str | None) -> str:
     if effect is None:
         return "Weighting the rarer label in the loss was not tried: the study has no class-weighted arm."
     beside = found.answer(arm, RANKING, reference="class-weighted") if arm else None
-    more = f"; synthetic films, beside that, by {beside} ({beside.judged})" if beside else ""
+    more = f"; compared with that, synthetic films change it by {beside} ({beside.judged})" if beside else ""
     return (
         "Weighting the rarer label in the loss instead changes the area under the ROC curve by "
         f"{effect} ({effect.judged}){more}."
@@ -129,7 +129,7 @@ def _equal_precision(found: Evidence, arm: str | None) -> str:
         )
     row, base = rows
     outcome = {
-        "gain": "a gain that is not owed to calling more films positive",
+        "gain": "a gain that does not come from calling more films positive",
         "loss": "a loss",
         "no clear difference": "no clear difference, so moving the baseline's threshold might have done as much",
         "no verdict": "no verdict from single runs",
@@ -172,7 +172,7 @@ def _synthetic_only(found: Evidence) -> str:
     ranks = {
         "gain": "it ranks films better than public films alone",
         "loss": "it ranks films worse than public films alone",
-        "no clear difference": "whether it ranks them better or worse than public films alone can't be told",
+        "no clear difference": "it is not clear whether it ranks them better or worse than public films alone",
         "no verdict": "no verdict from single runs",
     }[change.verdict]
     return (
@@ -210,9 +210,9 @@ def _steps(found: Evidence, arm: str | None) -> str:
         )
     own, again = found.answer(equal, RANKING, reference=real), found.answer(arm, RANKING, reference="duplicated")
     if own is not None:
-        said += f" Beside the generators' own films, at as few steps, it is {own} ({own.judged})."
+        said += f" Compared with the generators' own films, at as few steps, it changes by {own} ({own.judged})."
     if again is not None:
-        said += f" Beside public films repeated to the same count (duplicated), it is {again} ({again.judged})."
+        said += f" Compared with public films repeated as often (duplicated), it changes by {again} ({again.judged})."
     return said
 
 
@@ -240,7 +240,7 @@ def _tests(found: Evidence, arm: str | None) -> str:
 def _source_rule(found: Evidence) -> str:
     rule, baseline = (found.level(arm, "accuracy", "validation") for arm in ("source-rule", "baseline"))
     if rule is None:
-        return "How far the source alone gives the label away was not tried as an arm."
+        return "How far the source alone gives the label away was not tried."
     return (
         f"A rule that looks at nothing but where a film comes from is right on {rule} of the validation films; the "
         f"baseline on {baseline}."
@@ -267,9 +267,9 @@ def _paper(found: Evidence) -> str:
     """From the paper's own counts, of its hospital films."""
     parts = []
     for metric, words in (
-        ("recall_positive", "of its positives"),
-        ("recall_negative", "of its negatives"),
-        ("accuracy", "of all its films"),
+        ("recall_positive", "positives"),
+        ("recall_negative", "negatives"),
+        ("accuracy", "films"),
     ):
         row = found.row("paper_conclusions", dataset="test", metric=metric)
         outcome = {
@@ -278,12 +278,13 @@ def _paper(found: Evidence) -> str:
             "undecided": "which may or may not be chance, depending on how the errors overlap",
         }[row["verdict"]]
         parts.append(
-            f"{row['right']} instead of {row['right_reference']} {words} right among {row['films']}, {outcome} (exact "
+            f"{row['right']} instead of {row['right_reference']} of its {row['films']} {words}, {outcome} (exact "
             f"McNemar p from {_p(row['p_lowest'])} to {_p(row['p_highest'])})"
         )
     return (
-        f"The paper's model with synthetic films answered {joined(parts)}. That is for one run of each model, films "
-        "taken for independent, and generators that saw the films; its counts can't tell leakage or balance from gain."
+        f"The paper's model with synthetic films was right on {joined(parts)}. That is for one run of each model, "
+        "films treated as independent, and generators that saw the films; its counts can't separate a gain from "
+        "leakage or balance."
     )
 
 
