@@ -1,6 +1,7 @@
 """`cxr`: one command per stage, and `cxr report` for all of them. Each command lies in `commands`."""
 
 import csv
+import errno
 import logging
 import re
 import sys
@@ -25,13 +26,24 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     try:
         app()
-    except (InputError, ModuleNotFoundError) as error:
-        told = error if isinstance(error, InputError) else missing_wing(error)
+    except (InputError, ModuleNotFoundError, OSError) as error:
+        told = _told(error)
         if told is None:
             raise
-        answer_error(str(told))
+        answer_error(told)
         sys.stderr.write(f"cxr: {told}\n")
         raise SystemExit(2) from None
+
+
+def _told(error: Exception) -> str | None:
+    """What a user is told of an error; None if it is a fault of the program."""
+    if isinstance(error, ModuleNotFoundError):
+        return missing_wing(error)
+    if isinstance(error, OSError):
+        # Names that no file can have were typed.
+        named = error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
+        return f"{str(error.filename)[:80]}: {error.strerror}; name another path" if named else None
+    return str(error)
 
 
 def _version(asked: bool) -> None:

@@ -263,8 +263,10 @@ def _locate(study: str | Path, root: Path | None) -> tuple[Path, Path]:
     text = str(study)
     if text.endswith((".yaml", ".yml")):
         if not _is_file(Path(text)):
-            other = Path(text).with_suffix(".yml" if text.endswith(".yaml") else ".yaml")
-            hint = f"; did you mean {other}?" if _is_file(other) else ""
+            near = [
+                place.with_suffix(end) for place in (Path(text), "studies" / Path(text)) for end in (".yaml", ".yml")
+            ]
+            hint = next((f"; did you mean {file}?" for file in near if _is_file(file)), "")
             raise InputError(f"{text}: no such study file{hint}")
         path = Path(text).resolve()
         return path, root or _home_of(path)
@@ -273,7 +275,7 @@ def _locate(study: str | Path, root: Path | None) -> tuple[Path, Path]:
     here = Path.cwd().resolve()
     homes = [folder for folder in (here, *here.parents, REPOSITORY) if (folder / "studies").is_dir()]
     for file in (home / "studies" / f"{text}{ending}" for home in homes for ending in (".yaml", ".yml")):
-        if file.is_file():
+        if _is_file(file):
             return file, root or _home_of(file)
     known = sorted(file.stem for home in homes[:1] for file in (home / "studies").glob("*.y*ml"))
     near = difflib.get_close_matches(text, known, n=1)

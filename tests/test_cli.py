@@ -169,3 +169,20 @@ def test_a_study_file_may_end_in_yml_and_near_names_are_hinted_at(tiny_study_fil
     tiny_study_file.rename(tiny_study_file.with_suffix(".yml"))
     assert cxr("show", "tiny", cwd=home).returncode == 0
     assert "did you mean studies/tiny.yml?" in cxr("show", "studies/tiny.yaml", cwd=home).stderr
+    assert "did you mean studies/tiny.yml?" in cxr("show", "tiny.yaml", cwd=home).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("status", "a" * 5000), "no studies/aaa"),
+        (("settle", "a" * 5000), "name too long; name another path"),
+        (("start", "https://[", "--yes"), "not an address"),
+        (("report", "tiny", "--cores", "-1"), "--cores"),
+    ],
+)
+def test_what_nobody_can_mean_is_told_in_a_line(tiny_study_file, arguments, said):
+    done = cxr(*arguments, cwd=tiny_study_file.parent.parent)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

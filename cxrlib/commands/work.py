@@ -103,7 +103,7 @@ def report(
         list[str] | None, typer.Argument(metavar="[STAGE …] [-- OPTIONS OF SNAKEMAKE]", show_default=False)
     ] = None,
     profile: Annotated[Path | None, typer.Option(help="Folder of a Snakemake profile, e.g. profiles/slurm.")] = None,
-    cores: Annotated[int, typer.Option(help="Jobs at a time; by default all processors.")] = 0,
+    cores: Annotated[int, typer.Option(help="Jobs at a time; by default all processors.", min=0)] = 0,
     force: Force = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done, and do nothing.")] = False,
 ) -> None:

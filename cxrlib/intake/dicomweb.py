@@ -76,7 +76,10 @@ def _keep(place: Path, content: bytes) -> None:
 
 class _Archive:
     def __init__(self, address: str) -> None:
-        parts = urlsplit(address)
+        try:
+            parts = urlsplit(address)
+        except ValueError as error:
+            raise InputError(f"{address}: not an address: {error}; expected https://…") from None
         self.query = dict(parse_qsl(parts.query))
         self.base = urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
         token = os.environ.get(TOKEN, "").strip()
