@@ -108,7 +108,7 @@ def test_what_a_comparison_says_of_copies_follows_their_intervals():
     unknown = comparison_facts(variants(*distances, "random-start", ((np.nan,) * 3,) * 2), "negative")["start"]
     assert "was not measured" in unknown
     nothing = (np.nan,) * 3
-    assert "nothing to compare with" in comparison_facts(variants(nothing, nothing, "random-start"), "negative")["start"]
+    assert "nothing to compare" in comparison_facts(variants(nothing, nothing, "random-start"), "negative")["start"]
 
 
 def test_loss_terms_say_what_is_off():
