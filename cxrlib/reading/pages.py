@@ -63,10 +63,13 @@ def page_before(task: Task, tasks: Sequence[Task]) -> dict[str, Any] | None:
 def _instructions(order: Sequence[str]) -> dict[str, Any]:
     practice, scored = order.count("practice"), len(order) - order.count("practice")
     minutes = max(1, round(sum(SECONDS_EACH[name] for name in order) / 60))
-    parts = _parts(order)
+    parts, takes = _parts(order), f"about {minutes} {'minute' if minutes == 1 else 'minutes'}."
+    several = len(parts) > 1
     lines = [
         *ABOUT_FILMS.get(parts[0], (TASK, CONCEALED)),
-        f"There are {scored} tasks in {len(parts)} {'part' if len(parts) == 1 else 'parts'}: about {minutes} minutes.",
+        f"There are {scored} tasks{f' in {len(parts)} parts' if several else ''}: {takes}"
+        if practice or several
+        else f"{_number(parts[0], order)} This takes {takes}",
         "Answer with the mouse, by touch, or with the keys that stand beside the answers; Enter stores. Press ? at any "
         "time to see all keys.",
         "On a film, drag to change brightness and contrast and turn the wheel to zoom; by touch, two fingers zoom and "
@@ -78,7 +81,7 @@ def _instructions(order: Sequence[str]) -> dict[str, Any]:
         lines.insert(
             3, f"First come {practice} for practice, with the right answer after each. Practice does not count."
         )
-    else:
+    elif several:
         lines.append(_number(parts[0], order))
     return {"heading": "Before you begin", "lines": lines, "button": "Begin"}
 

@@ -141,6 +141,8 @@ def test_a_reader_is_led_by_nothing_and_sees_films_in_their_own_proportions(film
     assert [question["name"] for question in shown["task"]["questions"]] == ["label", "confidence", "comment"]
     page = page_before(protocol.tasks("anna")[0], protocol.tasks("anna"))
     assert "Others label the same films" in " ".join(page["lines"])
+    assert page["lines"][2].startswith(f"{FILMS + 2} films, one at a time")
+    assert page["lines"][2].endswith("This takes about 7 minutes.")
     for file in films.glob("*.png"):
         file.unlink()
     guest.receive({"kind": "ready", "screen": {}})
