@@ -199,7 +199,7 @@ def test_people_are_never_counted_together_with_simulated_readers(study):
     own = found.tables["reading_accuracy"]
     row = own[(own["readers"] == PEOPLE) & (own["measure"] == "accuracy")].iloc[0]
     assert (row["right"], row["answers"]) == (16, 16)
-    story = reading_story.tell_readings(study, found.groups, found.tables)
+    story = reading_story.ReadingStory(study, found.groups, found.tables)
     assert story.readers == PEOPLE
     assert "not shown here" in story.facts()["beside"]
     assert story.facts()["who"].startswith("One reader has")
@@ -241,7 +241,7 @@ def test_sentences_change_with_what_was_answered(study):
 
 def test_simulated_readers_are_named_wherever_they_are_shown(simulated):
     study, found = simulated
-    story = reading_story.tell_readings(study, found.groups, found.tables)
+    story = reading_story.ReadingStory(study, found.groups, found.tables)
     assert "simulated readers" in story.said
     assert "a program made up" in story.facts()["who"]
     for name in FIGURES:
@@ -259,7 +259,7 @@ TABLE_OF = {"readers_accuracy": "reading_accuracy", "readers_realism": "reading_
 
 def test_without_readings_everything_says_so(study):
     found = make_reading_tables(study)
-    story = reading_story.tell_readings(study, found.groups, found.tables)
+    story = reading_story.ReadingStory(study, found.groups, found.tables)
     for name in FIGURES:
         texts = [text.get_text() for text in story.figure(name).findobj(lambda part: hasattr(part, "get_text"))]
         assert "no readings yet" in texts
@@ -498,7 +498,7 @@ def test_readers_who_are_not_through_have_no_part_in_what_is_said_of_all(study):
     assert everyone.loc[("real or synthetic", "accuracy"), "estimate"] == 0.5
     accuracy = shown.readers_accuracy(found.tables["reading_accuracy"], PEOPLE)
     assert sum("not counted" in name for name in accuracy.index) == 3
-    story = reading_story.tell_readings(study, found.groups, found.tables)
+    story = reading_story.ReadingStory(study, found.groups, found.tables)
     assert story.single["reader"].nunique() == 2
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from cxrlib.chapters.reading.shown import reader_in_words
 from cxrlib.chapters.style import (
     BLACK,
     BLUE,
@@ -26,9 +27,9 @@ from cxrlib.chapters.style import (
     drawing,
     interval_mark,
 )
+from cxrlib.evaluation.readers import CHANCE, MARGIN
+from cxrlib.reading.agreement import ALL
 
-CHANCE, MARGIN = 0.5, 0.10
-ALL = "all"
 STEP_NAMES = ("surely\nsynthetic", "probably\nsynthetic", "perhaps\nsynthetic", "perhaps\nreal", "probably\nreal",
               "surely\nreal")  # fmt: skip
 KIND_LOOKS = {"real": (SKY, ""), "synthetic": (ORANGE, "///")}
@@ -67,7 +68,7 @@ def reader_accuracy(accuracy: pd.DataFrame, readers: str, origin: str) -> Figure
             ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "¼", "½", "¾", "1"])
             ax.grid(axis="y", visible=False)
         counted = set(accuracy[accuracy["counted"] == "yes"]["reader"])
-        labels = [_said(name, readers) + ("\nnot counted" if name not in counted else "") for name in names]
+        labels = [reader_in_words(name, readers) + ("\nnot counted" if name not in counted else "") for name in names]
         axes[0, 0].set_yticks(range(len(names)), labels)
         axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
         handles = [
@@ -90,12 +91,6 @@ def _marks(names: Sequence[str]) -> list:
 
 def _readers(table: pd.DataFrame) -> list[str]:
     return [str(name) for name in dict.fromkeys(table["reader"])]
-
-
-def _said(name: str, readers: str) -> str:
-    if name == ALL:
-        return f"all {readers}"
-    return f"simulated {name}" if readers.startswith("simulated") else name
 
 
 def reader_steps(steps: pd.DataFrame, readers: str, origin: str) -> Figure:
@@ -137,7 +132,7 @@ def _step_curves(ax: Axes, steps: pd.DataFrame, names: Sequence[str], readers: s
             counts = part[part["origin"] == kind].groupby("step")["answers"].sum().reindex(range(1, 7), fill_value=0)
             curves.append(np.append(np.cumsum(counts.to_numpy()[::-1])[::-1], 0) / max(counts.sum(), 1))
         ax.plot(curves[1], curves[0], color=colour, linestyle=line, marker=marker, markersize=4,
-                linewidth=2 if name == ALL else 1.2, label=_said(name, readers))  # fmt: skip
+                linewidth=2 if name == ALL else 1.2, label=reader_in_words(name, readers))  # fmt: skip
     ax.set_xlabel("synthetic films taken for real")
     ax.set_ylabel("real films taken for real")
     ax.set_title("From step to step")
@@ -172,7 +167,7 @@ def reader_realism(shares: pd.DataFrame, realism: pd.DataFrame, readers: str, or
         axes[0, 1].set_xlim(1, 5)
         axes[0, 1].set_xticks(range(1, 6))
         axes[0, 1].set_xlabel("mean, with its 95 % interval")
-        axes[0, 1].set_title(_said(last, readers).capitalize())
+        axes[0, 1].set_title(reader_in_words(last, readers).capitalize())
         for ax in axes[0]:
             ax.grid(axis="y", visible=False)
         handles = [Patch(facecolor=shade, edgecolor=INK, linewidth=0.5, label=str(step))
@@ -273,6 +268,6 @@ def reading_time(seconds: pd.DataFrame, readers: str, origin: str) -> Figure:
             ax.grid(axis="y", visible=False)
             ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             ax.minorticks_off()
-        axes[0, 0].set_yticks(range(len(names)), [_said(name, readers) for name in names])
+        axes[0, 0].set_yticks(range(len(names)), [reader_in_words(name, readers) for name in names])
         axes[0, 0].set_ylim(len(names) - 0.5, -0.6)
     return figure

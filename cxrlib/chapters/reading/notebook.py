@@ -7,7 +7,7 @@ import pandas as pd
 from cxrlib.chapters import sheets
 from cxrlib.chapters.chapter import Chapter, Drawn
 from cxrlib.chapters.reading import nearness, nearness_figures, nearness_shown, shown
-from cxrlib.chapters.reading.story import ReadingStory, tell_readings
+from cxrlib.chapters.reading.story import ReadingStory
 from cxrlib.chapters.reading.tables import load_readings
 from cxrlib.chapters.words import synthetic_origin
 from cxrlib.files import read_json
@@ -29,7 +29,7 @@ def open_chapter(study: Study) -> Chapter:
 
 def _story(study: Study) -> ReadingStory:
     found = load_readings(study)
-    return tell_readings(study, found.groups, found.tables)
+    return ReadingStory(study, found.groups, found.tables)
 
 
 def _table(study: Study, name: str) -> pd.DataFrame:

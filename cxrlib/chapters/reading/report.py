@@ -17,11 +17,6 @@ from cxrlib.reading.agreement import PROGRAMS
 from cxrlib.reading.pace import PACE, standings
 from cxrlib.study import Study
 
-SAID = (
-    "who", "origin", "experience", "sides", "realism", "label", "agreement", "again", "artefacts", "copies",
-    "generators", "time",
-)  # fmt: skip
-
 
 def report_readings(study: Study, csv: Path | None = None) -> Generator[RenderableType, None, dict[str, Any]]:
     """The parts of the summary, and in the end the rows of every table.
@@ -38,7 +33,7 @@ def report_readings(study: Study, csv: Path | None = None) -> Generator[Renderab
     for readers, answers in found.groups.items():
         tables = {name: table[table["readers"] == readers] for name, table in found.tables.items()}
         sentences = reading_sentences(tables, readers, len(answers))
-        yield f"{readers}\n" + "\n".join(f"  {sentences[name]}" for name in SAID)
+        yield f"{readers}\n" + "\n".join(f"  {sentence}" for sentence in sentences.values())
         yield ""
         shown = reading_shown.readers_accuracy(tables["reading_accuracy"], readers)
         yield terminal_table(shown, f"Real or synthetic? ({readers}; 95 % intervals)")

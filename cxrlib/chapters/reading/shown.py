@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from cxrlib.reading.agreement import ALL
 from cxrlib.reading.sample_size import UNLIKE
 
 BLOCKS = {"A": "single films", "B": "two films: which is synthetic?", "C": "two films: the same patient?",
@@ -70,7 +71,7 @@ def readers_accuracy(table: pd.DataFrame, readers: str) -> pd.DataFrame:
         if main is not None:
             shown["p, chance"], shown["p, equivalence"] = _p(main.p_chance), _p(main.p_equivalence)
         counted = (part["counted"] == "yes").any()
-        rows[_name(str(reader), readers) + ("" if counted else ", not counted")] = shown
+        rows[reader_in_words(str(reader), readers) + ("" if counted else ", not counted")] = shown
     return pd.DataFrame.from_dict(rows, orient="index").fillna("–").rename_axis(readers)
 
 
@@ -79,7 +80,7 @@ def readers_realism(table: pd.DataFrame, readers: str) -> pd.DataFrame:
     table = table[table["counted"] == "yes"]
     rows = [
         {
-            readers: _name(row.reader, readers),
+            readers: reader_in_words(row.reader, readers),
             "films": f"{row.label}, {row.origin}",
             "answers": row.answers,
             "mean realism (1–5)": f"{row.mean:.1f} ({row.mean_low:.1f}–{row.mean_high:.1f})",
@@ -126,8 +127,9 @@ def _indexed(rows: list[Mapping], readers: str) -> pd.DataFrame:
     return pd.DataFrame(rows).set_index(readers) if rows else pd.DataFrame(index=pd.Index([], name=readers))
 
 
-def _name(reader: str, readers: str) -> str:
-    if reader == "all":
+def reader_in_words(reader: str, readers: str) -> str:
+    """A reader of a group, or all of them."""
+    if reader == ALL:
         return f"all {readers}"
     return f"simulated {reader}" if readers.startswith("simulated") else reader
 

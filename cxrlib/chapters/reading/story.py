@@ -111,8 +111,3 @@ class ReadingStory:
         beside = "Simulated readers of this study stand in tables of their own and are not shown here." if both else ""
         sentences["origin_told"] = sentences.pop("origin")
         return {**sentences, "readers": self.readers, "beside": beside}
-
-
-def tell_readings(study: Study, groups: Mapping[str, pd.DataFrame], tables: Mapping[str, pd.DataFrame]) -> ReadingStory:
-    """The readings as they stand: answers by group of readers, and their tables."""
-    return ReadingStory(study, groups, tables)
