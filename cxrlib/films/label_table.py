@@ -3,6 +3,7 @@
 Every cell comes out as text; nothing is guessed about its meaning here.
 """
 
+import contextlib
 import csv
 import datetime
 import io
@@ -27,11 +28,15 @@ MAXIMUM_CELLS = 20_000_000
 # How many lines are looked at to tell separator and header.
 LINES_LOOKED_AT = 25
 FOOTER = re.compile(
-    r"(sum|summe|total|totale|gesamt|insgesamt|anzahl|count|somme|suma|razem|итого|合计|合計|n\s*=|stand|erstellt|exported|"
-    r"printed|source|quelle)\b",
+    r"(sum|summe|mean|average|mittelwert|durchschnitt|total|totale|gesamt|insgesamt|anzahl|count|somme|suma|razem|"
+    r"итого|合计|合計|n\s*=|stand|erstellt|exported|printed|source|quelle)\b",
     re.IGNORECASE,
 )
+# The first cell of a row that has one in every column, and is a footer all the same.
+SUM = re.compile(FOOTER.pattern.replace(r"\b", r"\s*[:=]?"), re.IGNORECASE)
 WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
+# What spreadsheets write in countries where Windows has another code page than 1252.
+CODE_PAGES = ("cp1251", "cp1250", "cp1254", "cp1253", "gb18030", "cp932", "cp949", "cp1255", "cp1256")
 
 Rows = list[list[str]]
 
@@ -50,9 +55,10 @@ def read_label_table(root: Path, file: str, wanted: Callable[[list[str]], bool] 
     content = read_table_bytes(root, file)
     suffix = Path(file).suffix.lower()
     if suffix not in WORKBOOKS:
-        return _table(_csv_rows(content, where), where)
-    sheets = _excel_sheets(content, where) if suffix in (".xlsx", ".xlsm") else _other_sheets(content, where)
-    tables = []
+        sheets = (_csv_rows(text, where) for text in _texts(content, where, wanted is not None))
+    else:
+        sheets = _excel_sheets(content, where) if suffix in (".xlsx", ".xlsm") else _other_sheets(content, where)
+    tables: list[pd.DataFrame] = []
     for rows in sheets:
         if any(any(row) for row in rows):
             table = _table(rows, where)
@@ -97,7 +103,9 @@ def _header_row(rows: Rows) -> int | None:
 def _is_footer(row: list[str], apart: bool) -> bool:
     """A last row of sums or notes: it begins as those do, or stands alone below an empty row."""
     cells = [cell for cell in row if cell]
-    return len(cells) < len(row) and (bool(FOOTER.match(cells[0])) or (apart and len(cells) == 1))
+    if len(cells) == len(row):
+        return bool(SUM.fullmatch(cells[0]))
+    return bool(FOOTER.match(cells[0])) or (apart and len(cells) == 1)
 
 
 def _header(cells: list[str], where: str) -> list[str]:
@@ -119,10 +127,31 @@ def refuse_twice(columns: list[str], name: str, where: str) -> None:
         raise InputError(f"{where}: column `{name}` is there {len(twice)} times; give each a name of its own")
 
 
-def _csv_rows(content: bytes, where: str) -> Rows:
+def _texts(content: bytes, where: str, every: bool) -> Iterator[str]:
+    """The text of a CSV file; of one that is not Unicode, with `every`, also as it reads in other code pages."""
     if content.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         raise InputError(f"{where}: an Excel workbook by its content; let its name end in .xlsx, .xls or .ods")
-    text = decode_text(content, where)
+    unknown: InputError | None = None
+    try:
+        yield decode_text(content, where)
+    except InputError as error:
+        unknown = error
+    for page in CODE_PAGES if every and not _is_unicode(content) else ():
+        with contextlib.suppress(UnicodeDecodeError):
+            yield content.decode(page)
+    if unknown:
+        raise unknown
+
+
+def _is_unicode(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return True
+
+
+def _csv_rows(text: str, where: str) -> Rows:
     said = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)
     rows: Rows = []
     try:

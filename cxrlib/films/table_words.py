@@ -10,7 +10,7 @@ from functools import cache
 from cxrlib.errors import InputError
 
 UNCERTAIN = "uncertain"
-# Rows of (column or cell, its meaning, words without case, accents, spaces and signs).
+# Rows of (column or cell, its meaning, words without spaces; of columns also without signs).
 TABLE_FILE = "table_words.csv"
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f")) | dict.fromkeys(
     map(ord, "\u00a0\u202f\u2007\u2009\u3000"), " "
@@ -26,7 +26,7 @@ def tidy(text: str) -> str:
 def _meanings(kind: str) -> dict[str, str]:
     with (importlib.resources.files("cxrlib.films") / TABLE_FILE).open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["kind"] == kind]
-    return {word: row["meaning"] for row in rows for word in row["words"].split()}
+    return {_bare(word): row["meaning"] for row in rows for word in row["words"].split()}
 
 
 def _bare(text: str) -> str:
@@ -41,7 +41,8 @@ def column_of(name: str) -> str:
 
 def meaning_of(word: str) -> str:
     """`positive`, `negative`, `uncertain`, or empty for a word of another meaning; an empty cell is uncertain."""
-    return _meanings("cell").get(_bare(word), "") if word else UNCERTAIN
+    bare = "".join(_bare(word).split())
+    return _meanings("cell").get(bare) or _meanings("cell").get(bare.rstrip(".:;!"), "") if word else UNCERTAIN
 
 
 def dates(cells: Iterable[tuple[int, str]], where: str) -> dict[int, str]:

@@ -20,7 +20,7 @@ ENOUGH = KEYS[:-1]
 # Ids of which spreadsheets eat leading zeros, and the kind of pseudonym that is made of them without.
 BARE = {"patient_id": "bare_patient", "accession_number": "bare_accession"}
 ROWS_NAMED = 10
-SHORTENED = re.compile(r"\d[.,]\d+E\+\d+", re.IGNORECASE)
+SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
 
 Wanted = tuple[tuple[str, str], ...]
 
