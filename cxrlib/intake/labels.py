@@ -170,15 +170,8 @@ def read_film_labels(
     shortened, and two rows of the same ids with different labels.
     """
     given = {name: kind for kind, name in (columns or {}).items()}
-
-    def held(names: list[str]) -> list[str]:
-        return [given.get(name) or ("" if column_of(name) in given.values() else column_of(name)) for name in names]
-
-    def wanted(names: list[str]) -> bool:
-        return "label" in held(names) and not set(ENOUGH).isdisjoint(held(names))
-
-    table = read_label_table(file.parent, file.name, wanted)
-    names, holds = list(table.columns), held(list(table.columns))
+    table = read_label_table(file.parent, file.name, lambda names: has_labels(held_by(names, given)))
+    names, holds = list(table.columns), held_by(list(table.columns), given)
     _check_columns(file, names, holds, given)
     used = {name: kind for name, kind in zip(names, holds, strict=True) if kind in (*KEYS, "label")}
     unused = [name for name in names if name not in used]
@@ -211,13 +204,23 @@ def read_film_labels(
     return FilmLabels(file, rows, used, unused, files, bare)
 
 
+def held_by(names: list[str], given: Mapping[str, str]) -> list[str]:
+    """What each column holds: as `given`, {name: what it holds}, else by the usual names of many languages."""
+    return [given.get(name) or ("" if column_of(name) in given.values() else column_of(name)) for name in names]
+
+
+def has_labels(holds: list[str]) -> bool:
+    """Whether columns hold labels and an id to find films by."""
+    return "label" in holds and not set(ENOUGH).isdisjoint(holds)
+
+
 def _check_columns(file: Path, names: list[str], holds: list[str], given: Mapping[str, str]) -> None:
     absent = [name for name in given if name not in names]
     for name in {re.sub(r" \(column \d+\)$", "", name) for name in names}:
         if (given.get(name) or column_of(name)) in (*KEYS, "label"):
             refuse_twice(names, name, str(file))
     twice = sorted({kind for kind in holds if kind in (*KEYS, "label") and holds.count(kind) > 1})
-    if absent or twice or "label" not in holds or set(ENOUGH).isdisjoint(holds):
+    if absent or twice or not has_labels(holds):
         said = f", of which {', '.join(twice)} comes twice" if twice else ""
         said += f", not {', '.join(absent)}" if absent else ""
         raise InputError(

@@ -12,15 +12,15 @@ from cxrlib.films.class_folders import labels_by_folder
 from cxrlib.films.label_table import WORKBOOKS, read_label_table
 from cxrlib.films.listing import IMAGE_SUFFIXES, files_under
 from cxrlib.films.settings import LABELS
-from cxrlib.films.table_words import column_of, meaning_of
-from cxrlib.intake.labels import ENOUGH, KEYS
+from cxrlib.films.table_words import meaning_of
+from cxrlib.intake.header import BARE_STARTS
+from cxrlib.intake.labels import ENOUGH, KEYS, has_labels, held_by
 from cxrlib.intake.source import is_archive
 
 TABLES = (".csv", ".tsv", ".txt", *WORKBOOKS)
 LOOKED_AT = 2000
 # A column of more different texts holds findings in free words, not labels.
 MOST_WORDS = 20
-BARE_STARTS = (b"\x08\0", b"\0\x08", b"\x02\0")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def is_dicom_source(source: Path) -> bool:
     if not source.is_dir():
         if is_archive(source):
             return True
-        raise InputError(f"{source}: no such folder or archive; expected a hospital's films")
+        raise InputError(f"{source}: no such folder or archive (ZIP, tar, gzip, bzip2, xz); expected films")
     pictures = 0
     for name in islice(files_under(source), LOOKED_AT):
         if is_archive(source / name) or (not name.lower().endswith(TABLES) and _is_dicom(source / name)):
@@ -81,31 +81,23 @@ def describe_table(file: Path, columns: Mapping[str, str], words: Mapping[str, s
     Raises `InputError` for a table without labels or ids, and for one whose labels are free text.
     """
     given = {name: kind for kind, name in columns.items()}
-
-    def held(names: list[str]) -> dict[str, str]:
-        own = {kind: name for name, kind in given.items() if name in names}
-        usual = {column_of(name): name for name in names if column_of(name) in (*KEYS, "label")}
-        return usual | own
-
-    def wanted(names: list[str]) -> bool:
-        return "label" in held(names) and not set(ENOUGH).isdisjoint(held(names))
-
-    table = read_label_table(file.parent, file.name, wanted)
-    names = list(table.columns)
-    if not wanted(names):
+    table = read_label_table(file.parent, file.name, lambda names: has_labels(held_by(names, given)))
+    names, holds = list(table.columns), held_by(list(table.columns), given)
+    if not has_labels(holds):
         raise InputError(
             f"{file}: found the columns {', '.join(names)}; expected one of labels and one of {', '.join(ENOUGH)}; "
             "name them with --column, e.g. --column label=Befund --column patient_id=PatID"
         )
+    held = {kind: name for kind, name in zip(holds, names, strict=True) if kind in (*KEYS, "label")}
     own = {word.casefold() for word in words}
-    texts = dict.fromkeys(table[held(names)["label"]])
+    texts = dict.fromkeys(table[held["label"]])
     unknown = tuple(text for text in texts if text.casefold() not in own and not meaning_of(text))
     if len(unknown) > MOST_WORDS:
         raise InputError(
-            f"{file}: column `{held(names)['label']}` holds {len(unknown)} different texts; expected a few words that "
+            f"{file}: column `{held['label']}` holds {len(unknown)} different texts; expected a few words that "
             "mean positive or negative; add a column of labels and name it with --column label=NAME"
         )
-    return Table(file, held(names), unknown)
+    return Table(file, held, unknown)
 
 
 def has_class_folders(source: Path, words: Mapping[str, str]) -> bool:

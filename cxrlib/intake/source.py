@@ -1,11 +1,14 @@
 """Every file of a DICOM export, also in archives, without following a link out of it."""
 
+import bz2
 import gzip
 import hashlib
+import lzma
 import os
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +18,7 @@ from typing import BinaryIO
 from cxrlib.errors import InputError
 from cxrlib.files import atomic_path
 from cxrlib.intake.header import (
+    FOREIGN_ARCHIVE,
     LINK_OUT,
     LINK_TO_FOLDER,
     NOT_A_FILE,
@@ -29,11 +33,19 @@ from cxrlib.intake.header import (
 from cxrlib.intake.journal import Sighting
 from cxrlib.intake.pseudonyms import make_private_folder
 
-ZIPS, TARS, GZIPS = (".zip",), (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"), (".gz",)
+ZIP, SINGLE = ".zip", {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+TARS = (".tar", ".tgz", ".tar.gz", ".tbz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")
+ARCHIVES = (ZIP, *TARS, *SINGLE)
+FOREIGN = (".7z", ".rar", ".zst", ".z", ".lz4", ".iso")
+# Archives within archives are opened, so many within each other.
+DEEPEST = 3
 # Between an archive and what it holds, as in `2020.zip!/PAT1/IM1`.
 WITHIN = "!/"
 DISK_KEPT_FREE_BYTES = 2**30
-UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError, NotImplementedError, ValueError)
+UNREADABLE = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
+    NotImplementedError, ValueError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,26 +73,35 @@ class Source:
         elif self.root != self.place:
             sightings = (seen for seen in sightings if os.fsdecode(seen.path) == self.place.name)
         for seen in sightings:
-            if seen.reason or not os.fsdecode(seen.path).lower().endswith(ZIPS + TARS + GZIPS):
-                yield seen
-            else:
-                yield from self._members(seen)
+            yield from self._opened(seen)
+
+    def _opened(self, seen: Sighting) -> Iterator[Sighting]:
+        """A file as it is; of an archive what it holds, and last itself."""
+        name = os.fsdecode(seen.path).lower()
+        if seen.reason:
+            yield seen
+        elif name.endswith(FOREIGN):
+            yield seen._replace(reason=FOREIGN_ARCHIVE)
+        elif name.endswith(ARCHIVES) and name.count(WITHIN) < DEEPEST:
+            yield from self._members(seen)
+        else:
+            yield seen
 
     def _members(self, archive: Sighting) -> Iterator[Sighting]:
         name = os.fsdecode(archive.path)
-        make_private_folder(self._unpacked_file(name, "").parent)
         reason = UNREADABLE_ARCHIVE
         try:
-            for member, size, opened in _open_members(self.root / name):
-                place = self._unpacked_file(name, member)
+            for member, size, opened in _open_members(self.file(archive.path), name):
+                path = os.fsencode(f"{name}{WITHIN}{member}")
+                place = self.file(path)
+                make_private_folder(place.parent)
                 if (
                     not place.is_file()
                     or place.stat().st_size != size
                     or place.stat().st_mtime_ns != archive.modified_ns
                 ):
                     self._unpack(opened, place, archive.modified_ns)
-                path = os.fsencode(f"{name}{WITHIN}{member}")
-                yield Sighting(path, place.stat().st_size, archive.modified_ns, "")
+                yield from self._opened(Sighting(path, place.stat().st_size, archive.modified_ns, ""))
                 reason = UNPACKED
         except InputError:
             raise
@@ -108,7 +129,7 @@ class Source:
 
 def is_archive(place: Path) -> bool:
     """Whether a path is a file that holds others."""
-    return place.is_file() and (place.name.lower().endswith(ZIPS + TARS + GZIPS) or place.name.upper() == "DICOMDIR")
+    return place.is_file() and (place.name.lower().endswith(ARCHIVES) or place.name.upper() == "DICOMDIR")
 
 
 def _named_by_index(index: Path, sightings: Iterator[Sighting]) -> Iterator[Sighting]:
@@ -152,10 +173,10 @@ def _references(index: Path) -> list[str]:
     return list(dict.fromkeys(path.replace("\\", "/") for path in paths))
 
 
-def _open_members(archive: Path) -> Iterator[tuple[str, int, Callable[[], BinaryIO]]]:
-    """(name, bytes or -1, what opens it) of each ordinary file in an archive."""
-    name = archive.name.lower()
-    if name.endswith(ZIPS):
+def _open_members(archive: Path, called: str) -> Iterator[tuple[str, int, Callable[[], BinaryIO]]]:
+    """(name, bytes or -1, what opens it) of each ordinary file in an archive, whose kind its name `called` tells."""
+    name = called.lower()
+    if name.endswith(ZIP):
         with zipfile.ZipFile(archive) as zipped:
             for part in zipped.infolist():
                 if not part.is_dir():
@@ -166,7 +187,8 @@ def _open_members(archive: Path) -> Iterator[tuple[str, int, Callable[[], Binary
                 if member.isfile():
                     yield member.name, member.size, partial(tar.extractfile, member)
     else:
-        yield archive.name[: -len(GZIPS[0])], -1, partial(gzip.open, archive)
+        suffix = Path(name).suffix
+        yield called.rpartition("/")[2][: -len(suffix)], -1, partial(SINGLE[suffix], archive)
 
 
 def _walk(source: Path) -> Iterator[Sighting]:

@@ -1,6 +1,8 @@
 """Importing a DICOM export: which files are films, whose label they get, and that nothing is lost or done twice."""
 
+import bz2
 import gzip
+import lzma
 import os
 import signal
 import subprocess
@@ -26,6 +28,7 @@ from cxrlib.films.folder import read_folder
 from cxrlib.films.settings import FolderSource
 from cxrlib.intake import dicom
 from cxrlib.intake.dicom import import_dicom
+from cxrlib.intake.header import FOREIGN_ARCHIVE
 
 
 @pytest.fixture
@@ -333,6 +336,30 @@ def test_archives_are_opened_wherever_they_lie(hospital, tmp_path):
         assert outcomes["deep/a.zip"] == outcomes["b.tar.gz"] == "an archive: its files are counted one by one"
         assert outcomes["deep/a.zip!/notes.txt"] == "not a DICOM file"
     assert not list(hospital.key.parent.glob("*.imports/*/unpacked")), "nothing unpacked is left behind"
+
+
+def test_archives_within_archives_and_other_packers_are_told(hospital, tmp_path):
+    """A ZIP in a ZIP in a tar, bzip2 and xz; a quarter of a gzipped file; and kinds that nobody opens here."""
+    one = save(film(ramp(), bits=12, PatientID="P1"), tmp_path / "one")
+    hospital.write_labels("patient_id,label", "P1,positive", "P2,negative", "P3,negative", "P4,negative")
+    inner, middle = tmp_path / "inner.zip", tmp_path / "middle.ZIP"
+    for target, content in ((inner, one), (middle, inner)):
+        with zipfile.ZipFile(target, "w") as archive:
+            archive.write(content, content.name)
+    with tarfile.open(hospital.source / "a.txz", "w:xz") as archive:
+        archive.add(middle, "middle.ZIP")
+    for name, patient, compress in (("b.dcm.bz2", "P2", bz2.compress), ("c.dcm.xz", "P3", lzma.compress)):
+        content = save(film(ramp(), bits=12, PatientID=patient), tmp_path / name).read_bytes()
+        (hospital.source / name).write_bytes(compress(content))
+    whole = gzip.compress(save(film(ramp(), bits=12, PatientID="P4"), tmp_path / "four").read_bytes())
+    (hospital.source / "broken.gz").write_bytes(whole[:20] + b"\xff" * 40 + whole[60:])
+    for name in ("d.7z", "e.rar", "f.tar.zst", "g.iso"):
+        (hospital.source / name).write_bytes(b"whatever it holds")
+    assert hospital.run().used == 3
+    outcomes = {name: row["reason"] for name, row in hospital.private_table().items()}
+    assert outcomes["a.txz!/middle.ZIP!/inner.zip!/one"] == ""
+    assert outcomes["broken.gz"].startswith("an archive that can't be opened")
+    assert {outcomes[name] for name in ("d.7z", "e.rar", "f.tar.zst", "g.iso")} == {FOREIGN_ARCHIVE}
 
 
 def write_index(folder: Path, *names: str) -> None:

@@ -58,7 +58,8 @@ def test_a_shortened_number_is_no_id(tmp_path, shortened):
 @pytest.mark.parametrize(
     ("word", "meaning"),
     [("No Finding", "negative"), ("non-COVID", "negative"), ("COVID-19 negative", "negative"),
-     ("suspected", "uncertain"), ("Verdacht", "uncertain"), ("k. A.", ""), ("o.B.", ""), ("(+)", ""), (".", "uncertain"), ("", "uncertain")],
+     ("suspected", "uncertain"), ("Verdacht", "uncertain"), ("k. A.", ""), ("o.B.", ""), ("(+)", ""),
+     (".", "uncertain"), ("", "uncertain")],
 )  # fmt: skip
 def test_words_are_compared_without_spaces_and_full_stops(word, meaning):
     assert meaning_of(word) == meaning
