@@ -103,7 +103,7 @@ def start(
         )  # fmt: skip
         yield "\n".join(imported.lines(films))
         if not imported.used:
-            raise InputError(f"{source}: no film was used; the reasons stand above and in {films / 'import.csv'}")
+            raise InputError(f"{source}: no film was used; the reasons are above and in {films / 'import.csv'}")
         hospital = _folder(films.resolve())
     else:
         hospital = _pictures(source, table, words)
@@ -126,7 +126,7 @@ def _refuse_other_study(name: str, films: Path) -> None:
     if file.exists():
         folders = [getattr(source, "folder", None) for source in load_study(str(file)).data.sources("hospital")]
         if films.resolve() not in folders:
-            raise InputError(f"{file}: is there already, and describes other films; choose another --name")
+            raise InputError(f"{file}: exists already and describes other films; choose another --name")
 
 
 def _table(source: Path, given: Answers, ask: Ask | None) -> Table | None:

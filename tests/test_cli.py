@@ -147,7 +147,7 @@ def test_options_that_no_command_has_are_refused(tiny_study_file, command):
 def test_what_follows_two_dashes_goes_to_snakemake_and_a_misspelt_stage_does_not():
     assert work._targets([]) == (["book"], [])
     assert work._targets(["tables", "chapter", "--retries", "3"]) == (["tables", "chapter"], ["--retries", "3"])
-    with pytest.raises(InputError, match="found `tabels`, which is no stage; did you mean `tables`"):
+    with pytest.raises(InputError, match="found `tabels`, which is not a stage; did you mean `tables`"):
         work._targets(["tabels"])
 
 

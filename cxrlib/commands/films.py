@@ -149,4 +149,4 @@ def import_dicom(
     say("\n".join(imported.lines(out)))
     answer(asdict(imported))
     if not imported.used:
-        raise InputError(f"{source}: no film was used; the reasons stand above and in {out / 'import.csv'}")
+        raise InputError(f"{source}: no film was used; the reasons are above and in {out / 'import.csv'}")

@@ -180,7 +180,7 @@ def _targets(words: list[str]) -> tuple[list[str], list[str]]:
     if wrong is not None:
         near = difflib.get_close_matches(wrong, STAGES, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"stages: {', '.join(STAGES)}"
-        raise InputError(f"report: found `{wrong}`, which is no stage; {hint}")
+        raise InputError(f"report: found `{wrong}`, which is not a stage; {hint}")
     return words[:end] or ["book"], words[end:]
 
 

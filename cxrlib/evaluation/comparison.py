@@ -145,8 +145,8 @@ def curves(scores: AllScores) -> pd.DataFrame:
 def level_intervals(found: Resampled) -> Intervals:
     """95 % intervals of one arm's figures.
 
-    Where all films are answered rightly, or none, no resample can differ, and a share has Wilson's interval for as many
-    independent answers as there are patients.
+    Where all films are answered correctly, or none, no resample can differ, and a share has Wilson's interval for as
+    many independent answers as there are patients.
     """
     limits = LOWEST, HIGHEST
     estimates, alone = found.estimates, found.over_patients(limits)

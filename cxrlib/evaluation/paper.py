@@ -82,7 +82,7 @@ def paper_conclusions() -> pd.DataFrame:
 
 
 def mcnemar_limits(right: int, right_reference: int, films: int) -> tuple[float, float]:
-    """Lowest and highest exact McNemar p over all paired tables in which so many of the films are answered rightly.
+    """Lowest and highest exact McNemar p over all paired tables in which so many of the films are answered correctly.
 
     With b films right only in the first and c only in the second, b − c is known; the films on which both are right
     may be as many as the margins allow.

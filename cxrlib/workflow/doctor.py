@@ -121,7 +121,7 @@ def _gpu() -> Finding:
     if not asked and not has_gpu():
         return Finding("GPU", "ok", "none; the demo and public-small need none, public and paper take days without one")
     reason = asked_of_torch()
-    found = "; ".join(asked.splitlines()) or "no answer of nvidia-smi"
+    found = "; ".join(asked.splitlines()) or "no answer from nvidia-smi"
     todo = (
         f"{reason}. Does the driver suit torch {importlib.metadata.version('torch')}? See `nvidia-smi`"
         if reason
