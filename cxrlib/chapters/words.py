@@ -128,6 +128,11 @@ def percentage(value: float, low: float, high: float) -> str:
     return f"{100 * value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
+def counted(number: int, what: str) -> str:
+    """`1 film`, `2,000 films`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def joined(parts: list[str]) -> str:
     """`a, b and c`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -9,10 +9,10 @@ from made_predictions import make_predictions
 
 from cxrlib.chapters.results import shown
 from cxrlib.chapters.results.answer import Rests, outcome
-from cxrlib.chapters.results.evidence import Evidence, points, signed
+from cxrlib.chapters.results.evidence import Difference, Evidence, points, signed
 from cxrlib.chapters.results.questions import questions, verdict_table
 from cxrlib.chapters.results.statements import make_statements
-from cxrlib.chapters.words import joined, percentage
+from cxrlib.chapters.words import counted, joined, percentage
 from cxrlib.evaluation import comparison
 from cxrlib.evaluation.metrics import METRICS
 from cxrlib.evaluation.paper import paper_conclusions
@@ -95,9 +95,12 @@ def test_numbers_are_written_to_one_decimal_with_their_interval():
     assert percentage(0.5, float("nan"), float("nan")) == "50.0 %"
     assert points(0.19091, -0.00001, 0.278) == "+19.1 points [0.0, +27.8]"
     assert points(-0.1, -0.2, -0.05) == "−10.0 points [−20.0, −5.0]"
+    assert points(-0.1, float("nan"), float("nan")) == "−10.0 points"
+    assert str(Difference("roc_auc", 0.1, float("nan"), float("nan"), 0.5, "no verdict")) == "+0.10"
     assert signed(-0.123, 2, 1) == "−0.12"
     assert joined(["a", "b", "c"]) == "a, b and c"
     assert joined(["a"]) == "a"
+    assert (counted(1, "film"), counted(2000, "film")) == ("1 film", "2,000 films")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from cxrlib.chapters.words import counted
 from cxrlib.study import Study
 
 
@@ -16,7 +17,7 @@ def training_facts(study: Study, records: Mapping[tuple[str, int, str], Mapping[
     return {
         "classifiers": len(networks),
         "arms": len(study.classifier_arms),
-        "seeds": study.classifier.seeds,
+        "runs": counted(study.classifier.seeds, "training run"),
         "network": study.classifier.network,
         "weights": next(iter(networks.values()))["weights"],
         "minutes": f"{sum(record['seconds'] for record in records.values()) / 60:,.1f}",

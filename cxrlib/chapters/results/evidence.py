@@ -28,8 +28,14 @@ MEASURES = {
 
 
 def points(value: float, low: float, high: float) -> str:
-    """A difference of fractions in percentage points, `+19.1 points [+10.2, +27.8]`."""
-    return f"{signed(value)} points [{signed(low)}, {signed(high)}]"
+    """A difference of fractions in percentage points, `+19.1 points [+10.2, +27.8]`; without an interval, it alone."""
+    return f"{signed(value)} points{_interval(low, high)}"
+
+
+def _interval(low: float, high: float, digits: int = 1, scale: float = 100) -> str:
+    if np.isnan([low, high]).any():
+        return ""
+    return f" [{signed(low, digits, scale)}, {signed(high, digits, scale)}]"
 
 
 def signed(fraction: float, digits: int = 1, scale: float = 100) -> str:
@@ -70,8 +76,7 @@ class Difference:
 
     def __str__(self) -> str:
         if self.metric in PLAIN:
-            low, value, high = (signed(number, 2, 1) for number in (self.low, self.value, self.high))
-            return f"{value} [{low}, {high}]"
+            return f"{signed(self.value, 2, 1)}{_interval(self.low, self.high, 2, 1)}"
         return points(self.value, self.low, self.high)
 
 

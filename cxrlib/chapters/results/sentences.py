@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.chapters.words import joined, percent, percentage
+from cxrlib.chapters.words import counted, joined, percent, percentage
 from cxrlib.evaluation.subgroups import KIND
 from cxrlib.study import Study
 
@@ -17,7 +17,7 @@ def results_facts(study: Study, tables: Mapping[str, pd.DataFrame], record: Mapp
     first = fixed[(fixed["arm"] == arm) & (fixed["seed"] == 0)].iloc[0]
     return {
         "arms": fixed["arm"].nunique(),
-        "seeds": study.classifier.seeds,
+        "runs": counted(study.classifier.seeds, "training run"),
         "hospital_films": int(first[["tp", "fn", "fp", "tn"]].sum()),
         "shown_arm": arm,
         "missed": int(first["fn"]),

@@ -89,7 +89,7 @@ def _plain(estimate: float, low: float, high: float, digits: int) -> str:
 def _points(difference: float, low: float, high: float) -> str:
     if pd.isna(difference):
         return "–"
-    text = f"{100 * difference:+.1f} ({100 * low:+.0f} to {100 * high:+.0f})"
+    text = f"{100 * difference:+.1f}" + ("" if pd.isna(low) else f" ({100 * low:+.0f} to {100 * high:+.0f})")
     # What rounds to nothing has no sign.
     return re.sub(r"[+-](0(?:\.0)?)(?![.\d])", r"\1", text).replace(" ", "\u00a0").replace("-", "−")
 
