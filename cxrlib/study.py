@@ -263,10 +263,10 @@ def _locate(study: str | Path, root: Path | None) -> tuple[Path, Path]:
     text = str(study)
     if text.endswith((".yaml", ".yml")):
         if not _is_file(Path(text)):
-            near = [
+            others = [
                 place.with_suffix(end) for place in (Path(text), "studies" / Path(text)) for end in (".yaml", ".yml")
             ]
-            hint = next((f"; did you mean {file}?" for file in near if _is_file(file)), "")
+            hint = next((f"; did you mean {file}?" for file in others if _is_file(file)), "")
             raise InputError(f"{text}: no such study file{hint}")
         path = Path(text).resolve()
         return path, root or _home_of(path)
