@@ -203,7 +203,7 @@ class TagGroup {
       option.setAttribute("aria-label", spoken);
     });
     const spot = this.question.points && !this.empty;
-    this.node.querySelector(".hint").textContent = spot ? "click on the film, or press M" : "optional";
+    this.node.querySelector(".hint").textContent = spot ? "click the film, or M" : "optional";
   }
 }
 

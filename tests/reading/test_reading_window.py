@@ -5,6 +5,7 @@ import re
 import signal
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from reading_browser import CONTRASTS, SCREEN, Reader, chromium, free_port, require_chromium, study_to_read, wait_until
 from served_reading import serving
@@ -221,7 +222,13 @@ def test_who_wants_it_light_says_so_once_and_the_browser_remembers(study, server
         assert switch.get_attribute("aria-pressed") == str(scheme == "light").lower()
         if scheme == "dark":
             switch.click()
-    assert len({node.bounding_box()["y"] for node in page.locator(".tools button:visible").all()}) == 1
+    for row in (".tools button:visible", ".head > *:visible"):
+        middles = [node.bounding_box() for node in page.locator(row).all()]
+        assert np.ptp([box["y"] + box["height"] / 2 for box in middles]) < 3, row
+    tags, before = page.locator(".tags").last, page.locator(".tags").last.bounding_box()
+    tags.locator("button").first.click()
+    assert tags.bounding_box() == before, "what is told beside a question moves nothing"
+    tags.locator("button").first.click()
     reader.answer_task()
     assert answers_of(study, "in_daylight")[-1]["screen"]["theme"] == "light"
     another = context.new_page()
