@@ -27,12 +27,15 @@ PROXIES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY")
 CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE")
 
 
+State = Literal["ok", "look", "missing"]
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing: `ok`, to `look` at, or `missing`, without which a study can't run; and what to do about it."""
 
     what: str
-    state: Literal["ok", "look", "missing"]
+    state: State
     found: str
     todo: str = ""
 
@@ -42,9 +45,7 @@ def examine(study: Study | None = None, environment: Mapping[str, str] = os.envi
     yield _system()
     yield _python()
     yield from _wings()
-    yield _disk(study.root if study else Path.cwd())
-    yield _memory()
-    yield _cores()
+    yield from _room(study.root if study else Path.cwd())
     yield _gpu()
     if study:
         yield from _films(study)
@@ -65,69 +66,58 @@ def as_lines(findings: list[Finding]) -> list[str]:
     return lines
 
 
+def _finding(what: str, found: str, todo: str = "", state: State = "look") -> Finding:
+    """Something in order, unless there is something to do about it."""
+    return Finding(what, state if todo else "ok", found, todo)
+
+
 def _system() -> Finding:
     system, machine = platform.system(), platform.machine()
-    found = f"{system} {machine}"
+    todo = ""
     if system == "Windows":
-        return Finding("system", "missing", found, "work inside WSL 2, where this is Linux")
-    if (system, machine) == ("Darwin", "x86_64"):
-        return Finding(
-            "system", "missing", found, "torch is not built for Intel Macs any more; use the container, or Linux"
-        )
-    return Finding("system", "ok", found)
+        todo = "work inside WSL 2, where this is Linux"
+    elif (system, machine) == ("Darwin", "x86_64"):
+        todo = "torch is not built for Intel Macs any more; use the container, or Linux"
+    return _finding("system", f"{system} {machine}", todo, "missing")
 
 
 def _python() -> Finding:
-    found = f"{platform.python_version()} in {sys.prefix}"
-    if sys.prefix == sys.base_prefix and "CONDA_PREFIX" not in os.environ:
-        return Finding(
-            "Python", "look", found, "no virtual environment; `make report` makes one, `python -m venv .venv` too"
-        )
-    return Finding("Python", "ok", found)
+    bare = sys.prefix == sys.base_prefix and "CONDA_PREFIX" not in os.environ
+    todo = "no virtual environment; `make report` makes one, `python -m venv .venv` too" if bare else ""
+    return _finding("Python", f"{platform.python_version()} in {sys.prefix}", todo)
 
 
 def _wings() -> Iterator[Finding]:
     for wing, modules in WINGS.items():
         lacking = [name for name in modules if not name.startswith("cxrlib") and importlib.util.find_spec(name) is None]
         todo = f"pip install 'cxrlib[{wing}]'" if lacking else ""
-        yield Finding(
-            f"[{wing}]", "look" if lacking else "ok", f"without {', '.join(lacking)}" if lacking else "installed", todo
-        )
+        yield _finding(f"[{wing}]", f"without {', '.join(lacking)}" if lacking else "installed", todo)
 
 
-def _disk(folder: Path) -> Finding:
+def _room(folder: Path) -> Iterator[Finding]:
+    """Disk, memory and cores."""
     free = shutil.disk_usage(folder).free / GIGABYTE
     todo = f"a study takes up to {FREE_DISK} GB here; `cxr clean NAME` frees checkpoints" if free < FREE_DISK else ""
-    return Finding("disk", "look" if todo else "ok", f"{free:.0f} GB free where results go", todo)
-
-
-def _memory() -> Finding:
+    yield _finding("disk", f"{free:.0f} GB free where results go", todo)
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIGABYTE
     limit = Path("/sys/fs/cgroup/memory.max")
     if limit.is_file() and (text := limit.read_text(encoding="utf-8").strip()).isdigit():
         total = min(total, int(text) / GIGABYTE)
-    todo = "fewer jobs at a time: `cxr report NAME --cores 1`" if total < FREE_MEMORY else ""
-    return Finding("memory", "look" if todo else "ok", f"{total:.0f} GB", todo)
-
-
-def _cores() -> Finding:
+    few = "fewer jobs at a time: `cxr report NAME --cores 1`" if total < FREE_MEMORY else ""
+    yield _finding("memory", f"{total:.0f} GB", few)
     cores = available_cores()
-    todo = "the demo takes a quarter of an hour on two cores, and longer here" if cores < CORES else ""
-    return Finding("cores", "look" if todo else "ok", str(cores), todo)
+    slow = "the demo takes a quarter of an hour on two cores, and longer here" if cores < CORES else ""
+    yield _finding("cores", str(cores), slow)
 
 
 def _gpu() -> Finding:
     asked = _said("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
     if not asked and not has_gpu():
-        return Finding("GPU", "ok", "none; the demo and public-small need none, public and paper take days without one")
-    reason = asked_of_torch()
+        return _finding("GPU", "none; the demo and public-small need none, public and paper take days without one")
+    reason, version = asked_of_torch(), importlib.metadata.version("torch")
+    todo = f"{reason}. Does the driver suit torch {version}? See `nvidia-smi`" if reason else ""
     found = "; ".join(asked.splitlines()) or "no answer from nvidia-smi"
-    todo = (
-        f"{reason}. Does the driver suit torch {importlib.metadata.version('torch')}? See `nvidia-smi`"
-        if reason
-        else ""
-    )
-    return Finding("GPU", "look" if todo else "ok", f"{found} (name, memory, driver)", todo)
+    return _finding("GPU", f"{found} (name, memory, driver)", todo)
 
 
 def _said(*command: str) -> str:
@@ -142,36 +132,33 @@ def _said(*command: str) -> str:
 def _films(study: Study) -> Iterator[Finding]:
     for role in study.roles:
         for source in study.data.sources(role):
-            if not isinstance(source, FilesSource):
-                yield Finding(f"{role}", "ok", "simulated")
-            elif not source.folder.is_dir():
-                yield Finding(
-                    role, "missing", f"no folder {source.folder}", f"put the films there, or change {study.file}"
-                )
-            elif not os.access(source.folder, os.R_OK | os.X_OK):
-                yield Finding(role, "missing", f"{source.folder} can't be read", "ask for the right to read it")
-            else:
-                yield Finding(role, "ok", str(source.folder))
+            found, todo = "simulated", ""
+            if isinstance(source, FilesSource):
+                found = str(source.folder)
+                if not source.folder.is_dir():
+                    found, todo = f"no folder {found}", f"put the films there, or change {study.file}"
+                elif not os.access(source.folder, os.R_OK | os.X_OK):
+                    found, todo = f"{found} can't be read", "ask for the right to read it"
+            yield _finding(role, found, todo, "missing")
 
 
 def _weights(study: Study) -> Finding:
     settings = study.classifier
     if settings.weights != "imagenet" or settings.network == "efficientnet_lite0":
-        return Finding("weights", "ok", "nothing to download")
+        return _finding("weights", "nothing to download")
     home = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch")) / "hub" / "checkpoints"
     stem = settings.network.replace("_", "")
     files = [re.sub(r"[_.]", "", file.name) for file in home.iterdir()] if home.is_dir() else []
-    there = any(file.startswith(stem) for file in files)
-    if there:
-        return Finding("weights", "ok", f"{settings.network} in {home}")
+    if any(file.startswith(stem) for file in files):
+        return _finding("weights", f"{settings.network} in {home}")
     todo = f"they are downloaded once, by the first classifier; without network, put torchvision's file into {home}"
-    return Finding("weights", "look", f"{settings.network}: not here yet", todo)
+    return _finding("weights", f"{settings.network}: not here yet", todo)
 
 
 def _browser() -> Finding:
     found = find_browser()
     todo = "" if found else "any browser shows the book; Chromium is needed for `make pdf` and for tests of pages"
-    return Finding("browser", "ok" if found else "look", found or "no Chromium found", todo)
+    return _finding("browser", found or "no Chromium found", todo)
 
 
 def _proxy(environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -179,23 +166,22 @@ def _proxy(environment: Mapping[str, str]) -> Iterator[Finding]:
     given = {name: environment[name] for name in CERTIFICATES if environment.get(name)}
     for name, file in given.items():
         if not Path(file).is_file():
-            yield Finding(
-                "proxy", "missing", f"{name}: no file {file}", f"point {name} to your certificate, or unset it"
-            )
+            todo = f"point {name} to your certificate, or unset it"
+            yield _finding("proxy", f"{name}: no file {file}", todo, "missing")
             return
     if not proxy:
-        yield Finding("proxy", "ok", "none")
+        yield _finding("proxy", "none")
         return
     host = urlsplit(proxy if "://" in proxy else f"//{proxy}").hostname or "not readable"
     found = f"{host}; {', '.join(given) or 'no certificate of its own'}"
     todo = "if downloads fail with CERTIFICATE_VERIFY_FAILED: export SSL_CERT_FILE=/path/own.pem PIP_CERT=/path/own.pem"
-    yield Finding("proxy", "ok", found) if given else Finding("proxy", "look", found, todo)
+    yield _finding("proxy", found, "" if given else todo)
 
 
 def _slurm() -> Finding:
     if not shutil.which("sbatch"):
-        return Finding("Slurm", "ok", "none; jobs run on this machine")
+        return _finding("Slurm", "none; jobs run on this machine")
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
-        return Finding("Slurm", "look", "there, but not for Snakemake", "pip install snakemake-executor-plugin-slurm")
+        return _finding("Slurm", "there, but not for Snakemake", "pip install snakemake-executor-plugin-slurm")
     todo = "put your partitions into profiles/slurm/config.yaml, then `cxr report NAME --profile profiles/slurm`"
     return Finding("Slurm", "ok", "there", todo)
