@@ -165,6 +165,7 @@ def test_every_recipe_has_the_python_that_everything_is_tested_on():
 def test_the_workflow_tests_every_supported_python_and_runs_what_there_is():
     jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "book.yml").read_text(encoding="utf-8"))["jobs"]
     assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    assert jobs["test"]["continue-on-error"] == "${{ matrix.python == '3.14' }}", "nobody has run it"
     steps = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for step in steps:
