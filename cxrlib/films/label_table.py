@@ -54,7 +54,7 @@ def read_label_table(root: Path, file: str, wanted: Callable[[list[str]], bool] 
     where = str(root / file)
     content = read_table_bytes(root, file)
     suffix = Path(file).suffix.lower()
-    sheets: Iterator[list[list[str]]]
+    sheets: Iterator[Rows]
     if suffix not in WORKBOOKS:
         sheets = (_csv_rows(text, where) for text in _texts(content, where, wanted is not None))
     else:

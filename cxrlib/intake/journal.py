@@ -7,7 +7,7 @@ database holds any number of files in little memory and never shows half of a ch
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -159,26 +159,22 @@ class Journal:
         )
         self._database.execute("COMMIT")
 
-    def unclear(self) -> Iterator[tuple[bytes, str, str, str]]:
+    def unclear(self) -> list[tuple[bytes, str, str, str]]:
         """(path, image id, turn, reason) of one file of each labelled image that a person should tell, by image id."""
-        marks = ", ".join("?" * len(UNCLEAR))
-        query = (
-            f"SELECT MIN(path), image_id, turn, header_reason FROM files WHERE header_reason IN ({marks}) "
-            f"AND {LABELLED} GROUP BY image_id ORDER BY image_id"
-        )
-        return ((bytes(row[0]), *row[1:]) for row in self._database.execute(query, UNCLEAR).fetchall())
+        return sorted(self._left_out_for(UNCLEAR, self.count(), f"AND {LABELLED}"), key=lambda row: row[1])
 
-    def left_out(self, each: int) -> Iterator[tuple[bytes, str, str, str]]:
+    def left_out(self, each: int) -> list[tuple[bytes, str, str, str]]:
         """(path, image id, turn, reason) of `each` films of every reason that words decide, as a sample to look at."""
-        reasons = [reason for reason in JUDGED if reason not in UNCLEAR]
+        return self._left_out_for([reason for reason in JUDGED if reason not in UNCLEAR], each)
+
+    def _left_out_for(self, reasons: Sequence[str], each: int, more: str = "") -> list[tuple[bytes, str, str, str]]:
         query = (
             "SELECT path, image_id, turn, header_reason FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY header_reason "
             "ORDER BY image_id) AS place FROM (SELECT MIN(path) AS path, image_id, turn, header_reason FROM files "
-            f"WHERE header_reason IN ({', '.join('?' * len(reasons))}) GROUP BY image_id)) WHERE place <= ? "
+            f"WHERE header_reason IN ({', '.join('?' * len(reasons))}) {more} GROUP BY image_id)) WHERE place <= ? "
             "ORDER BY header_reason, image_id"
         )
-        rows = self._database.execute(query, (*reasons, each)).fetchall()
-        return ((bytes(row[0]), *row[1:]) for row in rows)
+        return [(bytes(row[0]), *row[1:]) for row in self._database.execute(query, (*reasons, each))]
 
     def decided(self) -> dict[str, bool]:
         """What a person decided, {image id: whether it is used}."""
