@@ -200,6 +200,10 @@ def plain(text: str) -> str:
 
 def table(caption: str, name: str, header: list[str], rows: list[list[str]], widths: str = "auto") -> str:
     """A captioned table of Markdown; `widths` are those of its columns, in per cent."""
-    body = [" | ".join(header), " | ".join(["---"] * len(header)), *(" | ".join(row) for row in rows)]
-    start = [f":::{{table}} {caption}", f":name: {name}", f":widths: {widths}", ""]
-    return "\n".join([*start, *(f"| {line} |" for line in body), ":::"])
+    return f":::{{table}} {caption}\n:name: {name}\n:widths: {widths}\n\n{lines_of_table(header, rows)}\n:::"
+
+
+def lines_of_table(header: list[str], rows: list[list[str]], align: str = "---") -> str:
+    """A table of Markdown; `align` is that of all columns but the first."""
+    rule = ["---", *[align] * (len(header) - 1)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *rows))

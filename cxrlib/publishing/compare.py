@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from cxrlib.errors import InputError
 from cxrlib.files import read_json, write_text
-from cxrlib.publishing.about import ROLE_WORDS, plain
+from cxrlib.publishing.about import ROLE_WORDS, lines_of_table, plain
 from cxrlib.publishing.cards import estimates
 from cxrlib.publishing.guard import check_counts
 from cxrlib.study import Study
@@ -125,5 +125,5 @@ def write_comparison(found: dict[str, Any], path: Path) -> Path:
 
 
 def _table(header: list[str], rows: dict[str, list[str]]) -> list[str]:
-    lines = [header, ["---"] * len(header), *([f"`{key}`", *map(plain, row)] for key, row in rows.items())]
-    return ["", *(f"| {' | '.join(line)} |" for line in lines), ""] if rows else []
+    lines = [[f"`{key}`", *map(plain, row)] for key, row in rows.items()]
+    return ["", lines_of_table(header, lines), ""] if rows else []

@@ -4,6 +4,7 @@ from typing import Any
 
 from cxrlib.files import read_json, write_json
 from cxrlib.finished import phase_seconds
+from cxrlib.publishing.about import lines_of_table
 from cxrlib.reproducibility import provenance
 from cxrlib.study import REPOSITORY, Study
 
@@ -44,9 +45,9 @@ def _versions(then: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any,
 def _facts(facts: dict[str, tuple[Any, Any]]) -> str:
     """A table of facts with one column, or with two where results and book were made in different circumstances."""
     if all(then == now for then, now in facts.values()):
-        return _table(["fact", "value"], [[name, _said(now)] for name, (_, now) in facts.items()])
+        return lines_of_table(["fact", "value"], [[name, _said(now)] for name, (_, now) in facts.items()])
     rows = [[name, _said(then), _said(now)] for name, (then, now) in facts.items()]
-    return _table(["fact", "when results were made", "when the book was built"], rows)
+    return lines_of_table(["fact", "when results were made", "when the book was built"], rows)
 
 
 def _said(value: Any) -> str:
@@ -59,7 +60,7 @@ def _said(value: Any) -> str:
 def _durations(study: Study) -> str:
     found = {phase: done for phase, done in phase_seconds(study).items() if phase != "book"}
     rows = [[phase, str(jobs), duration(seconds)] for phase, (jobs, seconds) in found.items()]
-    return _table(["stage", "jobs", "time"], rows, align=":--- | ---: | ---:")
+    return lines_of_table(["stage", "jobs", "time"], rows, align="---:")
 
 
 def duration(seconds: float) -> str:
@@ -70,8 +71,3 @@ def duration(seconds: float) -> str:
     if total < 3600:
         return f"{total // 60} min {total % 60:02d} s"
     return f"{total // 3600} h {total % 3600 // 60:02d} min"
-
-
-def _table(header: list[str], rows: list[list[str]], align: str = "") -> str:
-    rule = align or " | ".join(["---"] * len(header))
-    return "\n".join(f"| {line} |" for line in (" | ".join(header), rule, *(" | ".join(row) for row in rows)))
