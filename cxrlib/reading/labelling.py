@@ -104,7 +104,10 @@ def prepare_labelling(root: Path, table: str = TABLE, progress: Progress | None 
         chosen = [file for file in films["file"] if file not in left_out]
         if not chosen:
             reasons = "; ".join(f"{file}: {reason}" for file, reason in list(left_out.items())[:3])
-            raise InputError(f"{root / table}: none of its {len(films)} films can be opened ({reasons})")
+            raise InputError(
+                f"{root / table}: none of its {len(films)} films can be opened ({reasons}); expected pictures, which "
+                "`cxr import-dicom --unlabelled` makes of DICOM files"
+            )
         return _drawn("L", chosen, wanted, AGAIN_PERCENT, {"left_out": left_out})
 
     freeze(reading, wanted, draw, _anew(reading))

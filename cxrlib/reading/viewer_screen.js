@@ -3,7 +3,7 @@
 import { button, element, keyCap } from "./viewer_elements.js";
 import { PRESETS } from "./viewer_film.js";
 
-export const NOTICE = "For research only. Not for diagnosis.";
+const NOTICE = "For research only. Not for diagnosis.";
 
 // Shown on demand, and in this order. Names as people say them.
 const KEYS = [
