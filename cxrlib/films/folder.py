@@ -56,9 +56,7 @@ def read_folder(source: FolderSource) -> Listing:
     table["label"] = _labels(table["label"], source, where)
     table["file"] = _found_files(table["file"].map(_tidied), root)
     _check_once(table, where)
-    unclear = table["label"] == UNCERTAIN
-    left_out = [{"file": file, "reason": "uncertain or no label"} for file in table.loc[unclear, "file"]]
-    table = table[~unclear].copy()
+    table, left_out = _without_unclear(table)
     if "age" in table:
         table["age"] = _years(table["age"], source.columns.age, where)
     rows = table.reindex(columns=list(MANIFEST_COLUMNS), fill_value="").assign(fold="", image_id=table["file"])
@@ -74,9 +72,18 @@ def read_folder(source: FolderSource) -> Listing:
 def _read_class_folders(source: FolderSource, root: Path) -> Listing:
     images = [file for file in files_under(root) if file.lower().endswith(IMAGE_SUFFIXES)]
     labels = labels_by_folder(images, source.labels, f"{root / source.labels_file}: no such file, and")
-    rows = pd.DataFrame({"file": list(labels), "label": list(labels.values())}, dtype=str)
+    table = pd.DataFrame({"file": list(labels), "label": list(labels.values())}, dtype=str)
+    rows, left_out = _without_unclear(table)
     rows = rows.assign(image_id=rows["file"], patient_id=rows["file"], source=root.resolve().name, fold="")
-    return make_listing(rows, root, root, [file for file in images if file not in labels])
+    listing = make_listing(rows, root, root, [file for file in images if file not in labels])
+    return replace(listing, unreadable=[*listing.unreadable, *left_out])
+
+
+def _without_unclear(table: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """The rows with a label, and the other ones' files with the reason."""
+    unclear = table["label"] == UNCERTAIN
+    left_out = [{"file": file, "reason": "uncertain or no label"} for file in table.loc[unclear, "file"]]
+    return table[~unclear].copy(), left_out
 
 
 def _named_as_in_a_manifest(table: pd.DataFrame, source: FolderSource, where: str) -> pd.DataFrame:

@@ -181,8 +181,9 @@ def test_case_reports_have_the_documented_counts(real_films):
 
 
 def test_folders_named_by_label_stand_for_a_table(tmp_path):
-    """Without labels.csv; films that lie elsewhere are unexpected, and a word of the study's own counts first."""
-    for name in ("COVID/1.png", "Normal/deep/2.png", "Normal/3.png", "other/4.png", "5.png"):
+    """Without labels.csv; films that lie elsewhere are unexpected, uncertain ones left out and counted, and a word of
+    the study's own counts first."""
+    for name in ("COVID/1.png", "Normal/deep/2.png", "Normal/3.png", "other/4.png", "5.png", "suspected/6.png"):
         make_image(tmp_path / name)
     listing = read_folder(FolderSource(reader="folder", folder=tmp_path))
     assert listing.manifest.set_index("file")["label"].to_dict() == {
@@ -190,6 +191,7 @@ def test_folders_named_by_label_stand_for_a_table(tmp_path):
     }  # fmt: skip
     assert listing.manifest["patient_id"].is_unique
     assert set(listing.unexpected) == {"other/4.png", "5.png"}
+    assert listing.unreadable == [{"file": "suspected/6.png", "reason": "uncertain or no label"}]
     named = FolderSource(reader="folder", folder=tmp_path, labels={"other": "negative"})
     assert len(read_folder(named).manifest) == 4
     with pytest.raises(InputError, match=r"no folders named by label \(found deep\)"):
