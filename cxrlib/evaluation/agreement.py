@@ -8,7 +8,7 @@ almost all of them, AC1 does not, and so both are given.
 import numpy as np
 
 from cxrlib.evaluation.readers import clustered_wilson, exact_interval
-from cxrlib.evaluation.uncertainty import RESAMPLES, Interval, percentile_bounds
+from cxrlib.evaluation.uncertainty import RESAMPLES, Interval, divided, percentile_bounds
 
 NOT_ANSWERED = -1
 # Resamples of fewer films say nothing about others.
@@ -41,7 +41,7 @@ def _of_readers(counts: np.ndarray, films: np.ndarray) -> np.ndarray:
     observed = films @ observed_agreement(counts) / number
     shares = films @ (counts / counts.sum(axis=1, keepdims=True)) / number[:, None]
     by_chance = (shares**2).sum(axis=1), (shares * (1 - shares)).sum(axis=1) / (counts.shape[1] - 1)
-    return np.stack([observed, *(_beyond_chance(observed, chance) for chance in by_chance)], axis=1)
+    return np.stack([observed, *(divided(observed - chance, 1 - chance) for chance in by_chance)], axis=1)
 
 
 def _of_two(tables: np.ndarray, weights: str) -> np.ndarray:
@@ -58,14 +58,10 @@ def _of_two(tables: np.ndarray, weights: str) -> np.ndarray:
     observed = np.trace(shares, axis1=1, axis2=2)
     expected = np.einsum("rk,kl,rl->r", first, cost, second)
     disagreement = (cost * shares).sum(axis=(1, 2))
-    kappa = 1 - np.divide(disagreement, expected, out=np.full(len(tables), np.nan), where=expected > 0)
+    kappa = 1 - divided(disagreement, expected)
     means = (first + second) / 2
     chance = (means * (1 - means)).sum(axis=1) / (categories - 1)
-    return np.stack([observed, kappa, _beyond_chance(observed, chance)], axis=1)
-
-
-def _beyond_chance(observed: np.ndarray, chance: np.ndarray) -> np.ndarray:
-    return np.divide(observed - chance, 1 - chance, out=np.full(len(observed), np.nan), where=chance < 1)
+    return np.stack([observed, kappa, divided(observed - chance, 1 - chance)], axis=1)
 
 
 def agreement_of_readers(

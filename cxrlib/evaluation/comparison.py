@@ -13,9 +13,8 @@ import pandas as pd
 
 from cxrlib.evaluation.metrics import METRICS, RANGES, confusion_counts
 from cxrlib.evaluation.ranking import precision_recall_points, roc_points
-from cxrlib.evaluation.resampled import AT_PRECISION, QUANTITIES, SHARES, Intervals, Resampled, quantity
+from cxrlib.evaluation.resampled import AT_PRECISION, QUANTITIES, SHARE_COLUMNS, Intervals, Resampled, quantity
 from cxrlib.evaluation.scores import OPERATING_POINTS, Scores
-from cxrlib.evaluation.uncertainty import wilson_interval
 
 Resamples = dict[str, dict[str, Resampled]]
 AllScores = dict[str, dict[str, Scores]]
@@ -143,19 +142,8 @@ def curves(scores: AllScores) -> pd.DataFrame:
 
 
 def level_intervals(found: Resampled) -> Intervals:
-    """95 % intervals of one arm's figures.
-
-    Where all films are answered correctly, or none, no resample can differ, and a share has Wilson's interval for as
-    many independent answers as there are patients.
-    """
-    limits = LOWEST, HIGHEST
-    estimates, alone = found.estimates, found.over_patients(limits)
-    for column, (_, metric) in enumerate(QUANTITIES):
-        estimate, number = estimates[column], int(found.patients[column])
-        if metric in ("accuracy", *SHARES) and estimate in (0, 1) and number and np.ptp(alone[column]) == 0:
-            interval = wilson_interval(number * int(estimate), number)
-            alone[column] = interval.low, interval.high
-    return found.intervals(limits, alone)
+    """95 % intervals of one arm's figures."""
+    return found.intervals((LOWEST, HIGHEST), SHARE_COLUMNS)
 
 
 DIFFERENCE = ["operating_point", "metric", "difference", "low", "high", "p_value", "from_runs", "runs"]

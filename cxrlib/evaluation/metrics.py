@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from cxrlib.errors import InputError
+from cxrlib.evaluation.uncertainty import divided
 
 THRESHOLD_METRICS = (
     "accuracy", "f1_positive", "f1_negative", "precision_positive", "precision_negative", "recall_positive",
@@ -89,13 +90,8 @@ def metrics_from_counts(counts: np.ndarray) -> np.ndarray:
         (tp, tp + fn),
         (tn, tn + fp),
     )
-    values = [_ratio(top, bottom) for top, bottom in ratios]
+    values = [divided(top, bottom, 0.0) for top, bottom in ratios]
     balanced = (values[5] + values[6]) / 2
-    mcc = _ratio(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
-    found, alarms = PREVALENCE * values[5], (1 - PREVALENCE) * _ratio(fp, tn + fp)
-    return np.stack([*values, balanced, mcc, _ratio(found, found + alarms)], axis=-1)
-
-
-def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    top, bottom = np.asarray(top, dtype=float), np.asarray(bottom, dtype=float)
-    return np.divide(top, bottom, out=np.zeros_like(bottom), where=bottom > 0)
+    mcc = divided(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)), 0.0)
+    found, alarms = PREVALENCE * values[5], (1 - PREVALENCE) * divided(fp, tn + fp, 0.0)
+    return np.stack([*values, balanced, mcc, divided(found, found + alarms, 0.0)], axis=-1)

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.evaluation.metrics import COUNTS, THRESHOLD_METRICS, metrics_from_counts
+from cxrlib.evaluation.resampled import SHARES
 from cxrlib.evaluation.significance import mcnemar_counts
 from cxrlib.evaluation.uncertainty import wilson_interval
 
@@ -50,7 +51,7 @@ def paper_table2() -> pd.DataFrame:
         row: dict[str, object] = {"dataset": dataset, "model": model}
         for metric in THRESHOLD_METRICS:
             row[metric] = values[metric]
-            row[f"{metric}_low"], row[f"{metric}_high"] = _interval(metric, *counts)
+            row[f"{metric}_low"], row[f"{metric}_high"] = _interval(metric, values[metric], counts)
         rows.append(row | dict(zip(COUNTS, counts, strict=True)))
     return pd.DataFrame(rows)
 
@@ -98,16 +99,11 @@ def _verdict(lowest: float, highest: float) -> str:
     return "not different" if lowest >= SIGNIFICANCE else "undecided"
 
 
-def _interval(metric: str, tp: int, fn: int, fp: int, tn: int) -> tuple[float, float]:
+def _interval(metric: str, share: float, counts: list[int]) -> tuple[float, float]:
     """Wilson's bounds of a proportion of films; not numbers for what is none."""
-    proportions = {
-        "accuracy": (tp + tn, tp + fn + fp + tn),
-        "precision_positive": (tp, tp + fp),
-        "precision_negative": (tn, tn + fn),
-        "recall_positive": (tp, tp + fn),
-        "recall_negative": (tn, tn + fp),
-    }
-    if metric not in proportions:
+    cells = (SHARES | {"accuracy": range(len(COUNTS))}).get(metric)
+    if cells is None:
         return float("nan"), float("nan")
-    interval = wilson_interval(*proportions[metric])
+    films = sum(counts[cell] for cell in cells)
+    interval = wilson_interval(round(share * films), films)
     return interval.low, interval.high

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES, Interval
+from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES, Interval, divided
 
 # Shares of whole numbers that are equal may differ in the last bit.
 ROUNDING = 1e-12
@@ -87,13 +87,13 @@ def roc_auc(steps: Ladder) -> np.ndarray:
     labels."""
     above = steps.true_positives - steps.positive / 2
     pairs = (steps.of_parts(steps.positive) * steps.of_parts(steps.negative)).sum(axis=1)
-    return _ratio((above * steps.negative).sum(axis=1), pairs)
+    return divided((above * steps.negative).sum(axis=1), pairs)
 
 
 def average_precision(steps: Ladder) -> np.ndarray:
     """Precision averaged over the positive films, each at its own probability; (resamples,), NaN without positives."""
-    precision = np.nan_to_num(_ratio(steps.true_positives, steps.called_positive))
-    return _ratio((precision * steps.positive).sum(axis=1), steps.positive.sum(axis=1))
+    precision = np.nan_to_num(divided(steps.true_positives, steps.called_positive))
+    return divided((precision * steps.positive).sum(axis=1), steps.positive.sum(axis=1))
 
 
 def recall_at_precision(steps: Ladder, precision: np.ndarray) -> np.ndarray:
@@ -102,9 +102,9 @@ def recall_at_precision(steps: Ladder, precision: np.ndarray) -> np.ndarray:
     Each part has its own threshold. 0 where no threshold reaches the precision; NaN where there are no positives or no
     precision is given.
     """
-    found = np.nan_to_num(_ratio(steps.true_positives, steps.called_positive))
+    found = np.nan_to_num(divided(steps.true_positives, steps.called_positive))
     reached = np.where(found >= precision[:, None] - ROUNDING, steps.true_positives, 0)
-    recall = _ratio(np.maximum.reduceat(reached, steps.parts, axis=1).sum(axis=1), steps.positive.sum(axis=1))
+    recall = divided(np.maximum.reduceat(reached, steps.parts, axis=1).sum(axis=1), steps.positive.sum(axis=1))
     return np.where(np.isnan(precision), np.nan, recall)
 
 
@@ -146,9 +146,3 @@ def separation(
         return Interval(float("nan"), float("nan"), float("nan"))
     low, high = np.quantile(areas, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Interval(float(estimate), float(low), float(high))
-
-
-def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """Not a number where the denominator is 0."""
-    top, bottom = np.broadcast_arrays(np.asarray(top, dtype=float), np.asarray(bottom, dtype=float))
-    return np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom > 0)

@@ -4,7 +4,7 @@ import numpy as np
 
 from cxrlib.evaluation.resampled import Resampled, draws
 from cxrlib.evaluation.scores import Scores
-from cxrlib.evaluation.uncertainty import RESAMPLES
+from cxrlib.evaluation.uncertainty import RESAMPLES, divided
 
 
 def resample_ratios(
@@ -32,8 +32,6 @@ def ratios_of(
         sums.append(by_patient)
     for times in draws(patients, resamples, np.random.default_rng(seed)):
         upper, lower = (np.einsum("rp,spq->rsq", times, values, optimize=True) for values in sums)
-        parts.append(np.divide(upper, lower, out=np.full(upper.shape, np.nan), where=lower > 0))
-    values = np.concatenate(parts)
-    left_out = values[resamples + 1 :].mean(axis=1) - values[0].mean(axis=0)
+        parts.append(divided(upper, lower))
     behind = (sums[1] > 0).sum(axis=1).min(axis=0)
-    return Resampled(seeds, runs, values[0], values[1 : resamples + 1], left_out, behind)
+    return Resampled.of_draws(seeds, runs, np.concatenate(parts), resamples, behind)

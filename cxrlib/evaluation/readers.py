@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES, Interval
+from cxrlib.evaluation.uncertainty import CONFIDENCE, RESAMPLES, Interval, divided
 
 CHANCE = 0.5
 MARGIN = 0.10
@@ -84,7 +84,7 @@ def step_area(real: np.ndarray, synthetic: np.ndarray) -> np.ndarray:
     below = np.cumsum(synthetic, axis=-1) - synthetic
     pairs = real.sum(axis=-1) * synthetic.sum(axis=-1)
     won = (real * (below + synthetic / 2)).sum(axis=-1)
-    return np.divide(won, pairs, out=np.full(np.shape(won), np.nan), where=pairs > 0)
+    return divided(won, pairs)
 
 
 def area_interval(area: float, real: int, synthetic: int) -> Interval:
@@ -148,17 +148,13 @@ def over_readers(
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
     """Means of the rows over what is a number."""
     known = ~np.isnan(values)
-    return _divided(np.nan_to_num(values).sum(axis=1), known.sum(axis=1))
-
-
-def _divided(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
-    return np.divide(upper, lower, out=np.full(np.shape(upper), np.nan), where=lower > 0)
+    return divided(np.nan_to_num(values).sum(axis=1), known.sum(axis=1))
 
 
 def means_by_reader(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """For `over_readers`: mean of `values` (readers, films), such as 1 for right and 0 for wrong; NaN is no answer."""
     known, filled = (~np.isnan(values)).astype(float), np.nan_to_num(values)
-    return lambda weights: _divided(weights @ filled.T, weights @ known.T)
+    return lambda weights: divided(weights @ filled.T, weights @ known.T)
 
 
 def areas_by_reader(steps: np.ndarray, real: np.ndarray, number: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -182,7 +178,7 @@ def medians_by_reader(values: np.ndarray, highest: int) -> Callable[[np.ndarray]
 
     def measure(weights: np.ndarray) -> np.ndarray:
         counts = np.einsum("rfs,bf->brs", on_step, weights)
-        up_to = _divided(np.cumsum(counts, axis=-1), counts.sum(axis=-1, keepdims=True) + 0 * counts)
+        up_to = divided(np.cumsum(counts, axis=-1), counts.sum(axis=-1, keepdims=True))
         half = 0.5 - 1e-9
         lower, upper = (up_to < half).sum(axis=-1) + 1, (up_to <= 0.5 + 1e-9).sum(axis=-1) + 1
         return np.where(counts.sum(axis=-1) > 0, (lower + upper) / 2, np.nan)

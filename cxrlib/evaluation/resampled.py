@@ -6,7 +6,7 @@ its patient. All arms and seeds of a role see the same resamples, so that any di
 and seeds that err on the same films don't pass for independent evidence.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from cxrlib.evaluation.calibration import logit, weighted_slopes
 from cxrlib.evaluation.metrics import PROBABILITY_METRICS, THRESHOLD_METRICS, metrics_from_counts
 from cxrlib.evaluation.runs import p_values, spread_of_runs, widened
 from cxrlib.evaluation.scores import OPERATING_POINTS, Scores
-from cxrlib.evaluation.uncertainty import RESAMPLES, Interval, bootstrap_bounds
+from cxrlib.evaluation.uncertainty import RESAMPLES, Interval, bootstrap_bounds, divided, wilson_interval
 
 # Resamples handled at once: bounds the memory to a few tens of megabytes.
 RESAMPLES_AT_ONCE = 250
@@ -34,7 +34,7 @@ QUANTITIES = (
     *(("any", metric) for metric in PROBABILITY_METRICS),
     ("any", AT_PRECISION),
 )
-
+SHARE_COLUMNS = tuple(k for k, (_, metric) in enumerate(QUANTITIES) if metric in ("accuracy", *SHARES))
 
 Limits = tuple[Any, Any]
 
@@ -65,6 +65,14 @@ class Resampled:
     values: np.ndarray  # (resamples, seeds, quantities)
     left_out: np.ndarray  # (groups, quantities)
     patients: np.ndarray  # (quantities,)
+
+    @classmethod
+    def of_draws(
+        cls, seeds: tuple[int, ...], runs: tuple[int, ...], values: np.ndarray, resamples: int, patients: np.ndarray
+    ) -> "Resampled":
+        """From `values` (rows of `draws`, seeds, quantities)."""
+        found, drawn, left_out = values[0], values[1 : resamples + 1], values[resamples + 1 :]
+        return cls(seeds, runs, found, drawn, left_out.mean(axis=1) - found.mean(axis=0), patients)
 
     @property
     def estimates(self) -> np.ndarray:
@@ -98,22 +106,26 @@ class Resampled:
         """95 % intervals, (quantities, 2), over patients, the runs given."""
         return bootstrap_bounds(self.estimates, self.values.mean(axis=1), self.left_out, self.patients, limits)
 
-    def intervals(self, limits: Limits = (-np.inf, np.inf), over_patients: np.ndarray | None = None) -> Intervals:
+    def intervals(self, limits: Limits = (-np.inf, np.inf), shares: Sequence[int] = ()) -> Intervals:
         """95 % intervals over patients and runs; over patients alone with a single run, and then without p.
 
-        `limits` are the lowest and the highest value possible, each a number or (quantities,); `over_patients`
-        (quantities, 2) takes the place of the bootstrap's.
+        `limits` are the lowest and the highest value possible, each a number or (quantities,). Where all films are
+        answered rightly, or none, no resample can differ, and a share of films (the columns `shares`) has Wilson's
+        interval for as many independent answers as there are patients.
         """
-        alone = self.over_patients(limits) if over_patients is None else over_patients
+        estimates, alone = self.estimates, self.over_patients(limits)
+        for column in shares:
+            estimate, number = estimates[column], int(self.patients[column])
+            if estimate in (0, 1) and number and np.ptp(alone[column]) == 0:
+                interval = wilson_interval(number * int(estimate), number)
+                alone[column] = interval.low, interval.high
         known = alone, *spread_of_runs(*self._by_run()), self.number_of_runs
         lowest, highest = (np.broadcast_to(limit, len(alone)) for limit in limits)
-        shares = (lowest == 0) & (highest == 1)
-        bounds = np.clip(widened(self.estimates, *known, shares).T, lowest, highest).T
-        widths, alone_widths = np.ptp(bounds, axis=1), np.ptp(alone, axis=1)
-        wider = np.divide(alone_widths, widths, out=np.ones_like(widths), where=widths > 0)
-        low, high = bounds.T
-        p = p_values(self.estimates, *known, self.patients)
-        return Intervals(self.estimates, low, high, p, 1 - np.minimum(wider, 1) ** 2)
+        low, high = np.clip(widened(estimates, *known, (lowest == 0) & (highest == 1)).T, lowest, highest)
+        wider = divided(np.ptp(alone, axis=1), high - low, 1.0)
+        return Intervals(
+            estimates, low, high, p_values(estimates, *known, self.patients), 1 - np.minimum(wider, 1) ** 2
+        )
 
     def _by_run(self) -> tuple[np.ndarray, np.ndarray]:
         """`found` and `values` as means over the seeds of each run."""
@@ -156,14 +168,11 @@ def resample_all(
             for number, steps in enumerate(ladders):
                 values[:, number, quantity(AT_PRECISION)] = ranking.recall_at_precision(steps, precision)
             parts[arm].append(values)
-    return {arm: _resampled(prepared[arm], np.concatenate(parts[arm]), resamples) for arm in scores}
-
-
-def _resampled(prepared: "_Prepared", values: np.ndarray, resamples: int) -> Resampled:
-    found, drawn, left_out = values[0], values[1 : resamples + 1], values[resamples + 1 :]
-    moved = left_out.mean(axis=1) - found.mean(axis=0)
-    scores = prepared.scores
-    return Resampled(scores.seeds, scores.runs, found, drawn, moved, prepared.patients_behind())
+    values = {arm: np.concatenate(parts[arm]) for arm in scores}
+    return {
+        arm: Resampled.of_draws(found.seeds, found.runs, values[arm], resamples, prepared[arm].patients_behind())
+        for arm, found in scores.items()
+    }
 
 
 def answer_intervals(

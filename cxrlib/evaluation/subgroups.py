@@ -9,7 +9,7 @@ from cxrlib.evaluation import ranking
 from cxrlib.evaluation.resampled import Resampled, draws
 from cxrlib.evaluation.scores import Scores
 from cxrlib.evaluation.suppression import JOINED, is_small, pooled_levels, standard_views, suppress_small_cells
-from cxrlib.evaluation.uncertainty import RESAMPLES, wilson_interval
+from cxrlib.evaluation.uncertainty import RESAMPLES, divided
 
 KIND = "kind of finding"
 SUBGROUPS = ("view", "sex", "age", "source", "finding", KIND)
@@ -97,25 +97,17 @@ def _level_rows(part: Scores, seed: int, resamples: int, tell_positives: bool) -
     films = np.unique(part.films, return_index=True)[1]
     counts: dict[str, object] = {"films": len(films), "patients": len(part.patient_ids)}
     counts["positives"] = int(part.labels[films].sum()) if tell_positives else None
-    few = {label: is_small(patients) for label, patients in _patients_by_label(part).items()}
-    concerned = {"recall_positive": ("positive",), "recall_negative": ("negative",), "roc_auc": tuple(few)}
-    values = _values(part, seed, resamples)
     number = _patients_by_label(part)
+    concerned = {"recall_positive": ("positive",), "recall_negative": ("negative",), "roc_auc": tuple(number)}
     behind = np.array([number["positive"], number["negative"], min(number.values())])
-    left_out = values[resamples + 1 :].mean(axis=1) - values[0].mean(axis=0)
-    found = Resampled(part.seeds, part.runs, values[0], values[1 : resamples + 1], left_out, behind)
-    alone, means = found.over_patients((0, 1)), found.estimates
-    for column in (0, 1):
-        if means[column] in (0, 1) and np.ptp(alone[column]) == 0:
-            interval = wilson_interval(int(behind[column] * means[column]), int(behind[column]))
-            alone[column] = interval.low, interval.high
-    intervals = found.intervals((0, 1), alone)
+    found = Resampled.of_draws(part.seeds, part.runs, _values(part, seed, resamples), resamples, behind)
+    intervals = found.intervals((0, 1), shares=(0, 1))
     rows: list[dict[str, object]] = []
     for column, metric in enumerate(METRICS):
-        if is_small(len(part.patient_ids)) or any(few[label] for label in concerned[metric]):
+        if is_small(len(part.patient_ids)) or any(is_small(number[label]) for label in concerned[metric]):
             rows.append({"metric": metric, "suppressed": True})
             continue
-        ends = means[column], intervals.low[column], intervals.high[column]
+        ends = intervals.estimates[column], intervals.low[column], intervals.high[column]
         row = {"metric": metric} | dict(zip(("estimate", "low", "high"), ends, strict=True))
         rows.append(counts | row | {"suppressed": False})
     return rows
@@ -148,10 +140,7 @@ def _values(part: Scores, seed: int, resamples: int) -> np.ndarray:
         block = np.full((len(times), len(part.seeds), len(METRICS)), np.nan)
         for column, label in ((0, 1), (1, 0)):
             of_label = weights * (part.labels == label)
-            total = of_label.sum(axis=1, keepdims=True)
-            block[..., column] = np.divide(
-                of_label @ right.T, total, out=np.full((len(times), len(right)), np.nan), where=total > 0
-            )
+            block[..., column] = divided(of_label @ right.T, of_label.sum(axis=1, keepdims=True))
         for number, order in enumerate(orders):
             block[:, number, 2] = ranking.roc_auc(ranking.ladder(order, weights))
         blocks.append(block)

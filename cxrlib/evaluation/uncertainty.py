@@ -21,6 +21,12 @@ class Interval:
     high: float
 
 
+def divided(top: Any, bottom: Any, empty: float = np.nan) -> np.ndarray:
+    """`top` / `bottom`, float64, broadcast against each other; `empty` where `bottom` is not above 0."""
+    top, bottom = np.broadcast_arrays(np.asarray(top, dtype=float), np.asarray(bottom, dtype=float))
+    return np.divide(top, bottom, out=np.full(bottom.shape, empty), where=bottom > 0)
+
+
 def percentile_bounds(values: np.ndarray, limits: tuple[float, float] = (-np.inf, np.inf)) -> np.ndarray:
     """95 % percentile bounds (Efron & Tibshirani 1993, ch. 13) of (resamples, quantities), as (quantities, 2).
 

@@ -15,6 +15,7 @@ from cxrlib.classifiers.network import PixelStatistics, build_classifier
 from cxrlib.classifiers.prediction import load_classifier, predict_probabilities
 from cxrlib.evaluation.ratios import ratios_of
 from cxrlib.evaluation.suppression import few_of_both, is_small
+from cxrlib.evaluation.uncertainty import divided
 from cxrlib.films.images import MASK_KINDS, ImageSet, load_image_set, load_manifest, load_masks
 from cxrlib.films.settings import LABELS
 from cxrlib.reproducibility import pick_device, seed_for
@@ -214,5 +215,4 @@ def _run_rows(arm: str, films: ImageSet, seen: _Seen, masks: Mapping[str, np.nda
 def _mean(shares: np.ndarray) -> np.ndarray:
     """Mean over runs, (films,); NaN where every run's map is all 0."""
     seen = np.isfinite(shares)
-    total = np.where(seen, shares, 0).sum(axis=0)
-    return np.divide(total, seen.sum(axis=0), out=np.full(shares.shape[1], np.nan), where=seen.any(axis=0))
+    return divided(np.where(seen, shares, 0).sum(axis=0), seen.sum(axis=0))
