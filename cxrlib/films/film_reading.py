@@ -10,14 +10,14 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -29,7 +29,6 @@ from cxrlib.films.decoding import UnreadableImage, decode, decode_mask
 from cxrlib.reproducibility import available_cores
 
 FILMS_PER_ORDER = 64
-ORDER_SECONDS = 0.05
 # Starting processes takes up to half a second, so they are started only for more work than this.
 WORTH_STARTING_SECONDS = 1.0
 TRIAL_SECONDS = 0.05
@@ -55,67 +54,52 @@ def read_films(
     """Put every film into its place; for each row (file, lung mask or "") why film and mask were left out, or "".
 
     A film that is left out leaves its place in the arrays undefined; a mask that is left out is all 0. With
-    `processes` 0 there is one per core if the work is worth it, with 1 everything happens here. Raises `InputError` if
-    another process dies, and `OSError` if the disk is full.
+    `processes` 0 there are as many others as cores, if the work is worth it; with 1 everything happens here. Raises
+    `InputError` if another process dies, and `OSError` if the disk is full.
     """
-    orders = _Orders(rows)
-    with closing(FilmReader(job)) as reader, ExitStack() as stack:
-        helpers: _Helpers | None = None
-        while order := orders.take():
-            orders.answer(order, reader.read(order.start, order.rows))
-            if helpers is None and processes != 1 and orders.worth_helpers():
-                helpers = stack.enter_context(closing(_Helpers(job, orders, (processes or available_cores()) - 1)))
-            if helpers and helpers.failed():
-                break
-            done = orders.done
-            if progress and (done < len(rows) or not helpers):
-                progress(done, len(rows))
-        if helpers:
-            helpers.finish()
-    if progress and helpers:
-        progress(len(rows), len(rows))
-    return orders.in_order()
+    reasons: list[Row] = []
+    processes, started = processes or available_cores(), time.perf_counter()
+
+    def tell(found: Sequence[Sequence[str]]) -> None:
+        reasons.extend((film, mask) for film, mask in found)
+        if progress:
+            progress(len(reasons), len(rows))
+
+    with closing(FilmReader(job)) as reader:
+        while len(reasons) < len(rows) and not (processes > 1 and reasons and _worth_others(started, reasons, rows)):
+            tell(reader.read(len(reasons), rows[len(reasons) : len(reasons) + 1]))
+    if len(reasons) < len(rows):
+        with closing(_by_others(job, rows, len(reasons), processes)) as answers:
+            for answer in answers:
+                tell(answer)
+    return reasons
 
 
-@dataclass(frozen=True)
-class _Order:
-    start: int
-    rows: Sequence[Row]
+def _worth_others(started: float, reasons: Sequence[Row], rows: Sequence[Row]) -> bool:
+    """Whether so much is left that other processes would have it done sooner, their start included."""
+    seconds = time.perf_counter() - started
+    left = seconds / len(reasons) * (len(rows) - len(reasons))
+    return seconds > TRIAL_SECONDS and left > WORTH_STARTING_SECONDS
 
 
-class _Orders:
-    """Deals rows out, in portions that take about `ORDER_SECONDS`, and gathers the answers."""
+def _by_others(job: FilmJob, rows: Sequence[Row], first: int, processes: int) -> Generator[list[list[str]], None, None]:
+    """What other processes answer about the rows from `first` on, in order; a thread waits for each of them."""
+    portion = max(1, min(FILMS_PER_ORDER, (len(rows) - first) // (4 * processes)))
+    ready: SimpleQueue[ReaderProcess] = SimpleQueue()
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self._rows, self._next, self._lock = rows, 0, threading.Lock()
-        self._started, self._portion = time.perf_counter(), 1
-        self._answers: dict[int, list[Row]] = {}
-        self.done = 0
+    def answer(start: int) -> list[list[str]]:
+        worker = ready.get()
+        try:
+            return worker.read(start, rows[start : start + portion])
+        finally:
+            ready.put(worker)
 
-    def take(self) -> _Order | None:
-        with self._lock:
-            start, self._next = self._next, min(self._next + self._portion, len(self._rows))
-            return _Order(start, self._rows[start : self._next]) if start < self._next else None
-
-    def answer(self, order: _Order, reasons: Sequence[Sequence[str]]) -> None:
-        with self._lock:
-            self._answers[order.start] = [(film, mask) for film, mask in reasons]
-            self.done += len(reasons)
-            # With several processes a portion takes that many times longer, which still is little.
-            seconds_per_film = (time.perf_counter() - self._started) / self.done
-            self._portion = max(1, min(FILMS_PER_ORDER, round(ORDER_SECONDS / max(seconds_per_film, 1e-6))))
-
-    def worth_helpers(self) -> bool:
-        """Whether so much is left that other processes would have it done sooner, their start included."""
-        seconds = time.perf_counter() - self._started
-        return seconds > TRIAL_SECONDS and seconds / self.done * (len(self._rows) - self.done) > WORTH_STARTING_SECONDS
-
-    def stop(self) -> None:
-        with self._lock:
-            self._next = len(self._rows)
-
-    def in_order(self) -> list[Row]:
-        return [reason for start in sorted(self._answers) for reason in self._answers[start]]
+    with ExitStack() as stack:
+        for _ in range(processes):
+            ready.put(stack.enter_context(closing(ReaderProcess(job))))
+        pool = ThreadPoolExecutor(processes)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        yield from pool.map(answer, range(first, len(rows), portion))
 
 
 class FilmReader:
@@ -165,32 +149,6 @@ class FilmReader:
             rest = np.ascontiguousarray(image).data.cast("B")
             while rest:
                 rest = rest[file.write(rest) :]
-
-
-class _Helpers:
-    """Other processes that take orders too; a thread waits for each."""
-
-    def __init__(self, job: FilmJob, orders: _Orders, processes: int) -> None:
-        self._orders = orders
-        self._pool = ThreadPoolExecutor(max(1, processes))
-        self._futures = [self._pool.submit(self._work, job) for _ in range(processes)]
-
-    def _work(self, job: FilmJob) -> None:
-        with closing(ReaderProcess(job)) as worker:
-            while order := self._orders.take():
-                self._orders.answer(order, worker.read(order.start, order.rows))
-
-    def failed(self) -> bool:
-        return any(future.done() and future.exception() for future in self._futures)
-
-    def finish(self) -> None:
-        """Wait for what was taken; raises what went wrong."""
-        for future in self._futures:
-            future.result()
-
-    def close(self) -> None:
-        self._orders.stop()
-        self._pool.shutdown()
 
 
 class ReaderProcess:

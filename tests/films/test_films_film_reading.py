@@ -2,7 +2,6 @@
 
 import errno
 import os
-import time
 from contextlib import ExitStack, closing
 from itertools import pairwise
 from pathlib import Path
@@ -59,21 +58,14 @@ def read(tmp_path, films):
 
 
 @pytest.fixture
-def eager_helpers(monkeypatch):
-    """Helpers are started after the first film, however small the work, and this process reads slowly."""
+def eager(monkeypatch):
+    """Other processes are started after the first film, however small the work."""
     monkeypatch.setattr(film_reading, "TRIAL_SECONDS", 0)
     monkeypatch.setattr(film_reading, "WORTH_STARTING_SECONDS", 0)
     monkeypatch.setattr(film_reading, "FILMS_PER_ORDER", 4)
-    at_full_speed = FilmReader.read
-
-    def slowly(self, start, rows):
-        time.sleep(0.02)
-        return at_full_speed(self, start, rows)
-
-    monkeypatch.setattr(FilmReader, "read", slowly)
 
 
-def test_other_processes_give_the_same_bits_and_reasons(read, films, tmp_path, eager_helpers):
+def test_other_processes_give_the_same_bits_and_reasons(read, films, tmp_path, eager):
     alone, here = read(processes=1)
     together, elsewhere = read(processes=2)
     assert together == alone
@@ -91,7 +83,7 @@ def test_other_processes_give_the_same_bits_and_reasons(read, films, tmp_path, e
 
 
 @pytest.mark.parametrize("processes", [1, 3])
-def test_progress_only_grows_and_ends_at_the_last_film(read, eager_helpers, processes):
+def test_progress_only_grows_and_ends_at_the_last_film(read, eager, processes):
     seen = []
     read(processes=processes, progress=lambda done, total: seen.append((done, total)))
     assert all(before[0] < after[0] for before, after in pairwise(seen))
@@ -105,7 +97,7 @@ def test_small_work_starts_no_process(read, monkeypatch):
     assert len(reasons) == 150
 
 
-def test_a_process_that_dies_is_reported_with_its_films(read, tmp_path, eager_helpers, monkeypatch):
+def test_a_process_that_dies_is_reported_with_its_films(read, tmp_path, eager, monkeypatch):
     monkeypatch.setattr(film_reading.sys, "executable", "/bin/false")
     with pytest.raises(
         InputError, match=r"a process that reads films died \(exit code 1\) on \d+\.png or one of the \d"
@@ -115,7 +107,7 @@ def test_a_process_that_dies_is_reported_with_its_films(read, tmp_path, eager_he
     assert not list(tmp_path.glob(".*"))
 
 
-def test_an_interruption_leaves_no_process_and_no_file(read, tmp_path, eager_helpers, monkeypatch):
+def test_an_interruption_leaves_no_process_and_no_file(read, tmp_path, eager, monkeypatch):
     started = []
     start = film_reading.subprocess.Popen
 
