@@ -36,7 +36,8 @@ def build_network(name: str, weights: str, outputs: int, *, seed: int = 0) -> nn
     `.safetensors` file with the network's state; its last layer is not used. `seed` decides every random weight.
     Raises `InputError` for an unknown network, weights that can't be had, and a file of another network.
     """
-    _check_name(name)
+    if name not in NETWORKS:
+        raise InputError(f"classifier.network: {unknown_network(name)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for("network", name, seed))
         network = _function(NETWORKS[name].build)(name)
@@ -153,11 +154,6 @@ def _settle_normalisation(model: nn.Module, size: tuple[int, ...], seed: int, de
     model(noise[:, None].to(device))
     for layer in normalisations:
         layer.eval()
-
-
-def _check_name(name: str) -> None:
-    if name not in NETWORKS:
-        raise InputError(f"classifier.network: {unknown_network(name)}")
 
 
 def _function(place: str) -> Callable[[str], Any]:

@@ -79,7 +79,8 @@ def attention_maps(
     if len(labels) != len(images):
         raise ValueError(f"found {len(labels)} labels for {len(images)} films")
     device = next(network.parameters()).device
-    method = LayerGradCam(lambda films: _log_odds(network(films)), stage)
+    # Log odds of negative and of positive under softmax, (N, 2): what both outputs share does not count.
+    method = LayerGradCam(lambda films: (outputs := network(films)) - outputs.flip(1), stage)
     maps = [np.zeros((0, *images.shape[1:]), np.float32)]
     with evaluating(network):
         for start in range(0, len(images), FILMS_AT_ONCE):
@@ -90,11 +91,6 @@ def attention_maps(
             enlarged = F.interpolate(found, size=images.shape[1:], mode="bilinear", align_corners=False)[:, 0]
             maps.append(_scaled(enlarged).cpu().numpy())
     return np.concatenate(maps)
-
-
-def _log_odds(outputs: Tensor) -> Tensor:
-    """Log odds of negative and of positive under softmax, (N, 2): what both outputs share does not count."""
-    return outputs - outputs.flip(1)
 
 
 def _scaled(maps: Tensor) -> Tensor:

@@ -101,7 +101,8 @@ def fit(run: TrainingRun) -> nn.Module:
 
         facts = {"phase": phase, "epoch": epoch + 1, "learning_rate": rates[-1], "training_loss": loss}
         if run.validation is not None:
-            facts["validation_accuracy"] = _accuracy(network, run.validation, run.statistics)
+            p_positive = predict_probabilities(network, run.validation.images, run.statistics)
+            facts["validation_accuracy"] = float(((p_positive >= 0.5) == run.validation.labels).mean())
         _save(run, network, stepper.optimiser, facts, epoch + 1, time.perf_counter() - started)
     run.seconds += time.perf_counter() - started
     return network
@@ -182,11 +183,6 @@ def _check_finite(
         f"{learning_rates[step]:.3g}) is no finite number; {kept}. Lower `classifier.{rate}`, or start from other "
         "`classifier.weights`, and train again"
     )
-
-
-def _accuracy(network: nn.Module, films: ImageSet, statistics: PixelStatistics) -> float:
-    p_positive = predict_probabilities(network, films.images, statistics)
-    return float(((p_positive >= 0.5) == films.labels).mean())
 
 
 def _resume(run: TrainingRun, device: torch.device) -> dict[str, Any] | None:

@@ -116,14 +116,10 @@ def working_precision(network: nn.Module, device: torch.device) -> torch.dtype:
     """
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    if device.type != "cpu" or not _cpu_capability("avx512_bf16"):
+    capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)()
+    if device.type != "cpu" or not capabilities.get("avx512_bf16"):
         return torch.float32
     depthwise = any(
         isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels > 1 for layer in network.modules()
     )
     return torch.float32 if depthwise else torch.bfloat16
-
-
-def _cpu_capability(name: str) -> bool:
-    capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get(name, False))

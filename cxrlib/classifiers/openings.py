@@ -2,14 +2,13 @@
 
 import csv
 import logging
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from cxrlib.files import append_log
 from cxrlib.kept import keep, restore
 
+COLUMNS = ("time", "model_sha256", "role", "films", "threshold_validation", "temperature")
 OTHER_FOLDS = "hospital, other folds"
 logger = logging.getLogger(__name__)
 
@@ -18,30 +17,21 @@ def record_opening(
     path: Path, model_sha256: str, films: int, role: str, *, threshold_validation: float, temperature: float
 ) -> None:
     """Add a line to the log and wait until the disk has it; to be called before the role's films are read."""
-    row = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "model_sha256": model_sha256,
-        "role": role,
-        "films": films,
-        "threshold_validation": threshold_validation,
-        "temperature": temperature,
-    }
-    _append(path, row)
+    _append(path, model_sha256, role, films, threshold_validation, temperature)
     logger.info("%s: %d %s films are opened, after the last epoch, to be predicted once", path.parent, films, role)
 
 
 def record_training_use(path: Path, films: int) -> None:
     """Add a line that so many hospital films, of patients outside the fold, are read to learn from; no model is there
     yet, nothing is decided, and no film under test is among them."""
-    empty = dict.fromkeys(("model_sha256", "role", "films", "threshold_validation", "temperature"), "")
-    facts = {"role": OTHER_FOLDS, "films": films}
-    _append(path, {"time": datetime.now(UTC).isoformat(timespec="seconds"), **empty, **facts})
+    _append(path, "", OTHER_FOLDS, films, "", "")
     logger.info("%s: %d hospital films of other folds are opened, to be learned from", path.parent, films)
 
 
-def _append(path: Path, row: Mapping[str, Any]) -> None:
+def _append(path: Path, *values: object) -> None:
     restore([path])
-    append_log(path, row, durable=True)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    append_log(path, dict(zip(COLUMNS, (now, *values), strict=True)), durable=True)
     keep(path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import Tensor, nn
+from torch import nn
 
 from cxrlib.checkpoints import save_tensors
 from cxrlib.classifiers.arms import arm_of
@@ -85,14 +85,14 @@ def _train_network(
     recipe = arm_of(arm)
     if recipe.uses_hospital:
         record_training_use(study.results.openings(arm, seed, fold), len(learned_rows(study, fold)))
-    validation = validation_films(study)
+    validation, before = validation_films(study), study.models_before(arm, seed)
     run = TrainingRun(
         settings=study.classifier.recipe_of(recipe),
         name=(study.seed, "classifier", seed),
         films=compose_training_films(study, arm, seed, fold),
         statistics=statistics,
         strong_augmentation=recipe.augmentation == "strong",
-        start=_start(study, arm, seed),
+        start=load_classifier(study.results.classifier(*before[0]))[0].state_dict() if before else None,
         validation=validation,
         folder=folder,
         fingerprint=decided_by,
@@ -101,7 +101,7 @@ def _train_network(
     with deterministic(study.threads_per_job):
         network = fit(run)
         started = time.perf_counter()
-        _save_model(folder / "model.safetensors", network)
+        save_tensors(folder / "model.safetensors", {key: value.cpu() for key, value in network.state_dict().items()})
         predictions, decided = _predict(study, arm, seed, fold, network, run.statistics, validation)
     write_csv(folder / "predictions.csv", predictions)
     return {
@@ -123,12 +123,6 @@ def _train_network(
     }
 
 
-def _start(study: Study, arm: str, seed: int) -> dict[str, Tensor] | None:
-    """The weights of the model that the arm goes on from, if it does."""
-    before = study.models_before(arm, seed)
-    return load_classifier(study.results.classifier(*before[0]))[0].state_dict() if before else None
-
-
 def _predict(
     study: Study, arm: str, seed: int, fold: str, network: nn.Module, statistics: PixelStatistics, validation: ImageSet
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -147,10 +141,6 @@ def _predict(
         tables.append(predictions_table(films, role, predict_probabilities(network, films.images, statistics)))
     found = {**decided, "remarks": remarks(p_validation, validation.labels)}
     return pd.concat(tables, ignore_index=True), found
-
-
-def _save_model(path: Path, network: nn.Module) -> None:
-    save_tensors(path, {name: value.cpu() for name, value in network.state_dict().items()})
 
 
 def _what_decides(study: Study, arm: str, seed: int, fold: str) -> tuple[dict[str, Any], dict[str, Any]]:

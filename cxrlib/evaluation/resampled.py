@@ -220,7 +220,11 @@ class _Prepared:
         parts = np.unique(scores.folds, return_inverse=True)[1]
         self.orders = [ranking.ranked(scores.labels, p, parts) for p in scores.p_positive]
         self.logits = logit(scores.p_positive)
-        self.counts = {point: _patient_counts(scores, point) for point in OPERATING_POINTS}
+        # Confusion counts of each patient, (seeds, patients, 4).
+        self.counts = {}
+        for point in OPERATING_POINTS:
+            cell = 2 * (1 - scores.labels) + (1 - scores.predicted(point))
+            self.counts[point] = np.stack([_patient_sums(scores, (cell == k).astype(float)) for k in range(4)], axis=-1)
         raw, scaled = (p - scores.labels for p in (scores.p_positive, scores.p_calibrated))
         errors = {"brier": raw**2, "brier_calibrated": scaled**2, "calibration_in_the_large": raw}
         self.errors = {metric: _patient_sums(scores, error) for metric, error in errors.items()}
@@ -278,12 +282,6 @@ def _patients_of_answers(counts: np.ndarray) -> np.ndarray:
 
 def _rarer_label(counts: np.ndarray) -> int:
     return int(min((counts[0][:, cells].sum(axis=1) > 0).sum() for cells in ([0, 1], [2, 3])))
-
-
-def _patient_counts(scores: Scores, operating_point: str) -> np.ndarray:
-    """Confusion counts of each patient, (seeds, patients, 4)."""
-    cell = 2 * (1 - scores.labels) + (1 - scores.predicted(operating_point))
-    return np.stack([_patient_sums(scores, (cell == number).astype(float)) for number in range(4)], axis=-1)
 
 
 def _patient_sums(scores: Scores, values: np.ndarray) -> np.ndarray:

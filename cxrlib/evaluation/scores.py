@@ -67,8 +67,13 @@ def collect_scores(predictions: pd.DataFrame, role: str) -> dict[str, Scores]:
     if missing:
         raise InputError(f"predictions: found columns {list(predictions.columns)}, expected also {missing}")
     rows = predictions[predictions["role"] == role]
-    for column in ("p_positive", "p_calibrated", "threshold_validation"):
-        _check_column(rows, column, role)
+    for column in ("p_positive", "p_calibrated"):
+        check_probabilities(rows[column].to_numpy(float), f"{role} predictions: {column}")
+    # One above 1 means "never positive" and is a choice that Youden's index can make.
+    thresholds = rows["threshold_validation"].to_numpy(float)
+    if not np.isfinite(thresholds).all():
+        wrong = thresholds[~np.isfinite(thresholds)][0]
+        raise InputError(f"{role} predictions: threshold_validation: found {wrong}, expected a number")
     scores = {str(arm): _collect(part, role, str(arm)) for arm, part in rows.groupby("arm", sort=False)}
     _check_same_films(scores, role)
     return _ranked_alike(scores)
@@ -118,15 +123,6 @@ def _ranked_alike(scores: dict[str, Scores]) -> dict[str, Scores]:
         else found
         for arm, found in scores.items()
     }
-
-
-def _check_column(rows: pd.DataFrame, column: str, role: str) -> None:
-    # A threshold above 1 means "never positive" and is a choice that Youden's index can make.
-    values = rows[column].to_numpy(float)
-    if column != "threshold_validation":
-        check_probabilities(values, f"{role} predictions: {column}")
-    elif not np.isfinite(values).all():
-        raise InputError(f"{role} predictions: {column}: found {values[~np.isfinite(values)][0]}, expected a number")
 
 
 def _check_same_films(scores: dict[str, Scores], role: str) -> None:

@@ -1,6 +1,6 @@
 """Small cells of published tables: counts of fewer than five patients are hidden, and can't be worked out either."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -60,7 +60,10 @@ def pooled_levels(
         if len(near := [level for level in others if _distance(level, rare, ordered) == 1]):
             others = near
         partner = min(others, key=lambda level: (patients[joined == level].nunique(), level))
-        both = sorted({*rare.split(JOINED), *partner.split(JOINED)}, key=_place(ordered))
+        both = sorted(
+            {*rare.split(JOINED), *partner.split(JOINED)},
+            key=lambda name: (ordered.index(name) if name in ordered else len(ordered), name),
+        )
         joined = joined.where(~joined.isin([rare, partner]), JOINED.join(both))
     return joined
 
@@ -104,10 +107,6 @@ def _rarest_small(levels: pd.Series, patients: pd.Series, labels: pd.Series) -> 
         if any(is_small(number) or is_small(total - number) for number, total in counts):
             small[level] = counts[0][0]
     return min(small, key=lambda level: (small[level], level), default=None)
-
-
-def _place(ordered: Sequence[str]) -> Callable[[str], tuple[int, str]]:
-    return lambda name: (ordered.index(name) if name in ordered else len(ordered), name)
 
 
 def _distance(one: str, other: str, ordered: Sequence[str]) -> int:

@@ -109,12 +109,16 @@ def audit_study(study: "Study", *, force: bool = False, progress: Progress | Non
     _refuse_shared_patients(study, {role: films[role].manifest for role in study.roles})
     pairs = find_copies(study, films, progress)
     write_table(study.results.duplicates, pairs)
-    excluded = {role: _excluded(pairs[pairs["dropped"] == role], role) for role in study.roles}
+    excluded = {}
+    for role in study.roles:
+        dropped = pairs[pairs["dropped"] == role]
+        excluded[role] = sorted(set(dropped["image_id_a"].where(dropped["role_a"] == role, dropped["image_id_b"])))
     used = {role: _used(study, role, films[role].manifest, excluded[role]) for role in study.roles}
     write_record(
         record, settings, inputs, time.perf_counter() - started, outputs=[study.results.duplicates], excluded=excluded,
         used=used,
-        excluded_sha256={role: _sha256_of_ids(ids) for role, ids in excluded.items()}, pairs=_pair_counts(pairs),
+        excluded_sha256={role: hashlib.sha256(json.dumps(ids).encode()).hexdigest() for role, ids in excluded.items()},
+        pairs=_pair_counts(pairs),
     )  # fmt: skip
     return read_json(record)
 
@@ -125,10 +129,6 @@ def left_out(role_a: str, role_b: str) -> str:
     if role_b == EXTERNAL:
         return role_b
     return "" if role_a == role_b == "hospital" else role_a
-
-
-def _excluded(pairs: pd.DataFrame, role: str) -> list[str]:
-    return sorted(set(pairs["image_id_a"].where(pairs["role_a"] == role, pairs["image_id_b"])))
 
 
 def shared_patients(manifests: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -311,7 +311,3 @@ def _pair_counts(pairs: pd.DataFrame) -> list[dict[str, Any]]:
     """How many pairs of films each two roles share, by kind."""
     counted = pairs.groupby(["role_a", "role_b", "kind"], sort=False).size()
     return [{"role_a": a, "role_b": b, "kind": kind, "pairs": int(n)} for (a, b, kind), n in counted.items()]
-
-
-def _sha256_of_ids(ids: list[str]) -> str:
-    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()

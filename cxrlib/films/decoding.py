@@ -89,7 +89,10 @@ def _load(source: Path | BinaryIO, draft_px: int = 0) -> Image.Image:
         content = source.read_bytes() if isinstance(source, Path) else source.read()
         with _header(io.BytesIO(content)) as image:
             if image.format == "JPEG":
-                _check_scans(content, image)
+                # The mark of a scan can't occur inside compressed data, where every FF is followed by 00.
+                scans = content.count(b"\xff\xda")
+                if scans * image.width * image.height > MAXIMUM_SCANNED_PIXELS:
+                    raise UnreadableImage(f"too large: {scans:,} scans of {image.width} x {image.height} pixels")
                 if draft_px and image.mode in ("L", "RGB"):
                     image.draft("L", (draft_px, draft_px))
             image.load()
@@ -120,13 +123,6 @@ def _header(file: BinaryIO) -> Image.Image:
     if image.width * image.height > MAXIMUM_PIXELS:
         raise UnreadableImage(f"too large: more than {MAXIMUM_PIXELS:,} pixels")
     return image
-
-
-def _check_scans(content: bytes, image: Image.Image) -> None:
-    # The mark of a scan can't occur inside compressed data, where every FF is followed by 00.
-    scans = content.count(b"\xff\xda")
-    if scans * image.width * image.height > MAXIMUM_SCANNED_PIXELS:
-        raise UnreadableImage(f"too large: {scans:,} scans of {image.width} x {image.height} pixels")
 
 
 def _grey(image: Image.Image) -> Image.Image:

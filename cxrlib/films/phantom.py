@@ -31,7 +31,7 @@ from cxrlib.films.geometry import (
     uncovered_length,
 )
 from cxrlib.films.phantom_anatomy import Opacity, Patient, phantom_patient
-from cxrlib.films.scanner import SCANNERS, Scanner, expose, marker_attenuation, rays
+from cxrlib.films.scanner import SCANNERS, Scanner, expose, marker_attenuation, of_elements, rays
 from cxrlib.films.settings import PhantomSource
 from cxrlib.reproducibility import seed_for
 
@@ -248,5 +248,4 @@ def _add_in_lungs(
 
 def _mask(lengths: np.ndarray, size: int) -> np.ndarray:
     """1 where a detector element's rays cross more than 2 mm in the mean."""
-    factor = lengths.shape[0] // size
-    return (lengths.reshape(size, factor, size, factor).mean(axis=(1, 3)) > MASK_LENGTH_CM).astype(np.uint8)
+    return (of_elements(lengths, size) > MASK_LENGTH_CM).astype(np.uint8)

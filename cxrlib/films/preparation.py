@@ -263,8 +263,11 @@ def _prepare_files(
         ]
         unreadable = [*(problem for listing in listings for problem in listing.unreadable), *left_out]
         manifest = _without_lost_masks(rows, [mask_reason for _, mask_reason in reasons]).iloc[kept]
-        # Raised here, the arrays are not kept either.
-        _refuse_unusable(study, role, manifest, len(unreadable))
+        problem = _label_problem(manifest, len(unreadable), f"data.{role}")
+        if not problem and role == "hospital":
+            problem = fold_problem(manifest, study.data.folds)
+        if problem:
+            raise InputError(problem)  # so that the arrays are not kept either
         for array in arrays.values():
             array.keep(kept)
     return manifest.reset_index(drop=True), unreadable
@@ -290,14 +293,6 @@ def _without_lost_masks(rows: pd.DataFrame, reasons: list[str]) -> pd.DataFrame:
         # Counts, not names: a log may be shown, and the films may be private.
         logger.warning("lung masks left out: %s", ", ".join(f"{count} {kind}" for kind, count in lost.items()))
     return rows.assign(lung_mask=rows["lung_mask"].where([not reason for reason in reasons], ""))
-
-
-def _refuse_unusable(study: "Study", role: str, manifest: pd.DataFrame, unreadable: int) -> None:
-    problem = _label_problem(manifest, unreadable, f"data.{role}")
-    if not problem and role == "hospital":
-        problem = fold_problem(manifest, study.data.folds)
-    if problem:
-        raise InputError(problem)
 
 
 def _found(used: int, unreadable: list[dict[str, str]], listings: list[Listing]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def expose(
     window = scanner.window * np.exp(scanner.jitter * settings.normal())
     level = np.clip(scanner.level + scanner.jitter * settings.normal(), 0.05, 0.95)
     element_cm = scanner.field_cm / size
-    intensity = _average(np.exp(-attenuation), size)
+    intensity = of_elements(np.exp(-attenuation), size)
     intensity = gaussian_filter(intensity, scanner.blur_cm / element_cm, mode="nearest")
     intensity = (1 - scanner.scatter) * intensity + scanner.scatter * _veil(intensity, scanner.field_cm)
     photons = scanner.photons_per_cm2 * element_cm**2
@@ -118,7 +118,8 @@ def expose(
     return np.rint(255 * grey).astype(np.uint8)
 
 
-def _average(values: np.ndarray, size: int) -> np.ndarray:
+def of_elements(values: np.ndarray, size: int) -> np.ndarray:
+    """Means of the rays of each of `size` x `size` detector elements."""
     factor = values.shape[0] // size
     return values.reshape(size, factor, size, factor).mean(axis=(1, 3))
 

@@ -27,9 +27,10 @@ class KernelDistance:
 
     def bounds(self) -> tuple[float, float]:
         """Ends of the 95 % interval; where both sets are of one distribution it is wider than it need be."""
-        parts = [_jackknife_variance(values) for values in (self.without_first, self.without_second)]
-        freedom = [len(values) - 1 for values in (self.without_first, self.without_second)]
-        variance = sum(parts)
+        # Of each set, from the values with one group left out (Efron and Tibshirani 1993, equation 11.5).
+        both = self.without_first, self.without_second
+        parts = [float((len(v) - 1) / len(v) * ((v - v.mean()) ** 2).sum()) for v in both]
+        freedom, variance = [len(v) - 1 for v in both], sum(parts)
         if variance == 0:
             return self.estimate, self.estimate
         welch = variance**2 / sum(part**2 / number for part, number in zip(parts, freedom, strict=True))
@@ -95,12 +96,6 @@ def _between(kernel: np.ndarray, numbers: np.ndarray) -> tuple[float, int, np.nd
     sizes = np.bincount(numbers)
     pairs = sizes * (len(kernel) - sizes)
     return table.sum(), int(pairs.sum()), table.sum(axis=1), pairs
-
-
-def _jackknife_variance(without: np.ndarray) -> float:
-    """Variance of an estimate from its values with one group left out (Efron and Tibshirani 1993, equation 11.5)."""
-    count = len(without)
-    return float((count - 1) / count * ((without - without.mean()) ** 2).sum())
 
 
 def checked(

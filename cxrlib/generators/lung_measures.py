@@ -44,7 +44,7 @@ def measure_anatomy(study: "Study") -> dict[str, Any]:
     began = time.monotonic()
     folder, record = study.results.lungs, study.results.lungs_record
     hospital = load_image_set(study, "hospital", study.gan.resolution)
-    masks = _masks(study)
+    masks = load_masks(study, "hospital", study.gan.resolution, "lungs")
     settings = {"study_seed": study.seed, **SEGMENTER_SETTINGS}
     inputs = _inputs(study, masks is not None)
     decided_by = fingerprint(settings, inputs)
@@ -75,12 +75,6 @@ def load_anatomy(study: "Study") -> pd.DataFrame | None:
     path = study.results.lungs / "measures.csv"
     return pd.read_csv(path, dtype={"patient_id": str, "fold": str}, keep_default_na=False, na_values={
         name: [""] for name in ("area", "left_right_ratio", "dice")}) if path.exists() else None  # fmt: skip
-
-
-def _masks(study: "Study") -> np.ndarray | None:
-    """uint8 (N, S, S), rows as the hospital's films."""
-    masks = load_masks(study, "hospital", study.gan.resolution, "lungs")
-    return None if masks is None else np.asarray(masks)
 
 
 def _inputs(study: "Study", has_masks: bool) -> dict[str, Any]:

@@ -16,6 +16,7 @@ thereby safe to show: a copied part, or a copy changed in other ways, passes.
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,16 +46,20 @@ COPY_SETTINGS = {"version": 2, "nominal_rate": NOMINAL_RATE}
 
 @dataclass(frozen=True)
 class Copies(Distances):
-    """Distances of the films, the thresholds, and `flagged`, bool (N,): at or below a threshold in either space.
+    """Distances of the films, and the thresholds.
 
     `reference` holds the distances of the real films that set the thresholds; `reference_films` says which these are.
     """
 
     feature_threshold: float
     pixel_threshold: float
-    flagged: np.ndarray
     reference: Distances
     reference_films: str
+
+    @property
+    def flagged(self) -> np.ndarray:
+        """bool (N,): which of the films are at or below a threshold in either space."""
+        return self.flags(self)
 
     @property
     def expected_flags(self) -> tuple[int, int]:
@@ -105,12 +110,10 @@ def find_copies(
     search = search or CopySearch(training_films, features)
     real = search.distances(reference, patients[:, None] != training_patients[None])
     found = search.distances(films)
-    feature_threshold = _threshold(real.feature_distance, len(real))
-    pixel_threshold = _threshold(real.pixel_distance, len(real))
-    flagged = (found.feature_distance <= feature_threshold) | (found.pixel_distance <= pixel_threshold)
     return Copies(
-        **{field: getattr(found, field) for field in Distances.__dataclass_fields__}, flagged=flagged,
-        feature_threshold=feature_threshold, pixel_threshold=pixel_threshold, reference=real, reference_films=name,
+        **{field: getattr(found, field) for field in Distances.__dataclass_fields__},
+        feature_threshold=_threshold(real.feature_distance, len(real)),
+        pixel_threshold=_threshold(real.pixel_distance, len(real)), reference=real, reference_films=name,
     )  # fmt: skip
 
 
@@ -202,24 +205,18 @@ def _cropped(film: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return np.asarray(Image.fromarray(film).resize((side, side), Image.Resampling.BILINEAR, box=box))
 
 
-def _mirrored(film: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    return film[:, ::-1]
-
-
-def _brightened(film: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    return (255 * (film / 255) ** random.choice(GAMMAS)).round().astype(np.uint8)
-
-
 def _blurred(film: np.ndarray, random: np.random.Generator) -> np.ndarray:
     side, small = len(film), round(len(film) / BLURRED_BY)
     shrunk = Image.fromarray(film).resize((small, small), Image.Resampling.BILINEAR)
     return np.asarray(shrunk.resize((side, side), Image.Resampling.BILINEAR))
 
 
-PLANTED = {
+PLANTED: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "recompressed": _recompressed,
     "cropped": _cropped,
-    "mirrored": _mirrored,
-    "brightened or darkened": _brightened,
+    "mirrored": lambda film, random: film[:, ::-1],
+    "brightened or darkened": lambda film, random: (
+        (255 * (film / 255) ** random.choice(GAMMAS)).round().astype(np.uint8)
+    ),
     "blurred": _blurred,
 }

@@ -113,7 +113,9 @@ def neighbour_measures(real: np.ndarray, synthetic: np.ndarray, neighbours: int 
     a, b = a - middle, b - middle
     # Rounding may put a copy a hair outside a ball of no radius.
     slack = 1e-12 * float(torch.cat([a, b]).square().sum(1).max())
-    real_radii, synthetic_radii = (_squared_radii(features, neighbours) + slack for features in (a, b))
+    real_radii, synthetic_radii = (
+        _squared_distances(features, features).kthvalue(neighbours + 1, dim=1).values + slack for features in (a, b)
+    )
     squared = _squared_distances(b, a)
     in_real_ball = squared <= real_radii
     return {
@@ -122,11 +124,6 @@ def neighbour_measures(real: np.ndarray, synthetic: np.ndarray, neighbours: int 
         "density": float(in_real_ball.sum(1).double().mean()) / neighbours,
         "coverage": float(in_real_ball.any(0).double().mean()),
     }
-
-
-def _squared_radii(features: torch.Tensor, neighbours: int) -> torch.Tensor:
-    """Squared distance of each row to its `neighbours`-th nearest other row; the nearest of all is the row itself."""
-    return _squared_distances(features, features).kthvalue(neighbours + 1, dim=1).values
 
 
 def _squared_distances(rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor:

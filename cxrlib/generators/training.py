@@ -157,11 +157,6 @@ def generator_films(study: "Study", label: str, fold: str) -> GeneratorFilms:
     return GeneratorFilms(films.select(~held_out), films.select(held_out))
 
 
-def _sha256_of_ids(films: "ImageSet") -> str:
-    """A hash of which films these are: the audit may find other copies in the same films."""
-    return hashlib.sha256("\n".join(films.manifest["image_id"]).encode()).hexdigest()
-
-
 def _films_in_reach(study: "Study", label: str, fold: str) -> "ImageSet":
     """The films that a generator may see: of its label, and of no patient of its fold."""
     from cxrlib.films.images import load_image_set
@@ -189,7 +184,8 @@ def _identity(
     settings = {"seed": study.seed, "label": label, "fold": fold}
     settings |= {"gan": gan.model_dump(mode="json", exclude=left_out | ({"initialise_from"} if public else set()))}
     inputs: dict[str, Any] = films_identity(study, "training" if public else "hospital", gan.resolution)
-    inputs["held_out_sha256"] = _sha256_of_ids(films.held_out)
+    # A hash of which films these are: the audit may find other copies in the same films.
+    inputs["held_out_sha256"] = hashlib.sha256("\n".join(films.held_out.manifest["image_id"]).encode()).hexdigest()
     if variant:
         settings["variant"] = variant
     if len(films.held_out):

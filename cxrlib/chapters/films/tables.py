@@ -85,10 +85,6 @@ def negatives_named(study: Study) -> dict[str, dict[str, int]]:
     return named
 
 
-def _adds_films(study: Study) -> bool:
-    return any(arm_of(arm).synthetic and arm_of(arm).public for arm in study.classifier.arms)
-
-
 def table1(study: Study) -> pd.DataFrame:
     """Images and patients of each role by label, the paper's Table 1, and what is missing from it.
 
@@ -114,7 +110,7 @@ def table1(study: Study) -> pd.DataFrame:
         row["duplicates_dropped"] = record["images_used"] - len(manifest)
         row["simulated"] = study.data.simulated(role)
         rows.append(row)
-        if role == "training" and _adds_films(study):
+        if role == "training" and any(arm_of(arm).synthetic and arm_of(arm).public for arm in study.classifier.arms):
             made = study.synthesis.images_per_label
             more = {f"{label}_images": row[f"{label}_images"] + made for label in LABELS}
             rows.append(row | {"dataset": f"{row['dataset']} + synthetic", "role": "training + synthetic"} | more)
