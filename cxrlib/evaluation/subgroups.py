@@ -36,7 +36,7 @@ def levels(facts: pd.DataFrame, *, private: bool = False) -> pd.DataFrame:
         # Two cuts of the same thing, each without small parts, may have small ones between them.
         if name not in facts or (private and name == "finding" and KIND in facts):
             continue
-        values = _age_bands(facts["age"]) if name == "age" else facts[name].fillna("").astype(str).str.strip()
+        values = age_bands(facts["age"]) if name == "age" else facts[name].fillna("").astype(str).str.strip()
         table[name] = (_told(name, values, facts) if private else values.replace("", UNKNOWN)).to_numpy()
     return table[[name for name in table if table[name].nunique() > 1]]
 
@@ -147,7 +147,8 @@ def _values(part: Scores, seed: int, resamples: int) -> np.ndarray:
     return np.concatenate(blocks)
 
 
-def _age_bands(ages: pd.Series) -> pd.Series:
+def age_bands(ages: pd.Series) -> pd.Series:
+    """The band of each age in years; `not known` where there is none."""
     years = pd.to_numeric(ages, errors="coerce")
     edges = [start for start, _ in AGE_BANDS]
     names = np.array([name for _, name in AGE_BANDS])

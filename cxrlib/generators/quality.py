@@ -113,6 +113,7 @@ def neighbour_measures(real: np.ndarray, synthetic: np.ndarray, neighbours: int 
     a, b = a - middle, b - middle
     # Rounding may put a copy a hair outside a ball of no radius.
     slack = 1e-12 * float(torch.cat([a, b]).square().sum(1).max())
+    # The nearest of all is the film itself.
     real_radii, synthetic_radii = (
         _squared_distances(features, features).kthvalue(neighbours + 1, dim=1).values + slack for features in (a, b)
     )

@@ -11,7 +11,6 @@ from cxrlib.chapters.sheets import FilmRow
 from cxrlib.chapters.stand_ins import outlined_stand_ins
 from cxrlib.chapters.words import origin
 from cxrlib.errors import InputError
-from cxrlib.files import read_json
 from cxrlib.films.containment import Refused, open_inside
 from cxrlib.films.decoding import UnreadableImage, decode, decode_mask
 from cxrlib.films.images import ImageSet, load_image_set, load_masks, resize_images
@@ -126,13 +125,3 @@ def grey_levels(study: Study, films_per_role: int = 200) -> dict[str, np.ndarray
         rows = draw_rows(np.arange(len(films)), films_per_role, study.seed, "grey levels", role)
         found[role] = np.array(films.images[rows])
     return found
-
-
-def film_map(study: Study) -> pd.DataFrame:
-    """Points of the map of films: x, y, role, label."""
-    return pd.read_csv(study.results.film_map)
-
-
-def borders(study: Study) -> dict[str, Any]:
-    """What `figures.border_map` draws."""
-    return read_json(study.results.border_weights)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pandas as pd
+
 from cxrlib.chapters import sheets
 from cxrlib.chapters.chapter import Chapter, Drawn
 from cxrlib.chapters.films import exhibits, figures, shown
@@ -23,11 +25,6 @@ def _copies(study: Study) -> Drawn | None:
     return sheets.film_sheet(rows) if rows else None
 
 
-def _borders(study: Study) -> Drawn:
-    shown_borders = study.publishable("training")
-    return figures.border_map(exhibits.borders(study), shown_borders, origin(study, "training"))
-
-
 def _appearance(study: Study) -> Drawn:
     tables = shown.load_films(study)
     views = shown.views(tables["demographics"])
@@ -40,10 +37,12 @@ FIGURES = {
     "films": lambda study: sheets.film_sheet(exhibits.example_rows(study)),
     "outlines": lambda study: sheets.annotated_films(**exhibits.outlined_films(study)),
     "shortcuts": lambda study: figures.shortcut_areas(shown.load_films(study)["shortcut"], origin(study)),
-    "borders": _borders,
+    "borders": lambda study: figures.border_map(
+        read_json(study.results.border_weights), study.publishable("training"), origin(study, "training")
+    ),
     "grey_levels": lambda study: figures.intensity_histograms(exhibits.grey_levels(study), origin(study)),
     "appearance": _appearance,
-    "map": lambda study: figures.film_map(exhibits.film_map(study), study.private_roles, origin(study)),
+    "map": lambda study: figures.film_map(pd.read_csv(study.results.film_map), study.private_roles, origin(study)),
 }
 TABLES = {
     "films": lambda study: shown.films(shown.load_films(study)["table1"]),

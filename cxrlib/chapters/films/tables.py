@@ -5,12 +5,12 @@ import time
 from collections import Counter
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from cxrlib.chapters.films.appearance import film_map, films_by_measure
 from cxrlib.chapters.films.shortcuts import border_weights, shortcuts
 from cxrlib.classifiers.arms import arm_of
+from cxrlib.evaluation.subgroups import AGE_BANDS, age_bands
 from cxrlib.evaluation.suppression import (
     WITHHELD,
     few_of_both,
@@ -32,7 +32,6 @@ from cxrlib.study import Study
 
 logger = logging.getLogger(__name__)
 
-AGE_BANDS = {"under 40": (0, 40), "40 to 59": (40, 60), "60 to 79": (60, 80), "80 and over": (80, np.inf)}
 SEXES = {"F": "female", "M": "male"}
 COMMON_VIEWS = 4
 HIDDEN_PATIENTS = ("negative_patients", "patients_both")
@@ -171,23 +170,17 @@ def _levels(study: Study, role: str) -> dict[str, pd.Series]:
     """The level of each film, as an ordered category, per variable."""
     manifest = load_manifest(study, role)
     finding = kinds_of(known_findings(study, role, manifest)).replace("", NOT_KNOWN)
-    age = pd.Series("not known", index=manifest.index)
-    for name, (low, high) in AGE_BANDS.items():
-        age[manifest["age"].between(low, high, inclusive="left")] = name
     view = manifest["view"] if study.publishable(role) else standard_views(manifest["view"])
-    view = view.where(view != "", "not known")
-    common = [name for name in view.value_counts().index if name not in ("not known", "other")]
+    view = view.where(view != "", NOT_KNOWN)
+    common = [name for name in view.value_counts().index if name not in (NOT_KNOWN, "other")]
     # Of private roles all, as in the tables of results: two ways of joining levels would tell what either hides.
     common = common[:COMMON_VIEWS] if study.publishable(role) else common
-    view = view.where(view.isin([*common, "not known"]), "other")
+    view = view.where(view.isin([*common, NOT_KNOWN]), "other")
     return {
-        "age": age.astype(pd.CategoricalDtype([*AGE_BANDS, "not known"])),
-        "sex": manifest["sex"]
-        .map(SEXES)
-        .fillna("not known")
-        .astype(pd.CategoricalDtype([*SEXES.values(), "not known"])),
+        "age": age_bands(manifest["age"]).astype(pd.CategoricalDtype([*(band for _, band in AGE_BANDS), NOT_KNOWN])),
+        "sex": manifest["sex"].map(SEXES).fillna(NOT_KNOWN).astype(pd.CategoricalDtype([*SEXES.values(), NOT_KNOWN])),
         "finding": finding.astype(pd.CategoricalDtype([*KINDS, NOT_KNOWN])),
-        "view": view.astype(pd.CategoricalDtype([*common, *(["other"] if "other" in set(view) else []), "not known"])),
+        "view": view.astype(pd.CategoricalDtype([*common, *(["other"] if "other" in set(view) else []), NOT_KNOWN])),
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from cxrlib.chapters import sheets, tables
-from cxrlib.chapters.chapter import Chapter, Drawn
+from cxrlib.chapters.chapter import Chapter
 from cxrlib.chapters.generators import exhibits, figures, sentences, shown
 from cxrlib.chapters.training import training_curves
 from cxrlib.chapters.words import origin
@@ -25,34 +25,27 @@ def open_chapter(study: Study) -> Chapter:
     return Chapter(study, FIGURES, TABLES, FACTS, {"walk": exhibits.walk_by_hand})
 
 
-def _training(study: Study) -> Drawn:
-    logs = exhibits.generator_logs(study)
-    return training_curves(logs, "images", TRAINING, "films shown", origin(study, "hospital"))
-
-
-def _variants(study: Study) -> Drawn:
-    return figures.variant_curves(exhibits.comparisons(study), sentences.PAIRS, origin(study, "hospital"))
-
-
-def _quality(study: Study) -> Drawn:
-    return figures.quality_intervals(_believed(study), shown.COMPARISONS, shown.MEASURES, origin(study))
-
-
 def _believed(study: Study) -> pd.DataFrame:
     return sentences.believed(pd.read_csv(study.results.table("quality")))
 
 
 FIGURES = {
     "gan_augmentation": lambda study: sheets.film_sheet(exhibits.augmented_film_rows(study)),
-    "gan_training": _training,
+    "gan_training": lambda study: training_curves(
+        exhibits.generator_logs(study), "images", TRAINING, "films shown", origin(study, "hospital")
+    ),
     "snapshots": lambda study: figures.snapshot_curves(exhibits.snapshots(study), origin(study, "hospital")),
     "samples": lambda study: sheets.film_sheet([exhibits.sample_row(study, label) for label in LABELS]),
-    "variants": _variants,
+    "variants": lambda study: figures.variant_curves(
+        exhibits.comparisons(study), sentences.PAIRS, origin(study, "hospital")
+    ),
     "real_and_synthetic": lambda study: sheets.film_sheet(exhibits.real_and_synthetic_rows(study)),
     "truncation": lambda study: sheets.film_sheet(exhibits.truncation_rows(study, "positive")),
     "interpolation": lambda study: sheets.film_sheet([exhibits.interpolation_row(study, label) for label in LABELS]),
     "walk": exhibits.walk,
-    "quality": _quality,
+    "quality": lambda study: figures.quality_intervals(
+        _believed(study), shown.COMPARISONS, shown.MEASURES, origin(study)
+    ),
 }
 TABLES = {
     "settings": lambda study: tables.settings(study.gan),

@@ -1,6 +1,6 @@
 """Figures over all thresholds: ROC, precision and recall, calibration, decisions, and one threshold's place on them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,15 +42,10 @@ def curves(
             for kind, ax in zip(CURVES, axes[2 * line : 2 * line + 2, column], strict=True):
                 _against_baseline(ax, chosen[chosen["curve"] == kind[0]], arm, kind, seeds, role)
             axes[2 * line, column].set_title(arm)
-        for ax in axes.ravel()[len(others) * 2 :] if lines == 1 else _unused(axes, len(others), columns):
-            ax.set_axis_off()
+        for ax in axes.ravel():
+            if not ax.has_data():
+                ax.set_axis_off()
     return figure
-
-
-def _unused(axes: np.ndarray, arms: int, columns: int) -> Iterator[Axes]:
-    for index in range(arms, axes.shape[0] // 2 * columns):
-        line, column = divmod(index, columns)
-        yield from axes[2 * line : 2 * line + 2, column]
 
 
 def _against_baseline(

@@ -40,50 +40,12 @@ def _shown_arms(study: Study) -> list[str]:
     return ["baseline", read_json(study.results.explanations_record)["arm"]]
 
 
-def _paper_beside(study: Study) -> Drawn:
-    table2, paper2 = _table(study, "table2"), _table(study, "paper_table2")
-    return figures.paper_beside(table2, paper2, PAPER_METRICS, _hospital(study), PAPER_ARMS)
-
-
-def _seeds(study: Study) -> Drawn:
-    seeds, table2 = _table(study, "table2_seeds"), _table(study, "table2")
-    return figures.seed_dots(seeds, "hospital", MAIN_METRICS, _hospital(study), table2)
-
-
-def _differences(study: Study) -> Drawn:
-    return figures.differences(_table(study, "differences"), "hospital", MAIN_METRICS, _hospital(study))
-
-
-def _curves(study: Study, role: str) -> Drawn:
-    seeds = _table(study, "table2_seeds")
-    return curves.curves(_table(study, "curves"), role, origin(study, role), seeds, study.classifier.arms)
-
-
-def _reliability(study: Study) -> Drawn:
-    return curves.reliability(_table(study, "calibration"), "hospital", _hospital(study), study.classifier.arms)
-
-
-def _decision(study: Study) -> Drawn:
-    shown_arms, _ = _by_belief(study)
-    return curves.decision_curve(_table(study, "decision"), "hospital", _hospital(study), shown_arms)
-
-
 def _by_belief(study: Study) -> tuple[list[str], list[str]]:
     """Arms whose probabilities clearly rise with the truth at the hospital, and those of which nobody knows: a decision
     that rests on a probability needs at least that."""
     rows = chosen_rows(_table(study, "table2"), "hospital").set_index("arm")["calibration_slope_low"]
     arms = [arm for arm in study.classifier.arms if arm in rows.index]
     return [arm for arm in arms if rows[arm] > 0], [arm for arm in arms if not rows[arm] > 0]
-
-
-def _dose(study: Study) -> Drawn:
-    dose, seeds = _table(study, "dose"), _table(study, "dose_seeds")
-    return figures.dose_curve(dose, seeds, "hospital", DOSE_METRICS, _hospital(study))
-
-
-def _subgroups(study: Study) -> Drawn:
-    groups = shown.pooled_levels(_table(study, "subgroups"))
-    return figures.subgroups(groups, "hospital", "recall_positive", _shown_arms(study), _hospital(study))
 
 
 def _external(study: Study) -> Drawn | None:
@@ -103,28 +65,42 @@ def _table_two(study: Study, role: str) -> pd.DataFrame:
     return shown.table_two(_table(study, "table2"), role, _table(study, "paper_table2"))
 
 
-def _equal_precision(study: Study) -> pd.DataFrame:
-    return shown.equal_precision(_table(study, "at_equal_precision"), _table(study, "differences"), "hospital")
-
-
-def _subgroup_table(study: Study) -> pd.DataFrame:
-    groups = shown.pooled_levels(_table(study, "subgroups"))
-    return shown.subgroups(groups, "hospital", "recall_negative", _shown_arms(study))
+def _curves(study: Study, role: str) -> Drawn:
+    seeds = _table(study, "table2_seeds")
+    return curves.curves(_table(study, "curves"), role, origin(study, role), seeds, study.classifier.arms)
 
 
 FIGURES = {
     "ladder": lambda study: ladder.ladder(_table(study, "table2"), _hospital(study)),
     "external": _external,
     "plane": lambda study: ladder.plane(_table(study, "table2"), _hospital(study)),
-    "paper_beside": _paper_beside,
-    "seeds": _seeds,
-    "differences": _differences,
+    "paper_beside": lambda study: figures.paper_beside(
+        _table(study, "table2"), _table(study, "paper_table2"), PAPER_METRICS, _hospital(study), PAPER_ARMS
+    ),
+    "seeds": lambda study: figures.seed_dots(
+        _table(study, "table2_seeds"), "hospital", MAIN_METRICS, _hospital(study), _table(study, "table2")
+    ),
+    "differences": lambda study: figures.differences(
+        _table(study, "differences"), "hospital", MAIN_METRICS, _hospital(study)
+    ),
     "curves": lambda study: _curves(study, "hospital"),
     "curves_validation": lambda study: _curves(study, "validation"),
-    "reliability": _reliability,
-    "decision": _decision,
-    "dose": _dose,
-    "subgroups": _subgroups,
+    "reliability": lambda study: curves.reliability(
+        _table(study, "calibration"), "hospital", _hospital(study), study.classifier.arms
+    ),
+    "decision": lambda study: curves.decision_curve(
+        _table(study, "decision"), "hospital", _hospital(study), _by_belief(study)[0]
+    ),
+    "dose": lambda study: figures.dose_curve(
+        _table(study, "dose"), _table(study, "dose_seeds"), "hospital", DOSE_METRICS, _hospital(study)
+    ),
+    "subgroups": lambda study: figures.subgroups(
+        shown.pooled_levels(_table(study, "subgroups")),
+        "hospital",
+        "recall_positive",
+        _shown_arms(study),
+        _hospital(study),
+    ),
     "failures": lambda study: explanation_figures.attention_gallery(explained.failure_rows(study)),
     "attention": lambda study: explanation_figures.attention_shares(_table(study, "attention"), _hospital(study)),
     "figure_two": lambda study: explanation_figures.real_and_synthetic(**explained.figure_two(study)),
@@ -151,9 +127,13 @@ TABLES = {
     "external": _external_table,
     "verdicts": lambda study: shown.verdicts(_table(study, "verdicts")),
     "significance": lambda study: shown.significance(_table(study, "tests"), "hospital"),
-    "equal_precision": lambda study: _equal_precision(study),
+    "equal_precision": lambda study: shown.equal_precision(
+        _table(study, "at_equal_precision"), _table(study, "differences"), "hospital"
+    ),
     "probabilities": lambda study: shown.probabilities(_table(study, "table2"), "hospital"),
-    "subgroups": _subgroup_table,
+    "subgroups": lambda study: shown.subgroups(
+        shown.pooled_levels(_table(study, "subgroups")), "hospital", "recall_negative", _shown_arms(study)
+    ),
     "attention": lambda study: shown.attention(_table(study, "attention")),
     "attention_runs": lambda study: shown.attention_runs(_table(study, "attention_runs")),
 }
