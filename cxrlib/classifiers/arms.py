@@ -29,7 +29,7 @@ class Arm:
     the ladder. What it learns from: `public` films, `repeated` until they are as many as the arm `synthetic` has;
     `synthetic`, so many per cent of the synthetic ones; `hospital`, the films that the fold's generators learned from,
     `repeated` until, with the synthetic ones, they are as many as all synthetic ones, or `once`. `look` moves the
-    public films towards these hospital films, in a way that `cxrlib.classifiers.looks.LOOKS` knows by this name.
+    public films towards these hospital films, in a way that `cxrlib.classifiers.composition.LOOKS` knows by this name.
     `balance` imitates the labels' proportions in the arm `synthetic`, by films `drawn` again or by a loss that is
     `weighted`. `augmentation` is the paper's or `strong`. `starts_from` is an arm whose model of the same seed is
     trained further. `learns` is a `network`; a `threshold` for the answers of the arm it starts from; or the `sources`

@@ -1,6 +1,6 @@
 """The arms: which films each recipe trains on, and with which weights in the loss."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from cxrlib.classifiers.arms import Arm, arm_of
-from cxrlib.classifiers.looks import LOOKS
 from cxrlib.errors import InputError
 from cxrlib.films.held_out import held_out_rows
 from cxrlib.films.images import (
@@ -25,6 +24,8 @@ from cxrlib.reproducibility import random_generator, seed_for
 from cxrlib.study import Study
 
 FILMS_PER_COPY = 256
+# Half-width of the exchanged square of low frequencies, as a share of the film's width.
+SPECTRUM_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -253,3 +254,41 @@ def drawn_again(labels: np.ndarray, synthetic: tuple[int, int], generator: torch
     additional = round(counts[common] * share) - counts[rare]
     candidates = np.flatnonzero(labels == rare)
     return candidates[torch.randint(len(candidates), (max(0, additional),), generator=generator).numpy()]
+
+
+def match_grey_levels(films: np.ndarray, hospital: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Each film with the grey-level histogram of a hospital film drawn at random; uint8 (N, S, S) both in and out.
+
+    Every grey level becomes the level of the same rank in the other film, so that the order of levels stays.
+    """
+    matched = np.empty_like(films)
+    for index, film in enumerate(films):
+        reference = hospital[random.integers(len(hospital))]
+        ranks, wanted = (np.cumsum(np.bincount(pixels.ravel(), minlength=256)) for pixels in (film, reference))
+        # Counts are whole numbers, so that a film matched to itself stays as it is.
+        levels = np.searchsorted(wanted * film.size, ranks * reference.size)
+        matched[index] = levels.astype(np.uint8)[film]
+    return matched
+
+
+def match_amplitudes(films: np.ndarray, hospital: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Each film with the low-frequency amplitudes of a hospital film drawn at random, its own phases kept.
+
+    uint8 (N, S, S) both in and out. This is the Fourier domain adaptation of Yang and Soatto (CVPR 2020).
+    """
+    matched = np.empty_like(films)
+    reach = max(1, round(SPECTRUM_SHARE * films.shape[1]))
+    rows = np.abs(np.fft.fftfreq(films.shape[1], 1 / films.shape[1])) <= reach
+    low = np.ix_(rows, np.arange(films.shape[1] // 2 + 1) <= reach)
+    for index, film in enumerate(films):
+        spectrum = np.fft.rfft2(film.astype(np.float64))
+        other = np.fft.rfft2(hospital[random.integers(len(hospital))].astype(np.float64))
+        spectrum[low] = np.abs(other[low]) * np.exp(1j * np.angle(spectrum[low]))
+        matched[index] = np.fft.irfft2(spectrum, film.shape).round().clip(0, 255).astype(np.uint8)
+    return matched
+
+
+LOOKS: Mapping[str, Callable[..., np.ndarray]] = {
+    "grey levels": match_grey_levels,
+    "amplitudes": match_amplitudes,
+}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.evaluation.calibration import BINS, bins_of
-from cxrlib.evaluation.ratios import resample_ratios
+from cxrlib.evaluation.resampled import ratios_of
 from cxrlib.evaluation.scores import Scores
 from cxrlib.evaluation.uncertainty import RESAMPLES
 
@@ -37,8 +37,8 @@ def decision_curves(scores: dict[str, dict[str, Scores]], *, seed: int, resample
         for arm, found in arms.items():
             called = found.p_calibrated[..., None] >= THRESHOLDS
             worth = np.where(found.labels[:, None] == 1, 1.0, -odds)
-            resampled = resample_ratios(found, called * worth, np.ones(called.shape), seed=seed, resamples=resamples)
-            interval = resampled.intervals()
+            known, every = (found.patients, found.seeds, found.runs), np.ones(called.shape)
+            interval = ratios_of(*known, called * worth, every, seed=seed, resamples=resamples).intervals()
             parts.append(_curve(role, arm, interval.estimates, interval.low, interval.high))
         if arms:
             labels = next(iter(arms.values())).labels
@@ -62,6 +62,7 @@ def reliability_table(scores: dict[str, dict[str, Scores]], *, seed: int, resamp
     rows = []
     for role, arms in scores.items():
         for arm, found in arms.items():
+            known = found.patients, found.seeds, found.runs
             for calibrated, p in ((False, found.p_positive), (True, found.p_calibrated)):
                 inside = (np.stack([bins_of(of_seed) for of_seed in p])[..., None] == np.arange(BINS)).astype(float)
                 counts = inside.sum(axis=1)
@@ -69,7 +70,7 @@ def reliability_table(scores: dict[str, dict[str, Scores]], *, seed: int, resamp
                 inside, counts = inside[..., kept], counts[:, kept]
                 p_mean = ((inside * p[..., None]).sum(axis=1) / counts).mean(axis=0)
                 positive = inside * found.labels[:, None]
-                interval = resample_ratios(found, positive, inside, seed=seed, resamples=resamples).intervals((0, 1))
+                interval = ratios_of(*known, positive, inside, seed=seed, resamples=resamples).intervals((0, 1))
                 columns = kept, p_mean, interval.estimates, interval.low, interval.high, counts.mean(axis=0)
                 rows += [(role, arm, calibrated, *row) for row in zip(*columns, strict=True)]
     return pd.DataFrame(rows, columns=RELIABILITY_COLUMNS)

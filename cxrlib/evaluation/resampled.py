@@ -110,7 +110,7 @@ class Resampled:
         """95 % intervals over patients and runs; over patients alone with a single run, and then without p.
 
         `limits` are the lowest and the highest value possible, each a number or (quantities,). Where all films are
-        answered rightly, or none, no resample can differ, and a share of films (the columns `shares`) has Wilson's
+        answered correctly, or none, no resample can differ, and a share of films (the columns `shares`) has Wilson's
         interval for as many independent answers as there are patients.
         """
         estimates, alone = self.estimates, self.over_patients(limits)
@@ -192,6 +192,30 @@ def answer_intervals(
     found, drawn, left_out = values[0], values[1 : resamples + 1], values[resamples + 1 :] - values[0]
     bounds = bootstrap_bounds(found, drawn, left_out, _patients_of_answers(counts[None]))
     return {name: Interval(float(found[k]), *map(float, bounds[k])) for k, name in enumerate(THRESHOLD_METRICS)}
+
+
+def ratios_of(
+    rows: np.ndarray, seeds: tuple[int, ...], runs: tuple[int, ...], top: np.ndarray, bottom: np.ndarray, *,
+    seed: int, resamples: int = RESAMPLES,
+) -> Resampled:  # fmt: skip
+    """Sums of `top` over sums of `bottom`, both (seeds, films, quantities), seed by seed and resample by resample: net
+    benefit, say, or the share of positives in a bin.
+
+    `rows` (films,) are the patients, as whole numbers from 0. Not a number where a resample has no film in the
+    denominator.
+    """
+    patients, parts = int(rows.max()) + 1, []
+    sums = []
+    for values in (top, bottom):
+        by_patient = np.zeros((len(values), patients, values.shape[-1]))
+        for run, of_run in zip(by_patient, values, strict=True):
+            np.add.at(run, rows, of_run)
+        sums.append(by_patient)
+    for times in draws(patients, resamples, np.random.default_rng(seed)):
+        upper, lower = (np.einsum("rp,spq->rsq", times, values, optimize=True) for values in sums)
+        parts.append(divided(upper, lower))
+    behind = (sums[1] > 0).sum(axis=1).min(axis=0)
+    return Resampled.of_draws(seeds, runs, np.concatenate(parts), resamples, behind)
 
 
 def draws(patients: int, resamples: int, random: np.random.Generator) -> Iterator[np.ndarray]:

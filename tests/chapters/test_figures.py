@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from cxrlib.chapters import sheets, style, training
-from cxrlib.chapters.classifiers import figures as classifiers_figures
+from cxrlib.chapters.classifiers import notebook as chapter_four
 from cxrlib.chapters.films import figures as films_figures
 from cxrlib.chapters.generators import figures as generators_figures
 from cxrlib.chapters.results import curves as results_curves
@@ -106,9 +106,7 @@ CHARTS = {
     "no_held_out": lambda origin: generators_figures.snapshot_curves({"negative": snapshot_table(np.nan)}, origin),
     "variants": lambda origin: generators_figures.variant_curves(variant_table(), PAIRS, origin),
     "no_variants": lambda origin: generators_figures.variant_curves(variant_table().iloc[:0], PAIRS, origin),
-    "composition": lambda origin: classifiers_figures.composition(
-        pd.DataFrame([[5, 1, 3, 1]], index=["baseline"]), origin
-    ),
+    "composition": lambda origin: chapter_four.composition(pd.DataFrame([[5, 1, 3, 1]], index=["baseline"]), origin),
     "training": lambda origin: training.training_curves({"a": log()}, "images", {"loss": "loss"}, "films", origin),
     "histograms": lambda origin: films_figures.intensity_histograms({"training": films(3)}, origin),
     "annotated": lambda origin: sheets.annotated_films(films(2), None, None, ["a", "b"], origin),

@@ -4,7 +4,7 @@ import made_results as made
 import pandas as pd
 import pytest
 
-from cxrlib.chapters.classifiers.sentences import training_facts
+from cxrlib.chapters.classifiers.notebook import training_facts
 from cxrlib.chapters.results.sentences import results_facts
 from cxrlib.study import load_study
 

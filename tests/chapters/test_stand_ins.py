@@ -6,7 +6,7 @@ import pytest
 from audited import write_audit
 
 from cxrlib.chapters import exhibits, sheets
-from cxrlib.chapters.classifiers import exhibits as classifiers_exhibits
+from cxrlib.chapters.classifiers import notebook as chapter_four
 from cxrlib.chapters.films import exhibits as films_exhibits
 from cxrlib.chapters.films import shown as films_shown
 from cxrlib.films.images import load_image_set
@@ -49,7 +49,7 @@ def test_a_private_row_shows_simulated_films_and_says_so(study, role, label):
 
 
 def test_the_augmented_film_is_not_a_private_one(study):
-    row = classifiers_exhibits.augmented_row(study)
+    row = chapter_four.augmented_row(study)
     assert "may not be shown" in row.title
     assert not is_of_the_study(row.films[0], study)
 

@@ -10,8 +10,13 @@ import torch
 
 from cxrlib.classifiers.arms import ARMS, FILMS, Arm, arm_of
 from cxrlib.classifiers.calibration import youden_threshold
-from cxrlib.classifiers.composition import compose_training_films, learned_rows, repeated
-from cxrlib.classifiers.looks import match_amplitudes, match_grey_levels
+from cxrlib.classifiers.composition import (
+    compose_training_films,
+    learned_rows,
+    match_amplitudes,
+    match_grey_levels,
+    repeated,
+)
 from cxrlib.classifiers.network import augment_strongly
 from cxrlib.classifiers.prediction import read_predictions
 from cxrlib.classifiers.settings import ClassifierSettings

@@ -13,7 +13,7 @@ from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.explanation import attention_maps, attention_stage, mass_inside
 from cxrlib.classifiers.network import PixelStatistics, build_classifier
 from cxrlib.classifiers.prediction import load_classifier, predict_probabilities
-from cxrlib.evaluation.ratios import ratios_of
+from cxrlib.evaluation.resampled import ratios_of
 from cxrlib.evaluation.suppression import few_of_both, is_small
 from cxrlib.evaluation.uncertainty import divided
 from cxrlib.films.images import MASK_KINDS, ImageSet, load_image_set, load_manifest, load_masks

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.chapters.results.attention import Looker, Report, attention_tables, explained_arms
+from cxrlib.chapters.results.explanation_figures import LookedAt
 from cxrlib.chapters.stand_ins import stand_ins
+from cxrlib.chapters.words import origin, synthetic_origin
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.classifiers.prediction import read_predictions
 from cxrlib.errors import InputError
@@ -25,6 +27,10 @@ from cxrlib.study import Study
 FAILURES_SHOWN = 6
 # Of these Figure 2 takes the first that is no near copy of a film that may not be shown.
 SYNTHETIC_TRIED = 16
+FAILURES = {
+    "false negative": "positive films that were called negative, the surest first",
+    "false positive": "negative films that were called positive, the surest first",
+}
 SHOWN_COLUMNS = ("panel", "arm", "source", "origin", "label", "p_positive", "answer")
 
 
@@ -111,8 +117,8 @@ def _failures(study: Study) -> Iterator[ShownFilm]:
     for fold, part in chosen.groupby("fold"):
         films = np.array(hospital.images[[row_of[image_id] for image_id in part["image_id"]]])
         for row, p_positive, film, seen in zip(part.itertuples(), *_looked(study, arm, str(fold), films), strict=True):
-            origin = _origin(study, "hospital")
-            found[row.Index] = ShownFilm(row.panel, arm, "hospital", origin, row.label, p_positive, film, seen)
+            kind = _origin(study, "hospital")
+            found[row.Index] = ShownFilm(row.panel, arm, "hospital", kind, row.label, p_positive, film, seen)
     yield from (found[index] for index in sorted(found))
 
 
@@ -124,7 +130,7 @@ def _looked(study: Study, arm: str, fold: str, films: np.ndarray) -> tuple[list[
 
 def _figure_two(study: Study) -> Iterator[ShownFilm]:
     """A real positive (or what stands for it) and a synthetic one, each judged by the baseline and the shown arm."""
-    real, source, origin, fold = _real_positive(study)
+    real, source, kind, fold = _real_positive(study)
     synthetic = load_synthetic(study, "positive", "all", study.classifier.image_size).images
     drawn = np.random.default_rng(seed_for(study.seed, "figure two", "synthetic")).permutation(len(synthetic))
     tried = np.array(synthetic[drawn[:SYNTHETIC_TRIED]])
@@ -138,7 +144,7 @@ def _figure_two(study: Study) -> Iterator[ShownFilm]:
     for arm in dict.fromkeys(("baseline", shown_arm(study))):
         folds = study.classifier_folds(arm)
         answers = zip(*_looked(study, arm, fold if fold in folds else folds[0], films), strict=True)
-        for facts, answer in zip((("real", source, origin), ("synthetic",) * 3), answers, strict=True):
+        for facts, answer in zip((("real", source, kind), ("synthetic",) * 3), answers, strict=True):
             panel, *where = facts
             yield ShownFilm(panel, arm, *where, "positive", *answer)
 
@@ -160,3 +166,38 @@ def _real_positive(study: Study) -> tuple[np.ndarray, str, str, str]:
 
 def _origin(study: Study, role: str) -> str:
     return "simulated" if study.data.simulated(role) else "real"
+
+
+def failure_rows(study: Study) -> list[LookedAt]:
+    """The shown arm's failures with what it looked at, for `figures.attention_gallery`; a note if not publishable."""
+    table, films, maps = _shown_films(study)
+    rows = []
+    for panel, title in FAILURES.items():
+        if not study.publishable("hospital"):
+            rows.append(LookedAt(title, None, None, [], origin(study, "hospital")))
+            continue
+        at = np.flatnonzero(table["panel"] == panel)
+        captions = [f"p = {p:.2f}" for p in table["p_positive"].iloc[at]]
+        rows.append(LookedAt(title, films[at], maps[at], captions, origin(study, "hospital")))
+    return rows
+
+
+def figure_two(study: Study) -> dict[str, Any]:
+    """A real and a synthetic positive with every answer and what was looked at, for `figures.real_and_synthetic`."""
+    table, films, maps = _shown_films(study)
+    source = table.loc[table["panel"] == "real", "source"].iloc[0]
+    real = "simulated stand-in" if source == "stand-in" else f"{source} film"
+    names = {"real": real, "synthetic": "synthetic film"}
+    at = np.flatnonzero(table["panel"].isin(list(names)))
+    cells = {
+        (names[row.panel], row.arm): (films[row.Index], maps[row.Index], f"{row.answer}, p = {row.p_positive:.2f}")
+        for row in table.iloc[at].itertuples()
+    }
+    kind = table.loc[table["panel"] == "real", "origin"].iloc[0]
+    return {"cells": cells, "origins": {names["real"]: f"{kind} film", names["synthetic"]: synthetic_origin(study)}}
+
+
+def _shown_films(study: Study) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    folder = study.results.explanations_record.parent
+    arrays = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("films", "maps"))
+    return pd.read_csv(folder / "films.csv"), *arrays

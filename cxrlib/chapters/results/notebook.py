@@ -6,7 +6,7 @@ import pandas as pd
 
 from cxrlib.chapters.chapter import Chapter, Drawn
 from cxrlib.chapters.findings import negatives_sentence
-from cxrlib.chapters.results import curves, explained, explanation_figures, figures, interactive, ladder, shown
+from cxrlib.chapters.results import curves, explanation_figures, explanations, figures, interactive, ladder, shown
 from cxrlib.chapters.results.sentences import results_facts
 from cxrlib.chapters.results.tables import statements_path
 from cxrlib.chapters.style import chosen_rows
@@ -101,9 +101,9 @@ FIGURES = {
         _shown_arms(study),
         _hospital(study),
     ),
-    "failures": lambda study: explanation_figures.attention_gallery(explained.failure_rows(study)),
+    "failures": lambda study: explanation_figures.attention_gallery(explanations.failure_rows(study)),
     "attention": lambda study: explanation_figures.attention_shares(_table(study, "attention"), _hospital(study)),
-    "figure_two": lambda study: explanation_figures.real_and_synthetic(**explained.figure_two(study)),
+    "figure_two": lambda study: explanation_figures.real_and_synthetic(**explanations.figure_two(study)),
 }
 NOTES = {
     "ladder": lambda study: {
