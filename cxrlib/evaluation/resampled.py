@@ -168,9 +168,9 @@ def resample_all(
             for number, steps in enumerate(ladders):
                 values[:, number, quantity(AT_PRECISION)] = ranking.recall_at_precision(steps, precision)
             parts[arm].append(values)
-    values = {arm: np.concatenate(parts[arm]) for arm in scores}
+    stacked = {arm: np.concatenate(parts[arm]) for arm in scores}
     return {
-        arm: Resampled.of_draws(found.seeds, found.runs, values[arm], resamples, prepared[arm].patients_behind())
+        arm: Resampled.of_draws(found.seeds, found.runs, stacked[arm], resamples, prepared[arm].patients_behind())
         for arm, found in scores.items()
     }
 
