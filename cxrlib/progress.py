@@ -31,3 +31,8 @@ def paced(say: Callable[[str], None], pause_seconds: float) -> Report:
         say(f"{done:,} of {total:,}{told}{details}")
 
     return report
+
+
+def part_of(progress: Report | None, before: int, total: int) -> Report | None:
+    """A callback for a part of some work, which comes after `before` of `total`."""
+    return progress and (lambda done, _: progress(before + done, total))

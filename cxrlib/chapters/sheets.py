@@ -56,13 +56,20 @@ def film_sheet(rows: Sequence[FilmRow], films_per_row: int = 8) -> Figure:
     return figure
 
 
-def _draw_films(row: FilmRow, films_per_row: int, ax: Axes) -> None:
+def head_row(row: FilmRow, ax: Axes, **title: Any) -> bool:
+    """Print a row's heading and its films' origin; whether there are films to draw, else a note says why not."""
     ax.set_axis_off()
-    ax.set_title(row.title, fontsize=9)
+    ax.set_title(row.title, **title)
     ax.set_title(row.origin, loc="right", fontsize=8, color=MUTED, style="italic", fontweight="normal")
-    if row.films is None or not len(row.films):
-        text = "these films may not be shown in a published book" if row.films is None else "there are no such films"
-        ax.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, transform=ax.transAxes)
+    if row.films is not None and len(row.films):
+        return True
+    text = "these films may not be shown in a published book" if row.films is None else "there are no such films"
+    ax.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, transform=ax.transAxes)
+    return False
+
+
+def _draw_films(row: FilmRow, films_per_row: int, ax: Axes) -> None:
+    if not head_row(row, ax, fontsize=9):
         return
     films = _enlarged(row.films, round(WIDTH_INCHES / films_per_row * DOTS_PER_INCH))
     mosaic, step = _mosaic(films, films_per_row)

@@ -24,6 +24,7 @@ from cxrlib.films.preparation import prepare_role, rows_of_role, source_problems
 from cxrlib.films.search.whole import COPY_SETTINGS, find_near_duplicates
 from cxrlib.films.settings import EXTERNAL, LABELS, ROLES
 from cxrlib.finished import makes
+from cxrlib.progress import Report, part_of
 from cxrlib.records import is_finished, write_record
 
 if TYPE_CHECKING:
@@ -44,11 +45,9 @@ COMPARED = {
 # Fewer, and the guard of books takes one film for another.
 FEWEST_PIXELS = 64
 
-Progress = Callable[..., None]
-
 
 def prepare_study(
-    study: "Study", *, force: bool = False, progress: Callable[[str], Progress] | None = None
+    study: "Study", *, force: bool = False, progress: Callable[[str], Report] | None = None
 ) -> dict[str, Any]:
     """Prepare the roles and audit them; returns the audit's record. `progress(what)` gives a role's callback."""
     freeze_endpoint(study)
@@ -88,7 +87,7 @@ def check_before(study: "Study", *, book: bool = False) -> None:
 
 
 @makes("audit")
-def audit_study(study: "Study", *, force: bool = False, progress: Progress | None = None) -> dict[str, Any]:
+def audit_study(study: "Study", *, force: bool = False, progress: Report | None = None) -> dict[str, Any]:
     """Search the prepared films for patients and copies that more than one role has; returns the record.
 
     Writes `data/duplicates.csv` (private; `DUPLICATE_COLUMNS`, one row per pair) and, last, the record
@@ -157,7 +156,7 @@ def patient_problems(study: "Study", shared: pd.DataFrame, where: str) -> list[s
     return problems
 
 
-def find_copies(study: "Study", films: dict[str, ImageSet], progress: Progress | None = None) -> pd.DataFrame:
+def find_copies(study: "Study", films: dict[str, ImageSet], progress: Report | None = None) -> pd.DataFrame:
     """Pairs of films that are copies of each other: `DUPLICATE_COLUMNS`, the more public role first.
 
     Between roles, and between different patients of a role, where a film would count twice, or let a generator see what
@@ -171,7 +170,7 @@ def find_copies(study: "Study", films: dict[str, ImageSet], progress: Progress |
     searched = [role for role, others in compared.items() if not simulated.issuperset((role, *others))]
     done = sum(map(len, films.values()))
     total = done + sum(len(films[role]) for role in searched)
-    hashes, rows = _file_hashes(study, films, _part_of(progress, 0, total)), []
+    hashes, rows = _file_hashes(study, films, part_of(progress, 0, total)), []
     for role_b, roles_a in compared.items():
         may = _Comparable(films, hashes, simulated, roles_a, role_b)
         for role_a, b, a in may.same_files():
@@ -179,7 +178,7 @@ def find_copies(study: "Study", films: dict[str, ImageSet], progress: Progress |
         if role_b not in searched:
             continue
         sets = [films[role].images for role in roles_a]
-        found = find_near_duplicates(sets, films[role_b].images, may.other_files, _part_of(progress, done, total))
+        found = find_near_duplicates(sets, films[role_b].images, may.other_files, part_of(progress, done, total))
         done += len(films[role_b])
         for role_a, copies in zip(roles_a, found, strict=True):
             for copy in copies:
@@ -225,11 +224,6 @@ class _Comparable:
         return (who != who[row]) & (np.arange(len(who)) > row)
 
 
-def _part_of(progress: Progress | None, before: int, total: int) -> Progress | None:
-    """A callback for a part of the work, which comes after `before` of `total` films."""
-    return progress and (lambda done, _: progress(before + done, total))
-
-
 def _pair(
     films: dict[str, ImageSet], role_a: str, a: int, role_b: str, b: int, kind: str, correlation: float
 ) -> dict[str, Any]:
@@ -241,7 +235,7 @@ def _pair(
     }  # fmt: skip
 
 
-def _file_hashes(study: "Study", films: dict[str, ImageSet], progress: Progress | None) -> dict[str, np.ndarray]:
+def _file_hashes(study: "Study", films: dict[str, ImageSet], progress: Report | None) -> dict[str, np.ndarray]:
     """SHA-256 of each film's file, by role; of its pixels where it is simulated."""
     total, done, hashes = sum(map(len, films.values())), 0, {}
     for role in study.roles:

@@ -23,6 +23,7 @@ from cxrlib.films.phantom import PHANTOM_VERSION, phantom_film, phantom_manifest
 from cxrlib.films.settings import LABELS, Source
 from cxrlib.finished import makes
 from cxrlib.generators.settings import FEWEST_FILMS
+from cxrlib.progress import part_of
 from cxrlib.records import amend_record, is_finished, start_afresh, write_record
 
 if TYPE_CHECKING:
@@ -283,8 +284,7 @@ def _read_source(
     """Put a source's films into their places, after so many of other sources; why films and masks were left out."""
     places = tuple((*key, str(array.path), array.offset + before * key[1] ** 2) for key, array in arrays.items())
     work = list(zip(listing.manifest["file"], listing.manifest["lung_mask"], strict=True))
-    after = progress and (lambda done, _: progress(before + done, total))
-    return read_films(FilmJob(str(listing.root), places), work, progress=after)
+    return read_films(FilmJob(str(listing.root), places), work, progress=part_of(progress, before, total))
 
 
 def _without_lost_masks(rows: pd.DataFrame, reasons: list[str]) -> pd.DataFrame:

@@ -298,10 +298,10 @@ def test_attention_is_drawn_over_films_and_never_without_leave():
     maps[:, 2:6, 2:6] = 1
     rows = [
         results_explanation_figures.LookedAt(
-            "missed", films(2), maps, ["negative, p = 0.10", "negative, p = 0.20"], "real films"
+            "missed", films(2), "real films", ["negative, p = 0.10", "negative, p = 0.20"], maps
         ),
-        results_explanation_figures.LookedAt("alarms", films(0), maps[:0], [], "real films"),
-        results_explanation_figures.LookedAt("private", None, None, [], "real films"),
+        results_explanation_figures.LookedAt("alarms", films(0), "real films", [], maps[:0]),
+        results_explanation_figures.LookedAt("private", None, "real films"),
     ]
     figure = results_explanation_figures.attention_gallery(rows)
     shown = texts(figure)

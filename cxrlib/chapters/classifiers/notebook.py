@@ -12,8 +12,7 @@ from cxrlib.chapters.chapter import Chapter
 from cxrlib.chapters.classifiers import shown
 from cxrlib.chapters.sheets import FilmRow
 from cxrlib.chapters.stand_ins import NOT_SHOWN, STAND_IN, stand_ins
-from cxrlib.chapters.style import SKY, VERMILION, drawing, named_lines
-from cxrlib.chapters.training import training_curves
+from cxrlib.chapters.style import SKY, VERMILION, drawing, named_lines, training_curves
 from cxrlib.chapters.words import counted, origin
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.files import read_json

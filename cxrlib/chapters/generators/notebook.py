@@ -7,7 +7,7 @@ import pandas as pd
 from cxrlib.chapters import sheets, tables
 from cxrlib.chapters.chapter import Chapter
 from cxrlib.chapters.generators import exhibits, figures, sentences, shown
-from cxrlib.chapters.training import training_curves
+from cxrlib.chapters.style import training_curves
 from cxrlib.chapters.words import origin
 from cxrlib.files import read_json
 from cxrlib.films.settings import LABELS

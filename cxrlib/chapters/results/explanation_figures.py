@@ -9,25 +9,17 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cxrlib.chapters.sheets import FilmRow, head_row
 from cxrlib.chapters.style import INK, MUTED, WIDTH_INCHES, arm_look, arms_of, drawing, interval_mark, named_lines, note
 
-NOT_SHOWN = "these films may not be shown in a published book"
 REGION_NAMES = {"lungs": "inside the lungs", "opacities": "inside the opacities"}
 
 
 @dataclass(frozen=True)
-class LookedAt:
-    """Films under a heading with what the classifier looked at.
+class LookedAt(FilmRow):
+    """Films with what the classifier looked at, `maps` float (n, S, S) from 0 to 1; captions say each film's answer."""
 
-    `films` uint8 (n, S, S) and `maps` float (n, S, S) from 0 to 1, or None where the films may not be shown;
-    `captions` say each film's answer.
-    """
-
-    title: str
-    films: np.ndarray | None
-    maps: np.ndarray | None
-    captions: Sequence[str]
-    origin: str
+    maps: np.ndarray | None = None
 
 
 def attention_gallery(rows: Sequence[LookedAt], films_per_row: int = 6) -> Figure:
@@ -38,14 +30,8 @@ def attention_gallery(rows: Sequence[LookedAt], films_per_row: int = 6) -> Figur
     heights = [0.55 if row.films is None or not len(row.films) else 2 * WIDTH_INCHES / films_per_row for row in rows]
     with drawing(len(rows), 1, sum(heights) + 0.5 * len(rows), height_ratios=heights) as (figure, axes):
         for row, ax in zip(rows, axes[:, 0], strict=True):
-            ax.set_axis_off()
-            ax.set_title(row.title)
-            ax.set_title(row.origin, loc="right", fontsize=8, color=MUTED, style="italic", fontweight="normal")
-            if row.films is None or row.maps is None or not len(row.films):
-                text = NOT_SHOWN if row.films is None else "there are no such films"
-                ax.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, transform=ax.transAxes)
-                continue
-            _draw_line(ax, row, films_per_row)
+            if head_row(row, ax):
+                _draw_line(ax, row, films_per_row)
     return figure
 
 

@@ -174,11 +174,11 @@ def failure_rows(study: Study) -> list[LookedAt]:
     rows = []
     for panel, title in FAILURES.items():
         if not study.publishable("hospital"):
-            rows.append(LookedAt(title, None, None, [], origin(study, "hospital")))
+            rows.append(LookedAt(title, None, origin(study, "hospital")))
             continue
         at = np.flatnonzero(table["panel"] == panel)
         captions = [f"p = {p:.2f}" for p in table["p_positive"].iloc[at]]
-        rows.append(LookedAt(title, films[at], maps[at], captions, origin(study, "hospital")))
+        rows.append(LookedAt(title, films[at], origin(study, "hospital"), captions, maps[at]))
     return rows
 
 
