@@ -42,58 +42,32 @@ SOURCES = {
 class CovidxComparison:
     """One split of a COVIDx tree beside its official list.
 
-    `table` is the list (patient_id, file, label, source). `missing` are files of the list that are not there;
-    `unreadable` and `wrong_size` {file: reason} are there but no whole image files, as far as header and end mark tell;
-    `unexpected` lie in the split's folder without being in the list. Names of files are relative to the split's folder.
+    `table` is the list (patient_id, file, label, source). `problems` are by kind and file, with the reason where there
+    is one: `missing` are files of the list that are not there; `unreadable` and `wrong size` are there but no whole
+    image files, as far as header and end mark tell; `unexpected` lie in the split's folder without being in the list.
+    Names of files are relative to the split's folder.
     """
 
     folder: Path
     split: str
     table: pd.DataFrame
-    missing: tuple[str, ...]
-    unreadable: dict[str, str]
-    wrong_size: dict[str, str]
-    unexpected: tuple[str, ...]
+    problems: dict[str, dict[str, str]]
 
     @property
     def present(self) -> pd.DataFrame:
         """Rows of the list whose files are there, whether readable or not."""
-        return self.table[~self.table["file"].isin(self.missing)]
-
-    @property
-    def complete(self) -> bool:
-        """Whether every listed image is there and whole; files beside the list do no harm."""
-        return not (self.missing or self.unreadable or self.wrong_size)
-
-    def counts(self) -> dict[str, int]:
-        """How many images of the list, and of it: present, missing, unreadable, of wrong size; and unexpected files."""
-        return {
-            "listed": len(self.table),
-            "present": len(self.present),
-            "missing": len(self.missing),
-            "unreadable": len(self.unreadable),
-            "wrong_size": len(self.wrong_size),
-            "unexpected": len(self.unexpected),
-        }
+        return self.table[~self.table["file"].isin(list(self.problems["missing"]))]
 
     def summary(self) -> str:
         """A few lines for a reader: what the list says, what is there, and the first files of each kind of problem."""
-        counts, present = self.counts(), self.present
+        present = self.present
         by_label = ", ".join(
             f"{(present['label'] == label).sum():,} of {(self.table['label'] == label).sum():,} {label}"
             for label in reversed(LABELS)
         )
-        lines = [
-            f"{self.folder / self.split}: {counts['present']:,} of {counts['listed']:,} images present ({by_label})",
-            f"  the list: {_described(self.table)}",
-        ]
-        problems = {
-            "missing": dict.fromkeys(self.missing, ""),
-            "unreadable": self.unreadable,
-            "wrong size": self.wrong_size,
-            "unexpected": dict.fromkeys(self.unexpected, ""),
-        }
-        return "\n".join(lines + [f"  {kind}: {_listed(files)}" for kind, files in problems.items()])
+        there = f"{len(present):,} of {len(self.table):,} images present ({by_label})"
+        lines = [f"{self.folder / self.split}: {there}", f"  the list: {_described(self.table)}"]
+        return "\n".join(lines + [f"  {kind}: {_listed(files)}" for kind, files in self.problems.items()])
 
 
 def compare_with_lists(source: CovidxSource) -> CovidxComparison:
@@ -103,17 +77,15 @@ def compare_with_lists(source: CovidxSource) -> CovidxComparison:
     """
     root = _root(source)
     table = read_labels(labels_path(root, source.split))
-    missing: list[str] = []
-    unreadable: dict[str, str] = {}
-    wrong_size: dict[str, str] = {}
+    problems: dict[str, dict[str, str]] = {"missing": {}, "unreadable": {}, "wrong size": {}}
     files = [f"{source.split}/{file}" for file in table["file"]]
     for file, reason in zip(table["file"], in_parallel(lambda file: _problem(root, file), files), strict=True):
         if reason == "missing":
-            missing.append(file)
+            problems["missing"][file] = ""
         elif reason:
-            (wrong_size if reason.startswith(WRONG_SIZE) else unreadable)[file] = reason
-    unexpected = _unexpected(root, source.split, set(table["file"]))
-    return CovidxComparison(root, source.split, table, tuple(missing), unreadable, wrong_size, unexpected)
+            problems["wrong size" if reason.startswith(WRONG_SIZE) else "unreadable"][file] = reason
+    problems["unexpected"] = dict.fromkeys(_unexpected(root, source.split, set(table["file"])), "")
+    return CovidxComparison(root, source.split, table, problems)
 
 
 def patient_counts(table: pd.DataFrame) -> dict[str, Any]:
