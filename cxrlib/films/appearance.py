@@ -26,21 +26,12 @@ def measure_films(images: np.ndarray) -> pd.DataFrame:
     that neither edges and letters nor black margins count much. Both describe films at the size that networks see,
     after the resize.
     """
-    blocks = [
-        _measure(np.asarray(images[start : start + FILMS_AT_ONCE], dtype=np.float64))
-        for start in range(0, len(images), FILMS_AT_ONCE)
-    ]
+    blocks = []
+    for start in range(0, len(images), FILMS_AT_ONCE):
+        films = np.asarray(images[start : start + FILMS_AT_ONCE], dtype=np.float64)
+        values = films.mean(axis=(1, 2)), films.std(axis=(1, 2)), spectral_slope(films), noise_level(films)
+        blocks.append(pd.DataFrame(dict(zip(MEASURES, values, strict=True))))
     return pd.concat(blocks, ignore_index=True)
-
-
-def _measure(films: np.ndarray) -> pd.DataFrame:
-    values = {
-        "brightness": films.mean(axis=(1, 2)),
-        "contrast": films.std(axis=(1, 2)),
-        "sharpness": spectral_slope(films),
-        "noise": noise_level(films),
-    }
-    return pd.DataFrame(values)
 
 
 def spectral_slope(films: np.ndarray) -> np.ndarray:

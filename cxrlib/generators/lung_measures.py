@@ -2,6 +2,7 @@
 
 import logging
 import time
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,13 +57,7 @@ def measure_anatomy(study: "Study") -> dict[str, Any]:
     facts: dict[str, Any] = {"decided_by": decided_by, "masks": int(masked.sum()), "measured": False}
     if masks is not None and masked.sum() >= FEWEST_MASKS and len(np.unique(patients[masked])) >= FEWEST_PATIENTS:
         with deterministic(study.threads_per_job):
-            half = halves(patients, study.seed)
-            networks = _networks(study, hospital, masks, masked, half)
-            rows = [_real_rows(networks, hospital, masks, masked, half)]
-            rows += [
-                _synthetic_rows(study, networks, label, fold) for label in LABELS for fold in study.generated_folds
-            ]
-        measures = pd.concat(rows, ignore_index=True)
+            measures = _measured(study, hospital, masks, masked)
         write_csv(folder / "measures.csv", measures)
         facts |= {"measured": True, "dice": float(measures["dice"].mean())}
     outputs = [*folder.glob("*.safetensors"), *folder.glob("measures.csv")]
@@ -88,17 +83,23 @@ def _inputs(study: "Study", has_masks: bool) -> dict[str, Any]:
     return inputs
 
 
-def _networks(
-    study: "Study", hospital: ImageSet, masks: np.ndarray, masked: np.ndarray, half: np.ndarray
-) -> list[LungSegmenter]:
-    """Two networks: the first measures half 0 and was trained on half 1, the second the other way round."""
-    networks = []
+def _measured(study: "Study", hospital: ImageSet, masks: np.ndarray, masked: np.ndarray) -> pd.DataFrame:
+    """The rows of `measures.csv`, by two networks: the first measures half 0 of the patients and was trained on half 1,
+    the second the other way round."""
+    patients, networks = hospital.manifest["patient_id"].to_numpy(), []
+    half = halves(patients.astype(str), study.seed)
     for number in (0, 1):
         chosen = np.flatnonzero(masked & (half != number))
-        network = train_segmenter(np.asarray(hospital.images[chosen]), masks[chosen], study.seed, number)
-        save_tensors(study.results.lungs / f"segmenter{number}.safetensors", network.state_dict())
-        networks.append(network)
-    return networks
+        networks.append(train_segmenter(np.asarray(hospital.images[chosen]), masks[chosen], study.seed, number))
+        save_tensors(study.results.lungs / f"segmenter{number}.safetensors", networks[number].state_dict())
+    lungs = _outlines(networks, hospital.images, half)
+    rows = [_rows(lungs, "real", hospital.manifest["label"].to_numpy(), "all", patients)]
+    rows[0].loc[masked, "dice"] = dice(lungs[masked], at_side(masks[masked]))
+    for label, fold in product(LABELS, study.generated_folds):
+        films = load_synthetic(study, label, fold, study.gan.resolution).images
+        lungs = _outlines(networks, films, np.arange(len(films)) % len(networks))
+        rows.append(_rows(lungs, "synthetic", label, fold, ""))
+    return pd.concat(rows, ignore_index=True)
 
 
 def _outlines(networks: list[LungSegmenter], films: np.ndarray, whose: np.ndarray) -> np.ndarray:
@@ -107,24 +108,6 @@ def _outlines(networks: list[LungSegmenter], films: np.ndarray, whose: np.ndarra
     for number, network in enumerate(networks):
         lungs[whose == number] = outline_lungs(network, np.asarray(films[whose == number]))
     return lungs
-
-
-def _real_rows(
-    networks: list[LungSegmenter], hospital: ImageSet, masks: np.ndarray, masked: np.ndarray, half: np.ndarray
-) -> pd.DataFrame:
-    lungs = _outlines(networks, hospital.images, half)
-    rows = _rows(
-        lungs, "real", hospital.manifest["label"].to_numpy(), "all", hospital.manifest["patient_id"].to_numpy()
-    )
-    agreement = dice(lungs[masked], at_side(masks[masked]))
-    rows.loc[masked, "dice"] = agreement
-    return rows
-
-
-def _synthetic_rows(study: "Study", networks: list[LungSegmenter], label: str, fold: str) -> pd.DataFrame:
-    films = load_synthetic(study, label, fold, study.gan.resolution).images
-    lungs = _outlines(networks, films, np.arange(len(films)) % len(networks))
-    return _rows(lungs, "synthetic", label, fold, "")
 
 
 def _rows(lungs: np.ndarray, origin: str, label: Any, fold: str, patients: Any) -> pd.DataFrame:

@@ -96,11 +96,7 @@ def table1(study: Study) -> pd.DataFrame:
         manifest = load_manifest(study, role)
         record = read_json(study.results.data_record(role))
         row: dict[str, Any] = {"dataset": _dataset_name(study, role), "role": role}
-        patients = {label: set(manifest.loc[manifest["label"] == label, "patient_id"]) for label in LABELS}
-        row |= {f"{label}_images": int((manifest["label"] == label).sum()) for label in reversed(LABELS)}
-        row |= {f"{label}_patients": len(patients[label]) for label in reversed(LABELS)}
-        row["patients"] = len(set.union(*patients.values()))
-        row["patients_both"] = len(set.intersection(*patients.values()))
+        row |= _counts(manifest)
         if not study.publishable(role) and few_of_both(manifest["patient_id"], manifest["label"]):
             row |= {"negative_patients": None, "patients_both": None}
         missing = _reasons(record).get("missing", 0)
@@ -218,23 +214,23 @@ def covidx_labels(study: Study) -> pd.DataFrame:
         paths = {split: labels_path(folder, split) for split in ("train", "test")}
         if all(path.is_file() for path in paths.values()):
             tables = {split: read_labels(path) for split, path in paths.items()}
-            train = tables["train"]
-            rule = fit_source_rule(train["source"], (train["label"] == "positive").to_numpy(int))
-            return pd.DataFrame([{"split": split, **_label_facts(table, rule)} for split, table in tables.items()])
+            positive = {split: (table["label"] == "positive").to_numpy(int) for split, table in tables.items()}
+            rule, rows = fit_source_rule(tables["train"]["source"], positive["train"]), []
+            for split, table in tables.items():
+                right = (rule.predict(table["source"]) >= 0.5) == positive[split]
+                rows.append({"split": split, **_counts(table), "accuracy_by_source": float(right.mean())})
+            return pd.DataFrame(rows)
     return pd.DataFrame()
 
 
-def _label_facts(table: pd.DataFrame, rule: Any) -> dict[str, Any]:
-    positive = (table["label"] == "positive").to_numpy()
-    patients = {label: set(table.loc[table["label"] == label, "patient_id"]) for label in reversed(LABELS)}
+def _counts(films: pd.DataFrame) -> dict[str, int]:
+    """Images and patients by label, distinct patients, and those with films of both."""
+    patients = {label: set(films.loc[films["label"] == label, "patient_id"]) for label in reversed(LABELS)}
     return {
-        "positive_images": int(positive.sum()),
-        "negative_images": int((~positive).sum()),
-        "positive_patients": len(patients["positive"]),
-        "negative_patients": len(patients["negative"]),
+        **{f"{label}_images": int((films["label"] == label).sum()) for label in patients},
+        **{f"{label}_patients": len(found) for label, found in patients.items()},
         "patients": len(set.union(*patients.values())),
         "patients_both": len(set.intersection(*patients.values())),
-        "accuracy_by_source": float(((rule.predict(table["source"]) >= 0.5) == positive).mean()),
     }
 
 

@@ -9,16 +9,14 @@ import pandas as pd
 from cxrlib.errors import InputError
 from cxrlib.evaluation.uncertainty import wilson_interval
 from cxrlib.files import atomic_path, read_json, write_table
-from cxrlib.films.images import ImageSet
 from cxrlib.finished import makes
 from cxrlib.generators.copy_search import CopySearch
 from cxrlib.generators.drawing import draw_films
-from cxrlib.generators.kernel_distance import KernelDistance
 from cxrlib.generators.memorisation import find_copies
-from cxrlib.generators.networks import load_generator
+from cxrlib.generators.networks import Generator, load_generator
 from cxrlib.generators.quality import film_extractor
-from cxrlib.generators.snapshots import Judge, films_of_seed
-from cxrlib.generators.training import generator_films, judge_films, seed_of
+from cxrlib.generators.snapshots import films_of_seed
+from cxrlib.generators.training import GeneratorFilms, generator_films, judge_films, seed_of
 from cxrlib.records import write_record
 from cxrlib.reproducibility import deterministic, seed_for
 from cxrlib.study import Study
@@ -49,15 +47,12 @@ def compare_generators(study: Study, *, force: bool = False) -> dict[str, Any]:
     films = min(MOST_FILMS, study.synthesis.images_per_label)
     record = study.results.comparisons_record
     write_table(study.results.table("comparisons"), _comparisons(study, films))
-    films_kept = [study.results.compared_films(_label(study), variant) for variant in _compared(study).values()]
+    label = study.gan.comparison_label
+    films_kept = [study.results.compared_films(label, variant) for variant in _compared(study).values()]
     outputs = [study.results.table("comparisons"), *films_kept]
     seconds = time.perf_counter() - started
-    write_record(record, {}, {}, seconds, outputs=outputs, label=_label(study), films=films)
+    write_record(record, {}, {}, seconds, outputs=outputs, label=label, films=films)
     return read_json(record)
-
-
-def _label(study: Study) -> str:
-    return study.gan.comparison_label
 
 
 def _compared(study: Study) -> dict[str, str]:
@@ -66,44 +61,41 @@ def _compared(study: Study) -> dict[str, str]:
 
 
 def _comparisons(study: Study, films: int) -> pd.DataFrame:
-    label, known = _label(study), generator_films(study, _label(study), "all")
-    features = film_extractor(study)
+    label = study.gan.comparison_label
+    known, features = generator_films(study, label, "all"), film_extractor(study)
     search, judge = CopySearch(known.training.images, features), judge_films(known, features)
     parts, standard = [], None
     for name, variant in _compared(study).items():
         rows = pd.read_csv(study.results.generator(label, "all", variant) / "snapshots.csv")
-        distance = _distance(study, variant, judge)
+        generator, _ = load_generator(study.results.generator(label, "all", variant))
+        with deterministic(study.threads_per_job):
+            # Of the films that its chosen snapshot was measured by, to the held-out ones.
+            distance = judge.distance(judge.features(films_of_seed(generator, seed_of(study, label, "all"))))
+            flags = wilson_interval(_flagged(study, generator, variant, films, known, search), films)
         if name == STANDARD:
             standard = distance
         elif standard is not None and distance is not None:
             further = distance - standard
             rows.loc[rows["chosen"], COLUMNS[-3:]] = [round(v, 6) for v in (further.estimate, *further.bounds())]
-        flags = wilson_interval(_flagged(study, variant, films, known.training, known.held_out, search), films)
         for column, value in (("flag_rate", flags.estimate), ("flag_low", flags.low), ("flag_high", flags.high)):
             rows.loc[rows["chosen"], column] = round(value, 5)
         parts.append(rows.assign(variant=name))
     return pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS))
 
 
-def _distance(study: Study, variant: str, judge: Judge) -> KernelDistance | None:
-    """Of the films that the variant's chosen snapshot was measured by, to the held-out films."""
-    generator, _ = load_generator(study.results.generator(_label(study), "all", variant))
-    with deterministic(study.threads_per_job):
-        return judge.distance(judge.features(films_of_seed(generator, seed_of(study, _label(study), "all"))))
-
-
-def _flagged(study: Study, variant: str, films: int, training: ImageSet, held_out: ImageSet, search: CopySearch) -> int:
+def _flagged(
+    study: Study, generator: Generator, variant: str, films: int, known: GeneratorFilms, search: CopySearch
+) -> int:
     """How many films of the variant's chosen snapshot are too near to a training film."""
-    generator, _ = load_generator(study.results.generator(_label(study), "all", variant))
     seeds = [seed_for(study.seed, "comparison", index) for index in range(films)]
     drawn = np.empty((films, study.gan.resolution, study.gan.resolution), np.uint8)
-    with deterministic(study.threads_per_job):
-        draw_films(generator, seeds, study.synthesis.truncation, drawn)
-        with atomic_path(study.results.compared_films(_label(study), variant)) as temporary:
-            np.save(temporary, drawn)
-        copies = find_copies(
-            drawn, training.images, training_patients=training.manifest["patient_id"].to_numpy(str),
-            held_out_films=held_out.images, held_out_patients=held_out.manifest["patient_id"].to_numpy(str),
-            features=film_extractor(study), search=search,
-        )  # fmt: skip
+    draw_films(generator, seeds, study.synthesis.truncation, drawn)
+    with atomic_path(study.results.compared_films(study.gan.comparison_label, variant)) as temporary:
+        np.save(temporary, drawn)
+    training, held_out = known.training, known.held_out
+    copies = find_copies(
+        drawn, training.images, training_patients=training.manifest["patient_id"].to_numpy(str),
+        held_out_films=held_out.images, held_out_patients=held_out.manifest["patient_id"].to_numpy(str),
+        features=film_extractor(study), search=search,
+    )  # fmt: skip
     return int(copies.flagged.sum())
