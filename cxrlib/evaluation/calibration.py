@@ -5,7 +5,7 @@ from scipy.special import expit
 
 # Nearer to 0 or 1 than this a probability is as good as certain, and its logit would be infinite.
 SMALLEST_PROBABILITY = 1e-12
-PLAIN_STEPS, CAREFUL_STEPS, LONGEST_STEP, CONVERGED = 12, 200, 2.0, 1e-6
+MOST_STEPS, LONGEST_STEP, CONVERGED = 200, 2.0, 1e-6
 BINS = 10
 
 
@@ -21,55 +21,27 @@ def weighted_slopes(labels: np.ndarray, x: np.ndarray, weights: np.ndarray) -> n
     Of logits of probabilities they are calibration slopes (Cox 1958): 1 is right, below 1 the probabilities are too
     extreme, above 1 too timid. `labels` (rows,) of 0 and 1, `x` (rows,), `weights` (resamples, rows) ≥ 0; gives
     (resamples,), not a number where the estimate does not exist, as where the labels do not overlap (Albert & Anderson
-    1984). The likelihood is concave, so that plain steps from near the answer nearly always converge; where they don't,
-    steps that lower the likelihood are halved.
+    1984). Steps that lower the likelihood, which is concave, are halved.
     """
-    slopes = np.full(len(weights), np.nan)
-    todo = np.flatnonzero(_overlap(labels, x, weights))
+    slopes, todo = np.full(len(weights), np.nan), np.flatnonzero(_overlap(labels, x, weights))
     if not len(todo):
         return slopes
-    centre, spread = float(np.mean(x)), float(np.std(x))
-    z, y = (x - centre) / spread, labels.astype(float)
-    start = _start(y, z, weights[todo].sum(axis=0))
-    slopes[todo] = _plain_steps(y, z, weights[todo], start) / spread
-    left = todo[np.isnan(slopes[todo])]
-    if len(left):
-        slopes[left] = _careful_steps(y, z, weights[left], start) / spread
-    return slopes
-
-
-def _plain_steps(y: np.ndarray, z: np.ndarray, weights: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Slopes (resamples,) where a few Newton steps converge, else not a number."""
-    slopes, todo = np.full(len(weights), np.nan), np.arange(len(weights))
-    beta = np.tile(start, (len(todo), 1))
-    for _ in range(PLAIN_STEPS):
-        step = _newton_step(weights, y, z, beta[:, :1] + beta[:, 1:] * z)
-        beta = beta + step
-        done = np.abs(step).max(axis=1) < CONVERGED
-        if done.any():
-            slopes[todo[done]] = beta[done, 1]
-            todo, beta, weights = todo[~done], beta[~done], weights[~done]
+    spread = float(np.std(x))
+    z, y, left = (x - float(np.mean(x))) / spread, labels.astype(float), weights[todo]
+    beta = np.tile(_start(y, z, left.sum(axis=0)), (len(todo), 1))
+    step, best = np.zeros_like(beta), np.full(len(todo), -np.inf)
+    for _ in range(MOST_STEPS):
+        tried = beta + step
+        eta = tried[:, :1] + tried[:, 1:] * z
+        likelihood = (left * (y * eta - np.logaddexp(0, eta))).sum(axis=1) / left.sum(axis=1)
+        worse = likelihood < best - 1e-13
+        beta, best = np.where(worse[:, None], beta, tried), np.where(worse, best, likelihood)
+        step = np.where(worse[:, None], step / 2, _newton_step(left, y, z, eta))
+        done = ~worse & (np.abs(step).max(axis=1) < CONVERGED)
+        slopes[todo[done]] = (beta + step)[done, 1] / spread
+        todo, left, beta, step, best = (rows[~done] for rows in (todo, left, beta, step, best))
         if not len(todo):
             break
-    return slopes
-
-
-def _careful_steps(y: np.ndarray, z: np.ndarray, weights: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Slopes (resamples,), with every step halved until it raises the likelihood."""
-    slopes = np.full(len(weights), np.nan)
-    for number, w in enumerate(weights):
-        beta, step, best = start[None], np.zeros((1, 2)), -np.inf
-        for _ in range(CAREFUL_STEPS):
-            eta = (beta + step)[:, :1] + (beta + step)[:, 1:] * z
-            likelihood = float(w @ (y * eta - np.logaddexp(0, eta))[0] / w.sum())
-            if likelihood < best - 1e-13:
-                step = step / 2
-                continue
-            beta, best = beta + step, likelihood
-            step = _newton_step(w[None], y, z, eta)
-            if np.abs(step).max() < CONVERGED:
-                slopes[number] = beta[0, 1]
-                break
     return slopes
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.evaluation.metrics import METRICS, RANGES, confusion_counts
-from cxrlib.evaluation.ranking import precision_recall_points, roc_points
+from cxrlib.evaluation.ranking import curve_points
 from cxrlib.evaluation.resampled import AT_PRECISION, QUANTITIES, SHARE_COLUMNS, Intervals, Resampled, quantity
 from cxrlib.evaluation.scores import OPERATING_POINTS, Scores
 
@@ -134,10 +134,8 @@ def curves(scores: AllScores) -> pd.DataFrame:
                 rows = found.folds == fold
                 labels, p_positive = found.labels[rows], found.p_positive[seed, rows]
                 keys = {"role": role, "arm": arm, "seed": found.seeds[seed], "fold": fold}
-                for curve, points in (("roc", roc_points), ("precision_recall", precision_recall_points)):
-                    if len(np.unique(labels)) == 2:
-                        x, y = points(labels, p_positive)
-                        parts.append(pd.DataFrame({**keys, "curve": curve, "x": x, "y": y}))
+                points = curve_points(labels, p_positive) if len(np.unique(labels)) == 2 else {}
+                parts += [pd.DataFrame({**keys, "curve": curve, "x": x, "y": y}) for curve, (x, y) in points.items()]
     return pd.concat(parts, ignore_index=True)
 
 

@@ -108,16 +108,11 @@ def recall_at_precision(steps: Ladder, precision: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(precision), np.nan, recall)
 
 
-def roc_points(labels: np.ndarray, p_positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rate of false positives and rate of true positives at every threshold, (0, 0) to (1, 1)."""
-    x, y, _ = roc_curve(labels, p_positive)
-    return x, y
-
-
-def precision_recall_points(labels: np.ndarray, p_positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Recall and precision at every threshold, by rising recall, from (0, 1)."""
+def curve_points(labels: np.ndarray, p_positive: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """x and y at every threshold: `roc`, rates of false and of true positives, from (0, 0); `precision_recall`, recall
+    and precision, from (0, 1)."""
     precision, recall, _ = precision_recall_curve(labels, p_positive)
-    return recall[::-1], precision[::-1]
+    return {"roc": roc_curve(labels, p_positive)[:2], "precision_recall": (recall[::-1], precision[::-1])}
 
 
 def separation(

@@ -140,26 +140,19 @@ def planted_copies(
     return {kind: {"caught": int(n), "planted": len(originals)} for kind, n in zip(planted, caught, strict=True)}
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """What a set of synthetic films has in common with its generator's training films.
-
-    `columns` (rows as the films) go into their manifest, `facts` into their record; `real` are the distances that set
-    the thresholds: feature_distance, pixel_distance, a row for each real film, without its name.
-    """
-
-    columns: pd.DataFrame
-    facts: dict[str, Any]
-    real: pd.DataFrame
-
-
 def copy_settings(study: "Study") -> dict[str, Any]:
     """What decides which films are flagged, for the record of synthetic films."""
     return COPY_SETTINGS | {"features": describe_features(study)}
 
 
-def compare_with_training(study: "Study", films: np.ndarray, known: "GeneratorFilms") -> Comparison:
-    """Look for copies among the films uint8 (N, S, S) of a generator that was trained on the known films."""
+def compare_with_training(
+    study: "Study", films: np.ndarray, known: "GeneratorFilms"
+) -> tuple[pd.DataFrame, dict[str, Any], pd.DataFrame]:
+    """Look for copies among the films uint8 (N, S, S) of a generator that was trained on the known films.
+
+    Columns for the films' manifest; facts for their record; and the distances that set the thresholds,
+    feature_distance and pixel_distance, a row for each real film, without its name.
+    """
     features = film_extractor(study)
     training, held_out = known.training, known.held_out
     search = CopySearch(training.images, features)
@@ -185,7 +178,7 @@ def compare_with_training(study: "Study", films: np.ndarray, known: "GeneratorFi
         "planted": planted_copies(training.images, copies, search, seed=seed_for(study.seed, "planted copies")),
     }
     real = {name: getattr(copies.reference, name).round(5) for name in ("feature_distance", "pixel_distance")}
-    return Comparison(pd.DataFrame(columns), facts, pd.DataFrame(real).sort_values("feature_distance"))
+    return pd.DataFrame(columns), facts, pd.DataFrame(real).sort_values("feature_distance")
 
 
 def _patients(films: "ImageSet") -> np.ndarray:

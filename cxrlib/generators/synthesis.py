@@ -74,7 +74,7 @@ def synthesise(
 
         batch_size = draw_films(generator, seeds, study.synthesis.truncation, images, report)
         images.flush()
-        compared = compare_with_training(study, images, known)
+        columns, facts, real = compare_with_training(study, images, known)
         del images
     manifest = pd.DataFrame(
         {
@@ -85,14 +85,14 @@ def synthesise(
             "generator_sha256": config["generator_sha256"],
         }
     )
-    write_csv(folder / "manifest.csv", pd.concat([manifest, compared.columns], axis=1)[list(MANIFEST_COLUMNS)])
-    write_csv(study.results.real_distances(label, fold), compared.real)
+    write_csv(folder / "manifest.csv", pd.concat([manifest, columns], axis=1)[list(MANIFEST_COLUMNS)])
+    write_csv(study.results.real_distances(label, fold), real)
     outputs = [folder / "images.npy", folder / "manifest.csv", study.results.real_distances(label, fold)]
     write_record(
         record, settings, inputs, time.monotonic() - began, outputs=outputs, images=count,
         images_sha256=sha256_of(folder / "images.npy"), manifest_sha256=sha256_of(folder / "manifest.csv"),
         generator_sha256=config["generator_sha256"], batch_size=batch_size, device=device.type,
-        precision=str(block_dtype(device)).removeprefix("torch."), **compared.facts,
+        precision=str(block_dtype(device)).removeprefix("torch."), **facts,
     )  # fmt: skip
     return read_json(record)
 

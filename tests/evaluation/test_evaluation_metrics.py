@@ -18,7 +18,7 @@ from cxrlib.evaluation.metrics import (
     metrics_from_counts,
 )
 from cxrlib.evaluation.paper import mcnemar_limits, paper_conclusions, paper_table1, paper_table2
-from cxrlib.evaluation.ranking import precision_recall_points, roc_points
+from cxrlib.evaluation.ranking import curve_points
 
 
 @pytest.fixture
@@ -55,9 +55,8 @@ def test_a_classifier_of_one_answer_has_zeros_where_ratios_do_not_exist(answers,
 def test_area_under_the_curves_equals_the_ranking_metrics(answers):
     labels, p_positive = answers
     found = probability_metrics(labels, p_positive, p_positive)
-    x, y = roc_points(labels, p_positive)
+    (x, y), (recall, precision) = curve_points(labels, p_positive).values()
     assert np.trapezoid(y, x) == pytest.approx(found["roc_auc"], abs=1e-12)
-    recall, precision = precision_recall_points(labels, p_positive)
     assert np.sum(np.diff(recall) * precision[1:]) == pytest.approx(found["average_precision"], abs=1e-12)
     assert (recall[0], precision[0]) == (0, 1)
 

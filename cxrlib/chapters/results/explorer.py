@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from IPython.display import Image
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from cxrlib.artifacts import HEADLESS
 from cxrlib.chapters import style
@@ -19,6 +18,7 @@ from cxrlib.chapters.results import curves as results_curves
 from cxrlib.chapters.results.interactive import thresholds
 from cxrlib.chapters.words import origin, show
 from cxrlib.errors import InputError
+from cxrlib.evaluation.ranking import curve_points
 from cxrlib.study import Study
 
 PARTED = 100
@@ -42,13 +42,7 @@ class ThresholdView:
         parts = np.zeros(len(self._labels), int) if folds is None else np.asarray(folds)
         rows = [parts == part for part in np.unique(parts)]
         self._rows = [chosen for chosen in rows if len(set(self._labels[chosen].tolist())) == 2]
-        self._models = [
-            {
-                "roc": roc_curve(self._labels[chosen], self._p[chosen])[:2],
-                "precision_recall": precision_recall_curve(self._labels[chosen], self._p[chosen])[1::-1],
-            }
-            for chosen in self._rows
-        ]
+        self._models = [curve_points(self._labels[chosen], self._p[chosen]) for chosen in self._rows]
 
     def counts(self, threshold: float, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """[[true positive, false negative], [false positive, true negative]]: positive from `threshold` upwards."""
