@@ -11,14 +11,7 @@ import torch
 from cxrlib.classifiers.arms import Arm, arm_of
 from cxrlib.errors import InputError
 from cxrlib.films.held_out import held_out_rows
-from cxrlib.films.images import (
-    ImageSet,
-    count_synthetic,
-    load_image_set,
-    load_manifest,
-    load_synthetic,
-    resize_images,
-)
+from cxrlib.films.images import ImageSet, count_synthetic, load_image_set, load_manifest, load_synthetic, resize_images
 from cxrlib.films.settings import LABELS
 from cxrlib.reproducibility import random_generator, seed_for
 from cxrlib.study import Study

@@ -23,14 +23,7 @@ from cxrlib.generators.losses import (
     path_lengths,
     r1_penalty,
 )
-from cxrlib.generators.networks import (
-    REMEDY,
-    Discriminator,
-    Generator,
-    make_discriminator,
-    make_generator,
-    mix_styles,
-)
+from cxrlib.generators.networks import REMEDY, Discriminator, Generator, make_discriminator, make_generator, mix_styles
 from cxrlib.generators.priors import FITTED_FILMS
 from cxrlib.generators.processes import Processes
 from cxrlib.reproducibility import random_generator

@@ -11,14 +11,7 @@ from cxrlib.chapters.films.appearance import film_map, films_by_measure
 from cxrlib.chapters.films.shortcuts import border_weights, shortcuts
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.evaluation.subgroups import AGE_BANDS, age_bands
-from cxrlib.evaluation.suppression import (
-    WITHHELD,
-    few_of_both,
-    hide_pooled,
-    is_small,
-    pooled_levels,
-    standard_views,
-)
+from cxrlib.evaluation.suppression import WITHHELD, few_of_both, hide_pooled, is_small, pooled_levels, standard_views
 from cxrlib.files import read_json, write_csv, write_json, write_table
 from cxrlib.films.covidx import labels_path, read_labels
 from cxrlib.films.findings import KINDS, NO_FINDING, NOT_KNOWN, kinds_of, known_findings
