@@ -9,7 +9,8 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -171,14 +172,17 @@ def find_copies(study: "Study", films: dict[str, ImageSet], progress: Report | N
     done = sum(map(len, films.values()))
     total = done + sum(len(films[role]) for role in searched)
     hashes, rows = _file_hashes(study, films, part_of(progress, 0, total)), []
+    who = {role: found.manifest["patient_id"].to_numpy(str) for role, found in films.items()}
     for role_b, roles_a in compared.items():
-        may = _Comparable(films, hashes, simulated, roles_a, role_b)
-        for role_a, b, a in may.same_files():
-            rows.append(_pair(films, role_a, a, role_b, b, "same-file", 1.0))
+        for role_a in roles_a:
+            for b in np.flatnonzero(np.isin(hashes[role_b], hashes[role_a])).tolist():
+                same = _compared(who, role_a, role_b, b) & (hashes[role_a] == hashes[role_b][b])
+                rows += [_pair(films, role_a, int(a), role_b, b, "same-file", 1.0) for a in np.flatnonzero(same)]
         if role_b not in searched:
             continue
+        may = partial(_other_files, who, hashes, roles_a, role_b, simulated)
         sets = [films[role].images for role in roles_a]
-        found = find_near_duplicates(sets, films[role_b].images, may.other_files, part_of(progress, done, total))
+        found = find_near_duplicates(sets, films[role_b].images, may, part_of(progress, done, total))
         done += len(films[role_b])
         for role_a, copies in zip(roles_a, found, strict=True):
             for copy in copies:
@@ -186,42 +190,22 @@ def find_copies(study: "Study", films: dict[str, ImageSet], progress: Report | N
     return pd.DataFrame(rows, columns=list(DUPLICATE_COLUMNS))
 
 
-class _Comparable:
-    """Which films of the roles `roles_a` a film of `role_b` is compared with."""
+def _compared(who: dict[str, np.ndarray], role_a: str, role_b: str, row: int) -> np.ndarray:
+    """bool (N,): the films of `role_a` that a film of `role_b` is compared with: all of another role, of its own later
+    ones of other patients."""
+    if role_a != role_b:
+        return np.ones(len(who[role_a]), bool)
+    return (who[role_a] != who[role_a][row]) & (np.arange(len(who[role_a])) > row)
 
-    def __init__(
-        self,
-        films: dict[str, ImageSet],
-        hashes: dict[str, np.ndarray],
-        simulated: set[str],
-        roles_a: tuple[str, ...],
-        role_b: str,
-    ) -> None:
-        self._hashes, self._simulated, self._roles_a, self._role_b = hashes, simulated, roles_a, role_b
-        self._who = {role: films[role].manifest["patient_id"].to_numpy(str) for role in (*roles_a, role_b)}
 
-    def same_files(self) -> Iterator[tuple[str, int, int]]:
-        """Role, row in `role_b`, row in the role: equal hashes."""
-        for number, role in enumerate(self._roles_a):
-            for row in np.flatnonzero(np.isin(self._hashes[self._role_b], self._hashes[role])).tolist():
-                for other in np.flatnonzero(self._compared(number, row) & self._same(number, row)):
-                    yield role, row, int(other)
-
-    def other_files(self, number: int, row: int) -> np.ndarray:
-        """bool (N,): the films to compare in the role of this number that are not the very same file."""
-        both_simulated = self._simulated.issuperset((self._roles_a[number], self._role_b))
-        return self._compared(number, row) & ~self._same(number, row) & (not both_simulated)
-
-    def _same(self, number: int, row: int) -> np.ndarray:
-        return self._hashes[self._roles_a[number]] == self._hashes[self._role_b][row]
-
-    def _compared(self, number: int, row: int) -> np.ndarray:
-        """All films of other roles; of its own later ones of other patients."""
-        role = self._roles_a[number]
-        who = self._who[role]
-        if role != self._role_b:
-            return np.ones(len(who), bool)
-        return (who != who[row]) & (np.arange(len(who)) > row)
+def _other_files(
+    who: dict[str, np.ndarray], hashes: dict[str, np.ndarray], roles_a: tuple[str, ...], role_b: str,
+    by_pixels_alone: set[str], number: int, row: int,
+) -> np.ndarray:  # fmt: skip
+    """bool (N,): the films to search for copies in the role of this number, without the very same files."""
+    role_a = roles_a[number]
+    others = hashes[role_a] != hashes[role_b][row]
+    return _compared(who, role_a, role_b, row) & others & (not by_pixels_alone.issuperset((role_a, role_b)))
 
 
 def _pair(
