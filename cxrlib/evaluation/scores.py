@@ -111,45 +111,28 @@ def _collect(part: pd.DataFrame, role: str, arm: str) -> Scores:
 
 def _ranked_alike(scores: dict[str, Scores]) -> dict[str, Scores]:
     """Arms of one model take the folds of the cross-fitted arms, where each of these folds has films of its own."""
-    for found in scores.values():
-        if len(np.unique(found.folds)) > 1 and found.one_answer_per_film():
-            folds = dict(zip(found.films, found.folds, strict=True))
-            break
-    else:
+    crossed = [found for found in scores.values() if len(np.unique(found.folds)) > 1 and found.one_answer_per_film()]
+    if not crossed:
         return scores
-    return {
-        arm: replace(found, folds=np.array([folds[film] for film in found.films]))
-        if len(np.unique(found.folds)) == 1
-        else found
-        for arm, found in scores.items()
-    }
+    fold_of = dict(zip(crossed[0].films, crossed[0].folds, strict=True))
+    alike = dict(scores)
+    for arm, found in scores.items():
+        if len(np.unique(found.folds)) == 1:
+            alike[arm] = replace(found, folds=np.array([fold_of[film] for film in found.films]))
+    return alike
 
 
 def _check_same_films(scores: dict[str, Scores], role: str) -> None:
-    if not scores:
-        return
-    first, *others = scores.values()
-    known = _facts(first)
-    for other in others:
-        found = _facts(other)
+    """Raise `InputError` unless all arms answered for the same films, with the same labels and patients."""
+    facts = [
+        dict(zip(found.films, zip(found.labels, found.patient_ids[found.patients], strict=True), strict=True))
+        for found in scores.values()
+    ]
+    remedy = "in the second; train both on the same prepared data (--force)"
+    for arm, found in list(zip(scores, facts, strict=True))[1:]:
+        known, both = facts[0], f"{role} predictions of `{next(iter(scores))}` and `{arm}`"
         if known.keys() != found.keys():
-            raise InputError(
-                f"{role} predictions of `{first.arm}` and `{other.arm}` are of different films: "
-                f"{len(known.keys() - found.keys())} only in the first, {len(found.keys() - known.keys())} only in the "
-                "second; train both on the same prepared data (--force)"
-            )
-        differing = sum(known[film] != found[film] for film in known)
-        if differing:
-            raise InputError(
-                f"{role} predictions of `{first.arm}` and `{other.arm}`: {differing} films have another label or "
-                "patient in the second; train both on the same prepared data (--force)"
-            )
-
-
-def _facts(scores: Scores) -> dict[str, tuple[int, str]]:
-    """Label and patient of each film."""
-    patients = scores.patient_ids[scores.patients]
-    return {
-        str(film): (int(label), str(patient))
-        for film, label, patient in zip(scores.films, scores.labels, patients, strict=True)
-    }
+            here, there = len(known.keys() - found.keys()), len(found.keys() - known.keys())
+            raise InputError(f"{both} are of different films: {here} only in the first, {there} only {remedy}")
+        if differing := sum(known[film] != found[film] for film in known):
+            raise InputError(f"{both}: {differing} films have another label or patient {remedy}")
