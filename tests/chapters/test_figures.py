@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from cxrlib.chapters import sheets, style, training
+from cxrlib.chapters import sheets, style
 from cxrlib.chapters.classifiers import notebook as chapter_four
 from cxrlib.chapters.films import figures as films_figures
 from cxrlib.chapters.generators import figures as generators_figures
@@ -107,7 +107,7 @@ CHARTS = {
     "variants": lambda origin: generators_figures.variant_curves(variant_table(), PAIRS, origin),
     "no_variants": lambda origin: generators_figures.variant_curves(variant_table().iloc[:0], PAIRS, origin),
     "composition": lambda origin: chapter_four.composition(pd.DataFrame([[5, 1, 3, 1]], index=["baseline"]), origin),
-    "training": lambda origin: training.training_curves({"a": log()}, "images", {"loss": "loss"}, "films", origin),
+    "training": lambda origin: style.training_curves({"a": log()}, "images", {"loss": "loss"}, "films", origin),
     "histograms": lambda origin: films_figures.intensity_histograms({"training": films(3)}, origin),
     "annotated": lambda origin: sheets.annotated_films(films(2), None, None, ["a", "b"], origin),
 }
