@@ -138,59 +138,101 @@ function gridOf(table) {
   return grid;
 }
 
+/* A box that says, line by line, where a number comes from. */
+function traceBox(after, ended, hint) {
+  document.querySelector(".trace-box .close")?.click();
+  const before = document.activeElement;
+  const end = () => { box.remove(); ended(); before?.focus({ preventScroll: true }); };
+  const told = made("dl", {});
+  const box = made("aside", { class: "trace-box", role: "dialog", "aria-label": "Where this number comes from", tabindex: "-1" },
+    made("button", { type: "button", class: "close", "aria-label": "close", onclick: () => end() }, "×"), told,
+    made("p", { class: "hint" }, hint));
+  box.addEventListener("keydown", (event) => { if (event.key === "Escape") end(); });
+  after.after(box);
+  const say = (name, ...value) => told.append(made("dt", {}, name), made("dd", {}, ...value));
+  return { box, say, clear: () => told.replaceChildren() };
+}
+
+const root = () => document.documentElement.dataset.content_root ?? "";
+const inStudy = (file) => made("code", {}, `results/${meta("cxr:study")}/${file}`);
+
+function sayFile(say, file, where) {
+  const name = /^tables\/(\w+)\.csv$/.exec(file)?.[1];
+  const columns = name ? [" (", made("a", { href: `${root()}tables.html#${name.replaceAll("_", "-")}` }, "its columns"), ")"] : [];
+  say("File", inStudy(file), where ? ` where ${where}` : "", ...columns);
+}
+
+function sayOrigin(say, arms) {
+  if (arms.length) {
+    const files = arms.flatMap((arm) => [inStudy(`classifier/${arm}/seed*/*/predictions.csv`), " "]);
+    say("Predictions", ...files, "one row per film; they never leave the study's folder");
+  } else {
+    say("Made from", "what the record beside it lists, with a hash of every file: ", inStudy("tables/*.json"));
+  }
+  say("Settings", inStudy("study.yaml"), ", printed as ", made("a", { href: `${root()}provenance.html` }, "provenance"));
+  say("Code", made("code", {}, meta("cxr:commit").slice(0, 12) || "not known"));
+}
+
 function trace(exhibit, table, cell) {
   const grid = gridOf(table);
   const header = grid[table.tHead.rows.length - 1].map((one) => one.textContent.trim());
+  const unmark = () => table.querySelectorAll(".chosen").forEach((one) => one.classList.remove("chosen"));
+  const { box, say, clear } = traceBox(exhibit, unmark, "Arrow keys move to other numbers, Esc closes.");
+  let place = [0, 0];
   const move = (row, column) => {
     const chosen = grid[row][column];
-    table.querySelectorAll(".chosen").forEach((one) => one.classList.remove("chosen"));
+    unmark();
     chosen.classList.add("chosen");
     const names = grid[row].filter((one) => one.tagName === "TH").map((one) => one.textContent.trim());
-    const study = meta("cxr:study");
-    const pairs = header.map((name, place) => [name || "row", grid[row][place].textContent.trim()]);
-    const from = exhibit.dataset.source;
-    const root = document.documentElement.dataset.content_root ?? "";
-    const told = made("dl", {});
-    const say = (name, ...value) => told.append(made("dt", {}, name), made("dd", {}, ...value));
+    const pairs = header.map((name, at) => [name || "row", grid[row][at].textContent.trim()]);
+    const { source, where } = exhibit.dataset;
+    clear();
     say("Number", `${header[column]}: ${chosen.textContent.trim()}`);
     say("Row", pairs.map(([name, value]) => `${name}: ${value || "–"}`).join(" · "));
-    if (from) {
-      say("File", made("code", {}, `results/${study}/tables/${from}.csv`),
-        exhibit.dataset.where ? ` where ${exhibit.dataset.where}` : "", " (",
-        made("a", { href: `${root}tables.html#${from.replaceAll("_", "-")}` }, "its columns"), ")");
-    }
-    const arms = names.filter((_, place) => /^(arms?|model)\b/.test(header[place])).flatMap((name) => name.split(" − "));
-    const ours = arms.filter((name) => from && !name.includes("(the paper)"));
-    if (ours.length) {
-      const files = ours.map((arm) => made("code", {}, `results/${study}/classifier/${arm}/seed*/*/predictions.csv`));
-      say("Predictions", ...files.flatMap((file) => [file, " "]), "one row per film; they never leave the study's folder");
-    } else {
-      say("Made from", "what the record beside it lists, with a hash of every file: ", made("code", {}, `results/${study}/tables/*.json`));
-    }
-    say("Settings", made("code", {}, `results/${study}/study.yaml`), ", printed as ", made("a", { href: `${root}provenance.html` }, "provenance"));
-    say("Code", made("code", {}, meta("cxr:commit").slice(0, 12) || "not known"));
-    box.querySelector("dl").replaceWith(told);
+    if (source) sayFile(say, `tables/${source}.csv`, where);
+    const arms = names.filter((_, at) => /^(arms?|model)\b/.test(header[at])).flatMap((name) => name.split(" − "));
+    sayOrigin(say, arms.filter((name) => source && !name.includes("(the paper)")));
     place = [row, column];
   };
-  let place = [0, 0];
-  document.querySelector(".trace-box")?.remove();
-  const box = made("aside", { class: "trace-box", role: "dialog", "aria-label": "Where this number comes from", tabindex: "-1" },
-    made("button", { type: "button", class: "close", "aria-label": "close", onclick: () => end() }, "×"), made("dl", {}),
-    made("p", { class: "hint" }, "Arrow keys move to other numbers, Esc closes."));
-  const end = () => { box.remove(); table.querySelectorAll(".chosen").forEach((one) => one.classList.remove("chosen")); };
   box.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-    if (event.key === "Escape") end();
     if (!step) return;
     event.preventDefault();
     const [row, column] = [place[0] + step[0], place[1] + step[1]];
     if (grid[row]?.[column]?.tagName === "TD" && row >= table.tHead.rows.length) move(row, column);
   });
-  exhibit.after(box);
   const row = grid.findIndex((line) => line.includes(cell));
   move(row, grid[row].indexOf(cell));
   box.focus({ preventScroll: true });
   box.scrollIntoView({ block: "nearest" });
+}
+
+/* The same for the numbers of a sentence. */
+function traceSentences() {
+  document.querySelectorAll(".fact").forEach((fact) => {
+    const { files, numbers } = JSON.parse(fact.dataset.trace);
+    const walker = document.createTreeWalker(fact, NodeFilter.SHOW_TEXT);
+    const texts = [];
+    while (walker.nextNode()) if (!walker.currentNode.parentElement.closest("a, code, math")) texts.push(walker.currentNode);
+    texts.forEach((text) => text.replaceWith(...text.data.split(/(\d[\d,]*(?:\.\d+)?)/).map((part, at) => {
+      if (at % 2 === 0) return part;
+      const open = () => {
+        const sentence = fact.textContent;
+        button.classList.add("chosen");
+        const { box, say } = traceBox(fact.closest("p, li, blockquote") ?? fact, () => button.classList.remove("chosen"), "Esc closes.");
+        say("Number", part);
+        if (sentence !== part) say("Said in", sentence);
+        for (const row of numbers[part] ?? []) say("Row", row);
+        if (!numbers[part]) say("Row", "none has it as it stands: it is counted or computed from those named here");
+        for (const { file, where } of files) sayFile(say, file, where);
+        sayOrigin(say, [...new Set((numbers[part] ?? []).flatMap((row) => /(?:^| · )(?:arm): (\S+)/.exec(row)?.[1] ?? []))]);
+        box.focus({ preventScroll: true });
+        box.scrollIntoView({ block: "nearest" });
+      };
+      const button = made("button", { type: "button", class: "number", title: "Where does this number come from?", onclick: open }, part);
+      return button;
+    })));
+  });
 }
 
 /* All code of a chapter at once. */
@@ -215,8 +257,21 @@ function nameThings() {
   document.querySelectorAll("button.theme-switch-button:not([aria-label])").forEach((button) => button.setAttribute("aria-label", "Light or dark"));
 }
 
+/* From a folder no page may read another: the results of a search then have the pages' descriptions. */
+function excerptsFromFolder() {
+  const told = document.getElementById("page-descriptions");
+  const results = document.getElementById("search-results");
+  if (!told || !results || location.protocol !== "file:") return;
+  const texts = Object.entries(JSON.parse(told.textContent));
+  new MutationObserver(() => results.querySelectorAll("ul.search > li").forEach((item) => {
+    const path = item.querySelector("a")?.pathname ?? "";
+    const text = texts.find(([page]) => path.endsWith(`/${page}.html`))?.[1];
+    if (text && !item.querySelector("p.context")) item.append(made("p", { class: "context" }, text));
+  })).observe(results, { childList: true, subtree: true });
+}
+
 document.addEventListener("DOMContentLoaded", () => {
-  for (const begin of [cueScrolling, followReader, enlargePictures, traceNumbers, unfoldCode, nameThings]) begin();
+  for (const begin of [excerptsFromFolder, cueScrolling, followReader, enlargePictures, traceNumbers, traceSentences, unfoldCode, nameThings]) begin();
 });
 
 /* Pictures that a hand moves. Each stands below its printed twin and draws nothing but what that rests on. */
@@ -299,27 +354,36 @@ function armLadder(box, data) {
     picture.replaceChildren();
     let y = 10;
     let rung = "";
-    const x = (value) => 210 + 4.1 * value;
+    const plain = data.plain.includes(metric);
+    // On a phone names stand above their lines, so that nothing is cut.
+    narrow = box.clientWidth < 520;
+    picture.classList.toggle("narrow", narrow);
+    const [left, step, width, high_] = narrow ? [10, 3.1, 340, 34] : [210, 4.1, 640, 22];
+    const x = (value) => left + step * (plain ? 100 * value : value);
+    const told = (value, unit) => (plain && value !== null ? value.toFixed(2) : shown(value ?? NaN, unit));
     const base = data.arms.find(({ arm }) => arm === "baseline")?.values[metric][0];
     for (const { arm, rung: its, colour, values } of data.arms) {
-      if (its !== rung) { y += 20; picture.append(label(its, { x: 210, y, class: "rung" })); rung = its; }
-      y += 22;
+      if (its !== rung) { y += 20; picture.append(label(its, { x: left, y, class: "rung" })); rung = its; }
+      y += high_;
       const [middle, low, high] = values[metric];
-      const tell = () => { said.textContent = `${arm}: ${data.metrics[metric]} ${shown(middle ?? NaN)}, 95 % interval ${shown(low ?? NaN, "")} to ${shown(high ?? NaN)}${base === null || arm === "baseline" ? "" : `; the baseline's is ${shown(base)}`}.`; };
-      const line = drawn("g", { tabindex: 0, class: "rung-line", role: "button", "aria-label": `${arm} ${shown(middle ?? NaN)}` },
-        drawn("rect", { x: 0, y: y - 14, width: 640, height: 22, class: "hit" }), label(arm, { x: 200, y, "text-anchor": "end" }));
+      const tell = () => { said.textContent = `${arm}: ${data.metrics[metric]} ${told(middle)}, 95 % interval ${told(low, "")} to ${told(high)}${base === null || arm === "baseline" ? "" : `; the baseline's is ${told(base)}`}.`; };
+      const line = drawn("g", { tabindex: 0, class: "rung-line", role: "button", "aria-label": `${arm} ${told(middle)}` },
+        drawn("rect", { x: 0, y: y + 8 - high_, width, height: high_, class: "hit" }),
+        label(arm, narrow ? { x: left, y: y - 12 } : { x: 200, y, "text-anchor": "end" }));
       if (low !== null) line.append(drawn("line", { x1: x(low), x2: x(high), y1: y - 4, y2: y - 4, stroke: colour, "stroke-width": 3 }));
       if (middle !== null) line.append(drawn("circle", { cx: x(middle), cy: y - 4, r: 5.5, fill: colour, stroke: "#fff" }));
       for (const event of ["mouseenter", "focus", "click"]) line.addEventListener(event, tell);
       picture.append(line);
     }
     if (base !== null && base !== undefined) picture.prepend(drawn("line", { x1: x(base), x2: x(base), y1: 14, y2: y + 6, class: "base" }));
-    for (const tick of [0, 25, 50, 75, 100]) picture.append(label(tick, { x: x(tick), y: y + 24, "text-anchor": "middle" }));
-    picture.append(label("%", { x: x(50), y: y + 42, "text-anchor": "middle" }));
-    picture.setAttribute("viewBox", `0 0 640 ${y + 50}`);
+    for (const tick of [0, 25, 50, 75, 100]) picture.append(label(plain ? tick / 100 : tick, { x: left + step * tick, y: y + 24, "text-anchor": "middle" }));
+    if (!plain) picture.append(label("%", { x: x(50), y: y + 42, "text-anchor": "middle" }));
+    picture.setAttribute("viewBox", `0 0 ${width} ${y + 50}`);
     said.textContent = "Point at an arm to read its numbers. The thin line is the baseline.";
   };
+  let narrow = false;
   select.addEventListener("change", draw);
+  addEventListener("resize", () => { if (narrow !== box.clientWidth < 520) draw(); });
   box.append(made("p", {}, made("strong", {}, "The ladder by another measure: "), select),
     made("div", { class: "exhibit-scroll", tabindex: 0, role: "region", "aria-label": "ladder of arms" }, picture), said);
   draw();
@@ -355,8 +419,59 @@ function latentWalk(box, data) {
   strip.addEventListener("load", draw);
 }
 
+/* The film under the pointer, on the map and on its twin of pictures; by slider for hands without one. */
+function filmsOnMap(box, data) {
+  const sheet = box.previousElementSibling?.querySelector("img");
+  if (!sheet) return;
+  sheet.loading = "eager";
+  const there = data.films.flatMap((text, cell) => (text ? [cell] : []));
+  const edge = (data.step - data.size) / 2;
+  const pane = () => {
+    const canvas = made("canvas", { width: data.size, height: data.size, role: "img" });
+    const said = made("figcaption", {});
+    const show = (cell) => {
+      const [row, column] = [Math.floor(cell / data.cells), cell % data.cells];
+      canvas.getContext("2d").drawImage(sheet, column * data.step + edge, data.heading + row * data.step + edge, data.size, data.size, 0, 0, data.size, data.size);
+      said.textContent = data.films[cell];
+      canvas.setAttribute("aria-label", data.films[cell]);
+    };
+    return [made("figure", { class: "small" }, canvas, said), show];
+  };
+  const [floating, follow] = pane();
+  floating.classList.add("under-pointer");
+  floating.hidden = true;
+  document.body.append(floating);
+  const under = (image, panels) => {
+    image.addEventListener("mousemove", (event) => {
+      const [x, y] = [event.offsetX / image.clientWidth, 1 - event.offsetY / image.clientHeight];
+      const panel = panels.find(([left, low, width, height]) => x >= left && x < left + width && y >= low && y < low + height);
+      const [column, row] = panel ? [data.cells * (x - panel[0]) / panel[2], data.cells * (1 - (y - panel[1]) / panel[3])] : [-9, -9];
+      const away = (cell) => Math.hypot((cell % data.cells) + 0.5 - column, Math.floor(cell / data.cells) + 0.5 - row);
+      const cell = there.reduce((best, one) => (away(one) < away(best) ? one : best), there[0]);
+      floating.hidden = away(cell) > 1;
+      if (floating.hidden) return;
+      follow(cell);
+      floating.style.left = `${Math.min(event.clientX + 16, innerWidth - 150)}px`;
+      floating.style.top = `${Math.min(event.clientY + 16, innerHeight - 170)}px`;
+    });
+    image.addEventListener("mouseleave", () => { floating.hidden = true; });
+  };
+  const map = document.getElementById(data.figure)?.querySelector("img");
+  if (map) under(map, data.panels);
+  const sheetHeight = data.heading + data.cells * data.step;
+  under(sheet, [[0, 0, 1, 1 - data.heading / sheetHeight]]);
+  const [chosen, show] = pane();
+  const slider = made("input", { type: "range", min: 0, max: there.length - 1, value: 0, "aria-label": "film on the map" });
+  const draw = () => show(there[Number(slider.value)]);
+  slider.addEventListener("input", draw);
+  box.append(made("p", {}, made("strong", {}, "Point at the map "), "to see a film of the place, or go through the films from top to bottom:"),
+    slider, made("div", { class: "panes" }, chosen));
+  if (sheet.complete) draw();
+  sheet.addEventListener("load", draw);
+}
+
 document.addEventListener("DOMContentLoaded", () => {
-  const kinds = { threshold: thresholdExplorer, ladder: armLadder, walk: latentWalk };
+  const kinds = { threshold: thresholdExplorer, ladder: armLadder, walk: latentWalk, map: filmsOnMap };
   document.querySelectorAll(".interactive").forEach((box) => {
     kinds[box.dataset.kind]?.(box, JSON.parse(box.querySelector("script").textContent));
     cueScrolling(box);

@@ -18,6 +18,7 @@ from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 
 from cxrlib.classifiers.arms import ARMS, RUNGS, arm_of
+from cxrlib.evaluation.metrics import PLAIN
 
 WIDTH_INCHES = 8.0
 DOTS_PER_INCH = 160
@@ -143,6 +144,11 @@ def named_lines(ax: Axes, names: Sequence[str], heights: Sequence[float] = (), *
     if names:
         ax.set_ylim(at[-1] + 0.5, at[0] - 0.5)
     ax.grid(visible=False, axis="y")
+
+
+def unit_of(metric: str) -> tuple[int, str]:
+    """By what a measure is multiplied where it is drawn, and in which unit: per cent, or as it is."""
+    return (1, "") if metric in PLAIN else (100, "%")
 
 
 def legend_below(figure: Figure, ax: Axes, columns: int = 4) -> None:

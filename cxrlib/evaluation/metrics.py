@@ -30,6 +30,8 @@ RANGES = dict.fromkeys(METRICS, (0.0, 1.0)) | {
     "mcc": (-1.0, 1.0), "calibration_slope": (-np.inf, np.inf), "calibration_in_the_large": (-1.0, 1.0),
 }  # fmt: skip
 # What each is called, and beside them the sensitivity at another arm's precision.
+# Measures that are no shares of films, and so are not told in per cent.
+PLAIN = ("roc_auc", "average_precision", "mcc")
 METRIC_NAMES = {
     "accuracy": "accuracy",
     "f1_positive": "F1, positive",

@@ -238,6 +238,7 @@ def test_the_ladder_orders_arms_by_their_rung_and_the_plane_starts_at_the_baseli
     table = made.table2(("synthetic-crossfit", "oversampled", "baseline"))
     ax = results_ladder.ladder(table, "simulated films").axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["baseline", "oversampled", "synthetic-crossfit"]
+    assert ax.get_xlim()[1] < 1.5, "areas are told as they are, in prose as in figures"
     rungs = [text.get_text() for text in ax.texts]
     assert rungs == ["nothing of the hospital", "another balance or threshold", "its films by way of a generator"]
     plane = results_ladder.plane(table, "simulated films").axes[0]

@@ -50,13 +50,15 @@ def test_the_ladder_orders_arms_and_keeps_what_is_unknown_unknown():
     table.loc[0, "roc_auc_low"] = np.nan
     ladder = interactive.ladder(table, "hospital")
     assert [arm["arm"] for arm in ladder["arms"]] == ["baseline", "real-crossfit"]
-    assert ladder["arms"][0]["values"]["roc_auc"] == [70.0, 65.0, 75.0]
+    assert ladder["arms"][0]["values"]["roc_auc"] == [0.7, 0.65, 0.75]
+    assert ladder["arms"][0]["values"]["balanced_accuracy"] == [70.0, 65.0, 75.0]
+    assert ladder["plain"] == ["roc_auc", "average_precision"]
     assert ladder["arms"][1]["values"]["roc_auc"][1] is None
 
 
 @pytest.mark.parametrize(
     ("verdict", "said"),
-    [("gain", "synthetic (area under ROC +10.0 points) differs from"), ("no clear difference", "No arm")],
+    [("gain", "synthetic (area under ROC +0.10) differs from"), ("no clear difference", "No arm")],
 )
 def test_captions_name_clear_differences_and_no_others(verdict, said):
     row = {"reference": "baseline", "arm": "synthetic", "metric": "roc_auc", "difference": 0.1, "verdict": verdict}

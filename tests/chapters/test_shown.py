@@ -217,6 +217,7 @@ def test_quality_sets_each_measure_beside_the_halves_and_names_what_is_not_known
 
 
 def test_what_rounds_to_nothing_has_no_sign():
-    assert plain(results_shown._points(0.09, -0.001, 0.18)) == "+9.0 (0 to +18)"
-    assert plain(results_shown._points(-0.0001, -0.05, 0.001)) == "0.0 (−5 to 0)"
-    assert plain(results_shown._points(-0.004, -0.2, 0.106)) == "−0.4 (−20 to +11)"
+    assert plain(results_shown._difference("accuracy", 0.09, -0.001, 0.18)) == "+9.0 (0 to +18)"
+    assert plain(results_shown._difference("accuracy", -0.0001, -0.05, 0.001)) == "0.0 (−5 to 0)"
+    assert plain(results_shown._difference("accuracy", -0.004, -0.2, 0.106)) == "−0.4 (−20 to +11)"
+    assert plain(results_shown._difference("roc_auc", 0.034, -0.06, 0.124)) == "+0.03 (−0.06 to +0.12)"

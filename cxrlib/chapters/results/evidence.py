@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from cxrlib.chapters.words import percentage
+from cxrlib.evaluation.metrics import PLAIN
 from cxrlib.evaluation.significance import Verdict
 
-# Measures that are no shares of films, and so are not told in per cent.
-PLAIN = ("roc_auc", "average_precision", "mcc")
 # Below this a share that runs add to an interval is not worth a word.
 MOSTLY_RUNS = 0.5
 MEASURES = {
@@ -42,6 +41,11 @@ def signed(fraction: float, digits: int = 1, scale: float = 100) -> str:
     """`0.191` as `+19.1`, `-0.02` as `−2.0`."""
     text = f"{scale * fraction:+.{digits}f}"
     return text.strip("+-") if not float(text) else text.replace("-", "−")
+
+
+def changed(metric: str, difference: float) -> str:
+    """A difference without its interval: in points, or as it is where the measure is no share of films."""
+    return signed(difference, 2, 1) if metric in PLAIN else f"{signed(difference)} points"
 
 
 def level_text(metric: str, value: float, low: float, high: float) -> str:

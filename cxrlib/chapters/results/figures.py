@@ -20,6 +20,7 @@ from cxrlib.chapters.style import (
     interval_mark,
     named_lines,
     note,
+    unit_of,
 )
 from cxrlib.evaluation.metrics import METRIC_NAMES
 
@@ -54,7 +55,7 @@ def seed_dots(
 def differences(
     table: pd.DataFrame, role: str, metrics: Sequence[str], origin: str, operating_point: str = "fixed"
 ) -> Figure:
-    """Each arm's difference to the baseline, in points of a hundred, with intervals: a panel per metric.
+    """Each arm's difference to the baseline, of shares in points of a hundred, with intervals: a panel per metric.
 
     `table` has role, arm, metric, difference, low, high as fractions and, where there are several, operating_point.
     """
@@ -62,13 +63,14 @@ def differences(
     arms = [arm for arm in arms_of(chosen) if arm != "baseline"]
     with drawing(1, len(metrics), 1.0 + 0.42 * max(len(arms), 1), origin, sharey=True) as (figure, axes):
         for ax, metric in zip(axes[0], metrics, strict=True):
+            scale, unit = unit_of(metric)
             ax.axvline(0, color=MUTED, linewidth=1)
             for index, arm in enumerate(arms):
                 colour, _, marker = arm_look(arm, index + 1)
                 found = chosen[(chosen["arm"] == arm) & (chosen["metric"] == metric)]
-                for values in found[["difference", "low", "high"]].to_numpy() * 100:
+                for values in found[["difference", "low", "high"]].to_numpy() * scale:
                     interval_mark(ax, *values, index, colour, marker)
-            named_lines(ax, arms, title=METRIC_NAMES[metric], xlabel="points")
+            named_lines(ax, arms, title=METRIC_NAMES[metric], xlabel="points" if unit else "")
     return figure
 
 
@@ -85,17 +87,18 @@ def dose_curve(table: pd.DataFrame, dots: pd.DataFrame, role: str, metrics: Sequ
         for ax, metric in zip(axes[0], metrics, strict=True):
             mean = table[(table["role"] == role) & (table["metric"] == metric)].sort_values("dose_percent")
             runs = dots[(dots["role"] == role) & (dots["metric"] == metric)]
-            bounds = 100 * np.abs(mean[["low", "high"]].to_numpy().T - mean["estimate"].to_numpy())
-            ax.errorbar(mean["dose_percent"], 100 * mean["estimate"], bounds, color=VERMILION, marker="D", markersize=6,
-                        capsize=3, elinewidth=2, markeredgecolor="white")  # fmt: skip
-            ax.plot(runs["dose_percent"] + 2.5, 100 * runs[value], linestyle="none", marker="o", color=BLACK, alpha=0.6,
-                    markersize=3.5, markeredgewidth=0)  # fmt: skip
+            scale, unit = unit_of(metric)
+            bounds = scale * np.abs(mean[["low", "high"]].to_numpy().T - mean["estimate"].to_numpy())
+            middle, dots_at = scale * mean["estimate"], runs["dose_percent"] + 2.5
+            ax.errorbar(mean["dose_percent"], middle, bounds, color=VERMILION, marker="D", markersize=6, capsize=3,
+                        elinewidth=2, markeredgecolor="white")  # fmt: skip
+            ax.plot(dots_at, scale * runs[value], linestyle="none", marker="o", color=BLACK, alpha=0.6, markersize=3.5,
+                    markeredgewidth=0)  # fmt: skip
             ax.set(
                 title=METRIC_NAMES[metric], xlabel="synthetic films added (%)", xticks=sorted(set(mean["dose_percent"]))
             )
             ax.set_xlim(-6, 108)
-            if ax.get_subplotspec().is_first_col():
-                ax.set_ylabel("%")
+            ax.set_ylabel(unit)
     return figure
 
 

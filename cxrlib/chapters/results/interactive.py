@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxrlib.chapters.results.evidence import changed
 from cxrlib.chapters.results.ladder import in_order
 from cxrlib.chapters.results.questions import BASELINE, RANKING, SENSITIVITY, SPECIFICITY
 from cxrlib.chapters.style import RUNG_COLOURS, arms_of, chosen_rows
 from cxrlib.chapters.words import joined, percent
 from cxrlib.classifiers.arms import arm_of
-from cxrlib.evaluation.metrics import METRIC_NAMES
+from cxrlib.evaluation.metrics import METRIC_NAMES, PLAIN
 
 THRESHOLDS = np.linspace(0, 1, 51)
 ON_THE_LADDER = (
@@ -43,7 +44,7 @@ def thresholds(predictions: pd.DataFrame, role: str) -> dict[str, Any]:
 
 
 def ladder(table2: pd.DataFrame, role: str) -> dict[str, Any]:
-    """Every arm with its place on the ladder and, for each measure, estimate and interval in per cent."""
+    """Every arm with its place on the ladder and, for each measure, estimate and interval in per cent, or as it is."""
     rows = chosen_rows(table2, role).set_index("arm")
     metrics = [metric for metric in ON_THE_LADDER if metric in rows]
     arms = [
@@ -55,7 +56,8 @@ def ladder(table2: pd.DataFrame, role: str) -> dict[str, Any]:
         }
         for arm in in_order([str(arm) for arm in rows.index])
     ]
-    return {"kind": "ladder", "metrics": {metric: METRIC_NAMES[metric] for metric in metrics}, "arms": arms}
+    names = {metric: METRIC_NAMES[metric] for metric in metrics}
+    return {"kind": "ladder", "metrics": names, "plain": [name for name in metrics if name in PLAIN], "arms": arms}
 
 
 def _colour(arm: str) -> str:
@@ -64,7 +66,8 @@ def _colour(arm: str) -> str:
 
 def _ends(row: pd.Series, metric: str) -> list[float | None]:
     values = (row[f"{metric}{end}"] for end in ("", "_low", "_high"))
-    return [None if pd.isna(value) else round(100 * float(value), 1) for value in values]
+    scale, digits = (1, 3) if metric in PLAIN else (100, 1)
+    return [None if pd.isna(value) else round(scale * float(value), digits) for value in values]
 
 
 def clear_arms(verdicts: pd.DataFrame) -> str:
@@ -74,8 +77,7 @@ def clear_arms(verdicts: pd.DataFrame) -> str:
     if clear.empty:
         return f"No arm differs clearly from the {BASELINE} by any measure, after correction for so many questions."
     told = [
-        f"{row.arm} ({METRIC_NAMES[row.metric]} {100 * row.difference:+.1f} points)".replace("-0.0", "0.0")
-        for row in clear.itertuples()
+        f"{row.arm} ({METRIC_NAMES[row.metric]} {changed(row.metric, row.difference)})" for row in clear.itertuples()
     ]
     differ = "differs" if len(told) == 1 else "differ"
     return f"After correction for so many questions, {joined(told)} {differ} from the {BASELINE}; no other arm clearly."

@@ -4,12 +4,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cxrlib.chapters.results.questions import BALANCED, BASELINE, RANKING, SENSITIVITY, SPECIFICITY
-from cxrlib.chapters.style import MUTED, arm_look, chosen_rows, drawing, interval_mark, legend_below, named_lines
+from cxrlib.chapters.style import (
+    MUTED,
+    arm_look,
+    chosen_rows,
+    drawing,
+    interval_mark,
+    legend_below,
+    named_lines,
+    unit_of,
+)
 from cxrlib.classifiers.arms import ARMS, RUNGS, arm_of
 from cxrlib.evaluation.metrics import METRIC_NAMES
 
 STEPS = (RANKING, BALANCED)
-CHANCE = 50
+CHANCE = 0.5
 
 
 def in_order(arms: list[str]) -> list[str]:
@@ -24,7 +33,7 @@ def in_order(arms: list[str]) -> list[str]:
 
 
 def ladder(table2: pd.DataFrame, origin: str, role: str = "hospital") -> Figure:
-    """A line per arm with its intervals over patients and training runs, in %: how it ranks, and how it answers.
+    """A line per arm with its intervals over patients and training runs: how it ranks, and how it answers.
 
     `table2` is table2.csv, `role` whose films they judge. The dotted line is chance, the thin one the baseline.
     """
@@ -37,13 +46,14 @@ def ladder(table2: pd.DataFrame, origin: str, role: str = "hospital") -> Figure:
     last = max(heights.values())
     with drawing(1, len(STEPS), 0.9 + 0.27 * (last + 1), origin, sharey=True) as (figure, axes):
         for ax, metric in zip(axes[0], STEPS, strict=True):
-            ax.axvline(CHANCE, color=MUTED, linewidth=0.8, linestyle=":")
-            ax.axvline(100 * rows.loc[BASELINE, metric], color=MUTED, linewidth=0.7)
+            scale, unit = unit_of(metric)
+            ax.axvline(scale * CHANCE, color=MUTED, linewidth=0.8, linestyle=":")
+            ax.axvline(scale * rows.loc[BASELINE, metric], color=MUTED, linewidth=0.7)
             for arm, y in heights.items():
                 colour, _, marker = arm_look(arm)
-                ends = (100 * rows.loc[arm, f"{metric}{end}"] for end in ("", "_low", "_high"))
+                ends = (scale * rows.loc[arm, f"{metric}{end}"] for end in ("", "_low", "_high"))
                 interval_mark(ax, *ends, y, colour, marker)
-            named_lines(ax, arms, list(heights.values()), title=METRIC_NAMES[metric], xlabel="%")
+            named_lines(ax, arms, list(heights.values()), title=METRIC_NAMES[metric], xlabel=unit)
             ax.set_ylim(last + 0.6, 0)
         for rung in present:
             first = arms[rungs.index(rung)]

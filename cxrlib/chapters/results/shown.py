@@ -1,14 +1,14 @@
 """Tables of chapter 5: Table 1, Table 2, differences between arms."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cxrlib.chapters.results.evidence import signed
 from cxrlib.chapters.words import with_interval
-from cxrlib.evaluation.metrics import METRIC_NAMES
+from cxrlib.evaluation.metrics import METRIC_NAMES, PLAIN
 from cxrlib.films.settings import LABELS
 
 # A slope like this means that all answers are nearly the same; its digits would only mislead.
@@ -86,22 +86,27 @@ def _plain(estimate: float, low: float, high: float, digits: int) -> str:
     return f"{estimate:.{digits}f}{inside}".replace("-", "−")
 
 
-def _points(difference: float, low: float, high: float) -> str:
+def _difference(metric: str, difference: float, low: float, high: float) -> str:
+    """In points of a hundred; of a measure that is no share of films as it is."""
     if pd.isna(difference):
         return "–"
-    text = f"{100 * difference:+.1f}" + ("" if pd.isna(low) else f" ({100 * low:+.0f} to {100 * high:+.0f})")
-    # What rounds to nothing has no sign.
-    return re.sub(r"[+-](0(?:\.0)?)(?![.\d])", r"\1", text).replace(" ", "\u00a0").replace("-", "−")
+    plain = metric in PLAIN
+    text = signed(difference, 2, 1) if plain else signed(difference)
+    if not pd.isna(low):
+        text += f" ({' to '.join(signed(end, 2, 1) if plain else signed(end, 0) for end in (low, high))})"
+    return text.replace(" ", "\u00a0")
 
 
 def differences(table: pd.DataFrame, role: str, metrics: Sequence[str], operating_point: str = "fixed") -> pd.DataFrame:
-    """Each arm's difference to the baseline in points of a hundred, with its 95 % interval; a column per metric."""
+    """Each arm's difference to the baseline, of shares in points of a hundred, with its 95 % interval; a column per
+    metric."""
     chosen = _chosen(table, role, operating_point)
     chosen = chosen[(chosen["arm"] != "baseline") & chosen["metric"].isin(metrics)]
-    cells = [_points(row.difference, row.low, row.high) for row in chosen.itertuples()]
+    cells = [_difference(row.metric, row.difference, row.low, row.high) for row in chosen.itertuples()]
     wide = chosen.assign(cell=cells).pivot(index="arm", columns="metric", values="cell")
     arms_in_order = list(dict.fromkeys(chosen["arm"]))
-    named = wide.loc[arms_in_order, list(metrics)].rename(columns=lambda name: f"{METRIC_NAMES[name]} (points)")
+    units = {metric: "" if metric in PLAIN else " (points)" for metric in metrics}
+    named = wide.loc[arms_in_order, list(metrics)].rename(columns=lambda name: METRIC_NAMES[name] + units[name])
     return named.rename_axis(columns=None)
 
 
@@ -131,7 +136,9 @@ def equal_precision(table: pd.DataFrame, differences: pd.DataFrame, role: str) -
         (
             row.arm,
             with_interval(row.recall, row.low, row.high),
-            _points(*apart.loc[row.arm, ["difference", "low", "high"]]) if row.arm in apart.index else "",
+            _difference("recall_at_precision", *apart.loc[row.arm, ["difference", "low", "high"]])
+            if row.arm in apart.index
+            else "",
         )
         for row in table[table["role"] == role].itertuples()
     ]
@@ -145,13 +152,20 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
             row.family,
             f"{row.arm} − {row.reference}",
             METRIC_NAMES[row.metric] + (" (own threshold)" if row.operating_point == "validation" else ""),
-            _points(row.difference, row.low, row.high),
+            _difference(row.metric, row.difference, row.low, row.high),
             p_value(row.p_adjusted),
             row.verdict,
         )
         for row in table.sort_values("family", kind="stable").itertuples()
     ]
-    columns = ["family", "arms", "measure", "difference (points; 95 %, patients and runs)", "corrected p", "verdict"]
+    columns = [
+        "family",
+        "arms",
+        "measure",
+        "difference (points; areas as they are; 95 %, patients and runs)",
+        "corrected p",
+        "verdict",
+    ]
     return pd.DataFrame(rows, columns=columns).set_index(columns[:2])
 
 
