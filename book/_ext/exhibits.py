@@ -1,10 +1,9 @@
 """Tables of chapters as exhibits: a number, a caption, headers that a screen reader follows, and a CSV file.
 
 A cell whose metadata say `table` shows a DataFrame. The file holds what the table shows and nothing else, so that it
-gives away no more than the page does. Pages say what they are about to search engines and in previews of links.
+gives away no more than the page does.
 """
 
-import re
 from html import escape
 from pathlib import Path
 from string import ascii_uppercase
@@ -22,7 +21,6 @@ from sphinx.util.osutil import relative_uri
 from cxrlib.files import write_table
 
 FOLDER = "csv"
-LONGEST_DESCRIPTION = 200
 # What keeps a narrow table from breaking a number means nothing in a file.
 PLAIN = str.maketrans({"\u00a0": " ", "\u2060": None})
 
@@ -162,36 +160,9 @@ def visit_exhibit(translator: Any, node: TableExhibit) -> None:
     raise nodes.SkipNode
 
 
-def describe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
-    """What a page is about, for search engines and for previews of links; its title once, and lists that are lists."""
-    # An entry of a bibliography is no item of a list to screen readers.
-    for wrong in (' role="list"', ' role="doc-biblioentry"'):
-        context["body"] = context.get("body", "").replace(f'<div{wrong} class="citation', '<div class="citation')
-        context["body"] = re.sub(rf'(<div class="citation"[^>]*){wrong}', r"\1", context["body"])
-    title = re.sub(r"<[^>]*>", "", context.get("title", ""))
-    book = context.get("docstitle") or ""
-    if page == "index":
-        context["title"] = "Answer and contents"
-    texts = [node.astext() for node in doctree.findall(nodes.paragraph)] if doctree is not None else []
-    text = " ".join(next((text for text in texts if len(text) > 40), book).split())
-    short = text if len(text) <= LONGEST_DESCRIPTION else text[:LONGEST_DESCRIPTION].rsplit(" ", 1)[0] + " …"
-    said = {"description": short, "twitter:card": "summary", "cxr:study": app.config.html_context.get("study", ""),
-            "cxr:commit": app.config.html_context.get("commit", "")}  # fmt: skip
-    previews = {
-        "og:type": "article",
-        "og:title": book if page == "index" else title,
-        "og:description": short,
-        "og:site_name": book,
-    }
-    tags = [f'<meta name="{key}" content="{escape(value)}">' for key, value in said.items() if value]
-    tags += [f'<meta property="{key}" content="{escape(value)}">' for key, value in previews.items() if value]
-    context["metatags"] = context.get("metatags", "") + "\n".join(tags)
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_enumerable_node(TableExhibit, "table", lambda node: node["caption"], html=(visit_exhibit, None))
     app.add_transform(CellsToExhibits)
     app.add_transform(CaptionsOfPages)
     app.connect("env-check-consistency", letter_pages)
-    app.connect("html-page-context", describe)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -93,6 +93,8 @@ def assemble(study: Study, folder: Path) -> None:
     made = read_json(study.results.provenance)
     context = config.setdefault("sphinx", {}).setdefault("config", {}).setdefault("html_context", {})
     context |= {"study": study.name, "commit": str(made.get("commit") or "")}
+    asked = study.about.model_dump(include={"launch", "comments"}, exclude_none=True)
+    context |= {f"cxr_{name}": settings for name, settings in asked.items()}
     if not study.private_roles:
         _lay_tables(study, folder / "csv")
     write_text(folder / "_config.yml", yaml.safe_dump(config, allow_unicode=True, sort_keys=False))

@@ -28,7 +28,7 @@ from cxrlib.films.search.pictures import FilmIndex
 from cxrlib.films.settings import FolderSource
 from cxrlib.publishing.guard_contents import pieces_of
 from cxrlib.publishing.guard_names import Names, names_of
-from cxrlib.publishing.guard_pages import folder_names, foreign_loads, notebook_problems
+from cxrlib.publishing.guard_pages import COMMENTS, folder_names, foreign_loads, notebook_problems
 from cxrlib.study import REPOSITORY, Study
 
 __all__ = ["check_publishable", "check_results", "near_copies", "private_findings"]
@@ -56,7 +56,8 @@ def check_publishable(html: Path, study: Study | None = None, *, private: tuple[
     themselves).
     """
     folders = (*homes(), *private, *(_folders_of(study) if study else ()))
-    problems = [*folder_names(html, folders), *foreign_loads(html), *notebook_problems(html)]
+    asked = {COMMENTS} if study and study.about.comments else set()
+    problems = [*folder_names(html, folders), *foreign_loads(html, asked), *notebook_problems(html)]
     if study is not None:
         problems += private_findings(study, html)
     _refuse(html, problems)

@@ -7,7 +7,7 @@ of another host may stand where a reader clicks on it or reads it, and nowhere e
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ HTTP_IN_BASE64 = re.compile(r"\baHR0c[\w+/]*")
 PROGRAM = re.compile(r"^\s*(?:javascript:(?!\s*(?:void\(0\))?;?\s*$)|data:text/|data:application/)", re.I)
 # What a reader clicks on or reads, by tag ("" for all tags), and what only names something.
 HARMLESS = {"": {"alt", "title", "cite", "content", "aria-label", "rdf:resource", "rdf:about"}, "a": {"href"}}
+# The one program of another host that a study file can ask for.
+COMMENTS = "https://giscus.app/client.js"
 NO_LOADS = {"canonical", "author", "license"}
 
 
@@ -93,15 +95,17 @@ def folder_names(html: Path, folders: tuple[Path, ...]) -> Iterator[str]:
                 yield f"{path.relative_to(html)}: names a folder of this machine: {found[0][:120]}"
 
 
-def foreign_loads(html: Path) -> Iterator[str]:
-    """What pages, drawings, style sheets and programs fetch from elsewhere; the theme's own files fetch nothing."""
+def foreign_loads(html: Path, asked: Collection[str] = ()) -> Iterator[str]:
+    """What pages, drawings, style sheets and programs fetch from elsewhere, but for what the study file has
+    `asked` for; the theme's own files fetch nothing."""
     for file in sorted(path for path in html.rglob("*") if path.suffix in LOADING and path.is_file()):
         data = file.read_bytes()
         text = data.decode("utf-8", "replace")
         programs = file.suffix in (".css", ".js")
         if programs and is_of_theme(data):
             continue
-        for address in dict.fromkeys(_in_program(text) if programs else _in_page(text)):
+        found = dict.fromkeys(_in_program(text) if programs else _in_page(text))
+        for address in (address for address in found if address not in asked):
             yield f"{file.relative_to(html)}: loads {address} from another host"
 
 

@@ -27,6 +27,26 @@ class FilmsSheet(Settings):
     deidentification: str = ""
 
 
+class LaunchSettings(Settings):
+    """Where readers may run the chapters: a link per place above each, and none by default. `repository` has the
+    notebooks, on GitHub (owner/name); `jupyterhub` is the address of a hub whose users may pull it."""
+
+    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    branch: str = "main"
+    jupyterhub: str = Field(default="", pattern=r"^(https://[^\s\"<>?#]+)?$")
+    binder: bool = False
+    colab: bool = False
+
+
+class CommentSettings(Settings):
+    """A place for comments below each page, by giscus: it loads a program of giscus.app into every reader's browser."""
+
+    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    repository_id: str = Field(min_length=1)
+    category: str = Field(min_length=1)
+    category_id: str = Field(min_length=1)
+
+
 class AboutSettings(Settings):
     """All of it may stay empty; the book then says that it is to be written by the authors. `doi` is without its
     resolver, e.g. 10.5281/zenodo.1234. `films` holds a sheet per role."""
@@ -44,4 +64,6 @@ class AboutSettings(Settings):
     availability: str = ""
     funding: str = ""
     interests: str = ""
+    launch: LaunchSettings | None = None
+    comments: CommentSettings | None = None
     films: dict[Literal["training", "validation", "hospital", "external"], FilmsSheet] = Field(default_factory=dict)

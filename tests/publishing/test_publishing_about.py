@@ -2,7 +2,9 @@
 
 import csv
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,8 +16,13 @@ from cxrlib.publishing import about
 from cxrlib.publishing.about import PAGES, UNWRITTEN, about_sentences, citation, facts
 from cxrlib.publishing.api import ROOMS, api_lists
 from cxrlib.publishing.cards import card_sentences
+from cxrlib.publishing.guard import check_publishable
+from cxrlib.publishing.settings import AboutSettings
 from cxrlib.study import REPOSITORY, load_study
 from cxrlib.units import unit_of
+
+sys.path.append(str(REPOSITORY / "book" / "_ext"))
+import heads
 
 ABOUT = {
     "authors": [
@@ -155,3 +162,51 @@ def test_who_the_authors_are_concerns_the_book_alone(write_tiny_study):
     for stage, key in (("data", ("hospital",)), ("tables", ()), ("chapter", ("01_data",))):
         assert made_with(before, unit_of(before, stage, key)) == made_with(after, unit_of(after, stage, key)), stage
     assert made_with(before, unit_of(before, "book", ())) != made_with(after, unit_of(after, "book", ()))
+
+
+OFFERED = {
+    "launch": {"repository": "ours/study", "jupyterhub": "https://hub.example.org/", "binder": True},
+    "comments": {"repository": "ours/study", "repository_id": "R_1", "category": "Talk", "category_id": "DIC_1"},
+}
+
+
+def drawn(about, page="chapters/01_data"):
+    """The body of a page of a book of a study with these settings."""
+    asked = AboutSettings(**about).model_dump(include={"launch", "comments"}, exclude_none=True)
+    config = SimpleNamespace(html_context={f"cxr_{name}": settings for name, settings in asked.items()})
+    context = {"body": "<section><h1>The films</h1></section>"}
+    heads.open_elsewhere(SimpleNamespace(config=config), page, "page.html", context, object())
+    return context["body"]
+
+
+def test_a_book_offers_to_be_run_and_discussed_only_where_the_study_file_says_so(tmp_path, write_tiny_study):
+    assert drawn({}) == "<section><h1>The films</h1></section>"
+    text = drawn(OFFERED)
+    assert re.findall(r">(\w+)</a>", text) == ["JupyterHub", "Binder"]
+    assert "https://mybinder.org/v2/gh/ours/study/main?labpath=notebooks%2F01_data.ipynb" in text
+    assert (
+        "hub.example.org/hub/user-redirect/git-pull?repo=https%3A%2F%2Fgithub.com%2Fours%2Fstudy&amp;branch=main"
+        in text
+    )
+    assert "Run this chapter" not in drawn(OFFERED, "about")
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    asked, not_asked = (load_study(write_tiny_study(about=about)) for about in (OFFERED, {}))
+    check_publishable(tmp_path, asked)
+    with pytest.raises(InputError, match=r"loads https://giscus\.app/client\.js"):
+        check_publishable(tmp_path, not_asked)
+    (tmp_path / "page.html").write_text(f'{text}<script src="https://giscus.app/other.js"></script>', encoding="utf-8")
+    with pytest.raises(InputError, match=r"loads https://giscus\.app/other\.js"):
+        check_publishable(tmp_path, asked)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"launch": {"repository": "ours"}},
+        {"launch": {"repository": "a/b", "jupyterhub": "http://hub.example.org"}},
+        {"comments": {"repository": "ours/study"}},
+    ],
+)
+def test_half_an_offer_is_refused(write_tiny_study, wrong):
+    with pytest.raises(InputError, match="about"):
+        load_study(write_tiny_study(about=wrong))
