@@ -53,6 +53,37 @@ figure.savefig(drawing, format="png")
 notes = {{"finding": "Three of four are found.", "interactive": {EXPLORED}}}
 Image(data=drawing.getvalue(), format="png", metadata=notes)
 """
+RUNGS = {
+    "kind": "ladder", "metrics": {"roc_auc": "area under ROC", "accuracy": "accuracy"}, "plain": ["roc_auc"],
+    "arms": [{"arm": "baseline", "rung": "nothing", "colour": "#222222",
+              "values": {"roc_auc": [0.75, 0.7, 0.8], "accuracy": [81.0, 70.0, 90.0]}}],
+}  # fmt: skip
+CLIMBED = f"""\
+drawing = io.BytesIO()
+figure.savefig(drawing, format="png")
+Image(data=drawing.getvalue(), format="png", metadata={{"interactive": {RUNGS}}})
+"""
+TRACED = {
+    "files": [{"file": "tables/table2.csv", "where": "role = hospital"}],
+    "numbers": {"40.2": ["arm: baseline · recall_positive: 0.402"]},
+}
+SAID = f"""\
+from IPython.display import Markdown
+
+pieces = [{{"text": "Of these, "}}, {{"text": "40.2 % in 3 runs", "trace": {TRACED}}}, {{"text": " are found."}}]
+Markdown("".join(piece["text"] for piece in pieces), metadata={{"pieces": pieces}})
+"""
+ON_MAP = {
+    "kind": "map", "figure": "fig-map", "panels": [[0, 0, 0.5, 1]], "cells": 2,
+    "films": ["training film, negative", "", "", "training film, positive"], "size": 60, "step": 66, "heading": 28,
+}  # fmt: skip
+MAPPED = f"""\
+from PIL import Image as PillowImage
+
+drawing = io.BytesIO()
+PillowImage.new("L", (132, 160)).save(drawing, format="png")
+Image(data=drawing.getvalue(), format="png", metadata={{"interactive": {ON_MAP}}})
+"""
 PROSE = r"""Twice the films are {glue:text}`doubled_films`, as in {cite}`schaudt2021`.
 The intensity is $I = I_0 e^{-\mu \ell}$, summed along the ray:
 
@@ -83,8 +114,13 @@ def plotting_chapter() -> nbformat.NotebookNode:
     table = new_code_cell(SHOWN, metadata={"tags": ["hide-input"], "table": TABLE})
     twin = {"figure": {"caption": "A threshold.", "name": "fig-threshold"}, "image": {"alt": "A threshold on a curve"}}
     explored = new_code_cell(TWIN, metadata={"mystnb": twin})
+    sheet = {"figure": {"caption": "Films in their places.", "name": "fig-map"}, "image": {"alt": "Films on a map"}}
+    mapped = new_code_cell(MAPPED, metadata={"mystnb": sheet})
+    rungs = {"figure": {"caption": "A ladder of arms.", "name": "fig-rungs"}, "image": {"alt": "Arms as a ladder"}}
+    climbed = new_code_cell(CLIMBED, metadata={"mystnb": rungs})
+    told = new_code_cell(SAID, metadata={"tags": ["remove-input"]})
     glued = new_code_cell(GLUE, metadata={"tags": ["remove-input"]})
-    return chapter(plot, table, explored, glued, new_markdown_cell(PROSE))
+    return chapter(plot, table, explored, mapped, climbed, told, glued, new_markdown_cell(PROSE))
 
 
 def write_chapter(root: Path, name: str, notebook: nbformat.NotebookNode) -> Path:
@@ -101,6 +137,7 @@ def write_results(study: Study, executed: Path) -> None:
         notebook["cells"][0]["source"] = f"# Chapter {number}\n\nAbout films."
         text = json.dumps(notebook).replace("beer-lambert", f"law-{number}").replace("fig-recall", f"fig-{number}")
         text = text.replace("tbl-answers", f"tbl-{number}").replace("fig-threshold", f"fig-threshold-{number}")
+        text = text.replace("fig-map", f"fig-map-{number}").replace("fig-rungs", f"fig-rungs-{number}")
         write_text(study.results.chapter(name), text)
         # The record, if any, is of the chapter as it was run.
         study.results.chapter_record(name).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import check_book
 import pytest
 import small_book
+from axe_playwright_python.sync_playwright import Axe
 
 from cxrlib.publishing.pdf import pages_of, print_book, whole_book
 
@@ -86,11 +87,55 @@ def test_a_table_has_a_number_a_caption_and_a_file_and_tells_where_its_numbers_c
 
 
 def test_a_threshold_is_moved_without_a_kernel(chapter):
-    box = chapter.locator(".interactive")
+    box = chapter.locator(".interactive").first
     assert "3 of 4" in box.inner_text()
     box.locator("input[type=range]").press("ArrowRight")
     assert "0 of 4" in box.inner_text()
     assert "Three of four are found." in chapter.locator("figcaption", has_text="A threshold").inner_text()
+
+
+def test_the_ladder_of_arms_tells_areas_as_they_are_and_fits_a_phone(chapter):
+    before, box = chapter.viewport_size, chapter.locator(".interactive", has_text="The ladder by another measure")
+    for size in ({"width": 390, "height": 800}, before):
+        chapter.set_viewport_size(size)
+        arm = box.get_by_role("button", name="baseline 0.75")
+        arm.focus()
+        assert "area under ROC 0.75, 95 % interval 0.70 to 0.80" in box.locator("p").last.inner_text()
+        assert arm.locator("circle").bounding_box()["x"] < size["width"] - 60
+        assert box.locator(".is-wide").count() == 0
+    box.locator("select").select_option("accuracy")
+    assert box.get_by_role("button", name="baseline 81.0 %").count() == 1
+
+
+def test_a_number_in_a_sentence_tells_where_it_comes_from(chapter):
+    number = chapter.get_by_role("button", name="40.2", exact=True)
+    assert number.locator("xpath=ancestor::p").inner_text() == "Of these, 40.2 % in 3 runs are found."
+    number.press("Enter")
+    told = chapter.locator(".trace-box").inner_text()
+    for part in (
+        "recall_positive: 0.402",
+        "tables/table2.csv where role = hospital",
+        "classifier/baseline/seed",
+        "study.yaml",
+    ):
+        assert part in told
+    chapter.keyboard.press("Escape")
+    assert number.evaluate("button => button === document.activeElement")
+    chapter.get_by_role("button", name="3", exact=True).click()
+    assert "counted or computed" in chapter.locator(".trace-box").inner_text()
+
+
+def test_a_film_is_seen_where_a_hand_points_at_the_map(chapter):
+    under, picture = chapter.locator(".under-pointer"), chapter.get_by_alt_text("Films on a map")
+    assert not under.is_visible()
+    size = picture.bounding_box()
+    picture.hover(position={"x": 0.3 * size["width"], "y": 0.35 * size["height"]})
+    assert under.inner_text().strip() == "training film, negative"
+    picture.hover(position={"x": 0.8 * size["width"], "y": 0.05 * size["height"]})
+    assert not under.is_visible()
+    box = chapter.locator(".interactive", has_text="Point at the map")
+    box.locator("input[type=range]").press("ArrowRight")
+    assert box.locator("figcaption").inner_text() == "training film, positive"
 
 
 def test_what_is_wider_than_a_phone_says_so_also_where_it_was_drawn_by_the_page(chapter):
@@ -112,6 +157,33 @@ def test_a_picture_opens_and_code_unfolds(chapter):
     assert not code.is_visible()
     chapter.get_by_role("button", name="Show all code").click()
     assert code.is_visible()
+
+
+@pytest.mark.parametrize("word", ["license", "AUC"])
+def test_a_search_knows_other_words_for_a_thing_and_has_excerpts_from_a_folder_too(write_study_in, word):
+    _, index = small_book.built(write_study_in)
+    with check_book.opened_browser() as page:
+        page.goto(f"{(index.parent / 'search.html').as_uri()}?q={word}")
+        page.locator("#search-results li p.context").first.wait_for()
+        found = [link.get_attribute("href") for link in page.locator("#search-results li > a").all()]
+        assert any("tables.html" in link if word == "AUC" else "about.html" in link for link in found), found
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_shuts_anybody_out(write_study_in, scheme):
+    _, index = small_book.built(write_study_in)
+    names = ["index.html", "search.html", *(f"chapters/{name}.html" for name in check_book.CHAPTERS)]
+    found = []
+    with check_book.served(index.parent) as address, check_book.opened_browser() as page:
+        page.emulate_media(color_scheme=scheme)
+        for name in names:
+            page.goto(f"{address}/{name}")
+            assert page.evaluate("document.documentElement.dataset.theme") == scheme
+            for wrong in Axe().run(page).response["violations"]:
+                if wrong["impact"] in ("serious", "critical"):
+                    found += [f"{name}: {wrong['id']}: {node['html'][:120]}" for node in wrong["nodes"]]
+    assert found == []
 
 
 def test_the_book_prints_whole(write_study_in):

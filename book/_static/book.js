@@ -214,7 +214,7 @@ function traceSentences() {
     const walker = document.createTreeWalker(fact, NodeFilter.SHOW_TEXT);
     const texts = [];
     while (walker.nextNode()) if (!walker.currentNode.parentElement.closest("a, code, math")) texts.push(walker.currentNode);
-    texts.forEach((text) => text.replaceWith(...text.data.split(/(\d[\d,]*(?:\.\d+)?)/).map((part, at) => {
+    texts.forEach((text) => text.replaceWith(...text.data.split(/(\d+(?:,\d{3})*(?:\.\d+)?)/).map((part, at) => {
       if (at % 2 === 0) return part;
       const open = () => {
         const sentence = fact.textContent;

@@ -11,7 +11,8 @@ from IPython.display import Image, Markdown, display
 from matplotlib.figure import Figure
 
 from cxrlib.artifacts import HEADLESS
-from cxrlib.chapters.words import as_said, origin_sentence, show
+from cxrlib.chapters.traces import Sources, trace
+from cxrlib.chapters.words import ROLE_WORDS, as_said, origin_sentence, show
 from cxrlib.errors import InputError
 from cxrlib.films.settings import EVERY_ROLE
 from cxrlib.study import Study
@@ -27,7 +28,7 @@ class Chapter:
 
     `figures` and `tables` name the functions that make them. `facts` are functions that give what the chapter's prose
     takes from the data, by name, in the order in which the chapter's work makes them known. `notes` of a figure are its
-    `finding`, in words, and what its `interactive` twin in the book draws.
+    `finding`, in words, and what its `interactive` twin in the book draws. `sources` say from which files facts follow.
     """
 
     study: Study
@@ -35,6 +36,7 @@ class Chapter:
     tables: Mapping[str, Callable[[Study], pd.DataFrame]]
     facts: Sequence[Callable[[Study], Mapping[str, Any]]]
     notes: Mapping[str, Callable[[Study], Mapping[str, Any]]] = field(default_factory=dict)
+    sources: Sources = field(default_factory=dict)
     _made: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
     def figure(self, name: str) -> Image | None:
@@ -53,13 +55,14 @@ class Chapter:
     def table(self, name: str) -> pd.DataFrame:
         """A table as people read it; the notebook shows its texts in full. Raises `InputError` for an unknown name."""
         pd.options.display.max_colwidth = None
-        return self._named(self.tables, "table", name)(self.study)
+        table = self._named(self.tables, "table", name)(self.study)
+        return table.replace(ROLE_WORDS).rename(index=ROLE_WORDS, columns=ROLE_WORDS)
 
     def say(self, text: str, **more: Any) -> Markdown:
         """Markdown with facts in the place of their `{names}`; `more` are those that the notebook itself has made.
 
-        What stands in a live notebook is what the book prints; of a role that the study lacks nothing is said. Raises
-        `InputError` for an unknown fact.
+        What stands in a live notebook is what the book prints; of a role that the study lacks nothing is said. Beside
+        the words goes where their numbers come from. Raises `InputError` for an unknown fact.
         """
         wanted = set(FACT.findall(text)) - more.keys()
         known = {**self._facts(wanted), **more}
@@ -69,7 +72,12 @@ class Chapter:
             return Markdown("")
         if missing:
             raise InputError(f"fact `{min(missing)}`: this chapter knows none of this name, only {', '.join(known)}")
-        return Markdown(FACT.sub(lambda name: as_said(known[name[1]]), text.strip()))
+        pieces = []
+        for place, piece in enumerate(FACT.split(text.strip())):
+            said = as_said(known[piece]) if place % 2 else piece
+            found = trace(self.study, piece, said, self.sources) if place % 2 else None
+            pieces.append({"text": said, **({"trace": found} if found else {})})
+        return Markdown("".join(piece["text"] for piece in pieces), metadata={"pieces": pieces})
 
     def _facts(self, wanted: set[str]) -> dict[str, Any]:
         """As many facts as it takes to know those wanted: later functions may need work that is not done yet."""
@@ -86,3 +94,8 @@ class Chapter:
         if name not in exhibits:
             raise InputError(f"{kind} `{name}`: this chapter has none of this name, only {', '.join(exhibits)}")
         return exhibits[name]
+
+
+def found(findings: Mapping[str, Callable[[Study], str]]) -> dict[str, Callable[[Study], Mapping[str, Any]]]:
+    """Notes of figures that are a finding and nothing else, by figure."""
+    return {name: lambda study, say=say: {"finding": say(study)} for name, say in findings.items()}

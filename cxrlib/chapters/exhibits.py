@@ -6,7 +6,7 @@ import numpy as np
 
 from cxrlib.chapters.sheets import FilmRow
 from cxrlib.chapters.stand_ins import NOT_SHOWN, STAND_IN, stand_ins
-from cxrlib.chapters.words import origin, synthetic_origin
+from cxrlib.chapters.words import origin, role_word, synthetic_origin
 from cxrlib.films.images import load_image_set, load_synthetic
 from cxrlib.publishing.guard import near_copies
 from cxrlib.reproducibility import seed_for
@@ -15,7 +15,7 @@ from cxrlib.study import Study
 
 def film_row(study: Study, role: str, label: str, count: int = 8) -> FilmRow:
     """Some films of one role and label, drawn at random but always the same; simulated ones if not publishable."""
-    title = f"{role} · {label}"
+    title = f"{role_word(role)} · {label}"
     if not study.publishable(role):
         return FilmRow(f"{title}: {NOT_SHOWN}", stand_ins(study, role, label, count), STAND_IN)
     films = load_image_set(study, role, study.gan.resolution)

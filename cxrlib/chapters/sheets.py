@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -20,6 +21,9 @@ from cxrlib.errors import InputError
 
 # Pixels of a strip of films: a film, from one to the next, and the line above a walk.
 STRIP = {"columns": 8, "size": 152, "step": 160, "heading": 28}
+# Likewise of a map of films, and the frame of positive ones.
+GRID = {"size": 60, "step": 66, "heading": 28}
+FRAME = 3
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,26 @@ def film_strip(walks: Mapping[str, np.ndarray], origin: str) -> bytes:
         for frame, film in enumerate(_enlarged(films, size)):
             line, column = divmod(frame, STRIP["columns"])
             picture.paste(Image.fromarray(film), (column * step, top + heading + line * step))
+    buffer = io.BytesIO()
+    picture.save(buffer, "png")
+    return buffer.getvalue()
+
+
+def film_grid(films: np.ndarray, cells: pd.DataFrame, side: int, origin: str) -> bytes:
+    """Films, uint8 (n, S, S), in cells of a square of `side` cells, positive ones framed, as a PNG.
+
+    `cells` has row, column and label of each film. Above stands where the films come from.
+    """
+    size, step, heading = GRID["size"], GRID["step"], GRID["heading"]
+    picture = Image.new("L", (side * step, heading + side * step), "white")
+    pen = ImageDraw.Draw(picture)
+    pen.text((side * step - 4, heading - 9), origin, fill=80, anchor="rs", font_size=15)
+    pen.text((FRAME, heading - 9), "framed: positive", fill=0, anchor="ls", font_size=15)
+    for film, cell in zip(_enlarged(films, size), cells.itertuples(), strict=True):
+        left, top = cell.column * step + FRAME, heading + cell.row * step + FRAME
+        if cell.label == "positive":
+            pen.rectangle((left - FRAME, top - FRAME, left + size + FRAME - 1, top + size + FRAME - 1), fill=0)
+        picture.paste(Image.fromarray(film), (left, top))
     buffer = io.BytesIO()
     picture.save(buffer, "png")
     return buffer.getvalue()

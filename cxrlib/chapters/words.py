@@ -17,6 +17,14 @@ from cxrlib.films.settings import LABELS
 from cxrlib.progress import Report, paced
 from cxrlib.study import Study
 
+# CLAIM advises against "validation", which many read as a test; in files and settings the role keeps that name.
+ROLE_WORDS = {"validation": "tuning"}
+
+
+def role_word(role: str) -> str:
+    """What a role of data is called in words."""
+    return ROLE_WORDS.get(role, role)
+
 
 def origin(study: Study, *roles: str) -> str:
     """Say "simulated films", "real films" or both, for the roles given (by default all)."""
@@ -36,7 +44,8 @@ def origin_sentence(study: Study) -> str:
     simulated = [role for role in study.roles if study.data.simulated(role)]
     if len(simulated) == len(study.roles):
         return "Every film of this study is simulated: no patient stands behind any of them."
-    return f"The {' and '.join(simulated)} films are simulated; the others are real radiographs of patients."
+    named = joined([role_word(role) for role in simulated])
+    return f"The {named} films are simulated; the others are real radiographs of patients."
 
 
 def film_counts(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.2, 10.0
 # Probabilities this near to 0 or 1, or to each other, no longer tell films apart.
 SATURATED = 1e-6
 NO_TEMPERATURE = "no temperature can be estimated, left at 1"
-ALL_ALIKE = "all validation films get the same probability"
+ALL_ALIKE = "all tuning films get the same probability"
 ALL_SURE = "nearly all probabilities are 0 or 1"
 
 

@@ -10,6 +10,7 @@ from cxrlib.artifacts import CHAPTERS
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.errors import InputError
 from cxrlib.files import read_json
+from cxrlib.publishing.about import ROLE_WORDS
 from cxrlib.publishing.guard_pages import code_cells, pictures_shown
 from cxrlib.study import Study
 
@@ -45,7 +46,10 @@ def _counts(study: Study) -> str:
     told = [f"{models:,} classifiers", f"{len(study.classifier_arms)} arms"]
     if study.results.audit_record.exists():
         used = read_json(study.results.audit_record)["used"]
-        roles = [f"{role} {found['images_used']:,} of {found['patients']:,} patients" for role, found in used.items()]
+        roles = [
+            f"{ROLE_WORDS[role]} {found['images_used']:,} of {found['patients']:,} patients"
+            for role, found in used.items()
+        ]
         films = sum(found["images_used"] for found in used.values())
         told = [f"{films:,} films ({', '.join(roles)})", *told]
     return f"**In this book:** {'; '.join(told)}. Made on {datetime.now(UTC):%d %B %Y}."

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 CITED = re.compile(r"\[\([^)]*\)\]\(#cite:([\w,]+)\)")
@@ -63,7 +64,21 @@ def _said(cell: dict[str, Any]) -> str:
     """The Markdown that a cell without visible code wrote; empty for any other cell."""
     if cell["cell_type"] != "code" or "remove-input" not in cell["metadata"].get("tags", []):
         return ""
-    return "\n\n".join("".join(output.get("data", {}).get("text/markdown", "")) for output in cell["outputs"])
+    return "\n\n".join(map(_told, cell["outputs"]))
+
+
+def _told(output: dict[str, Any]) -> str:
+    """What an output says, each fact whose numbers are traced in an element that says where they come from."""
+    pieces = output.get("metadata", {}).get("text/markdown", {}).get("pieces")
+    if pieces is None:
+        return "".join(output.get("data", {}).get("text/markdown", ""))
+    said = ""
+    for piece in pieces:
+        text, trace = piece["text"], piece.get("trace")
+        if trace and "\n" not in text and not said.endswith("`"):
+            text = f'<span class="fact" data-trace="{escape(json.dumps(trace, ensure_ascii=False))}">{text}</span>'
+        said += text
+    return said
 
 
 def _with_roles(text: str) -> str:

@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -10,8 +11,10 @@ from PIL import Image
 from cxrlib.chapters.chapter import Chapter
 from cxrlib.chapters.sheets import FilmRow, film_sheet
 from cxrlib.chapters.style import named_lines
+from cxrlib.chapters.traces import Source
 from cxrlib.chapters.words import show
 from cxrlib.errors import InputError
+from cxrlib.files import write_table
 from cxrlib.publishing.pages import as_page
 from cxrlib.study import load_study
 
@@ -51,6 +54,35 @@ def test_unknown_fact_names_those_there_are(write_tiny_study):
 def test_of_a_role_that_the_study_lacks_nothing_is_said(write_tiny_study):
     chapter = Chapter(load_study(write_tiny_study()), {}, {}, [lambda study: {"films": 3}])
     assert chapter.say("A second hospital has {external_films} films, of {films}; {shift_external}").data == ""
+
+
+def test_a_number_in_a_sentence_is_traced_to_its_row_and_the_book_has_it(write_tiny_study):
+    study = load_study(write_tiny_study())
+    table = pd.DataFrame({"role": ["training", "hospital", "hospital"], "shortcut": ["source", "source", "borders"],
+                          "accuracy": [0.9, 0.862, 0.5], "films": [1200, 1234, 862]})  # fmt: skip
+    write_table(study.results.table("shortcut"), table)
+    sources = {"source_(.*)": [Source("tables/shortcut.csv", {"role": r"\1"})]}
+    facts = {"source_hospital": "of 1,234 films 86.2 %, by 7 sources, not 0.86", "films": 86}
+    said = Chapter(study, {}, {}, [lambda study: facts], sources=sources).say("Right: {source_hospital}; {films}.")
+    assert said.data == "Right: of 1,234 films 86.2 %, by 7 sources, not 0.86; 86."
+    traces = [piece.get("trace") for piece in said.metadata["pieces"]]
+    assert [trace is None for trace in traces] == [True, False, True, True, True]
+    assert traces[1]["files"] == [{"file": "tables/shortcut.csv", "where": "role = hospital"}]
+    told = "role: hospital · shortcut: source"
+    assert traces[1]["numbers"] == {"1,234": [f"{told} · films: 1234"], "86.2": [f"{told} · accuracy: 0.862"]}
+    spoken = {"data": {"text/markdown": said.data}, "metadata": {"text/markdown": said.metadata}}
+    cells = [code("chapter.say", {"output_type": "display_data", **spoken}, tags=["remove-input"])]
+    page = as_page({"cells": cells, "metadata": {}})["cells"][0]["source"]
+    assert page.count('<span class="fact" data-trace="{&quot;files&quot;') == 1
+    assert page.endswith(">of 1,234 films 86.2 %, by 7 sources, not 0.86</span>; 86.")
+
+
+def test_a_role_has_one_name_in_words(write_tiny_study):
+    table = pd.DataFrame({"role": ["validation", "hospital"], "films": [3, 4]})
+    tables = {"films": lambda study: table, "wide": lambda study: table.set_index("role").T}
+    chapter = Chapter(load_study(write_tiny_study()), {}, tables, [])
+    assert list(chapter.table("films")["role"]) == ["tuning", "hospital"]
+    assert list(chapter.table("wide").columns) == ["tuning", "hospital"]
 
 
 def test_a_panel_without_lines_is_drawn_empty():

@@ -87,6 +87,12 @@ def test_every_figure_can_be_drawn_says_its_origin_and_is_legible(name):
     assert small == set()
 
 
+def test_in_words_films_tune_and_in_files_they_validate():
+    said = "".join(" ".join(texts(chart("films"))) for chart in CHARTS.values())
+    assert "tuning" in said
+    assert "validation" not in said
+
+
 def test_the_flow_shows_every_number_of_the_table():
     shown = "\n".join(texts(films_figures.film_flow(flow_table(), "")))
     for words in (

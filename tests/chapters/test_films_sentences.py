@@ -109,7 +109,7 @@ def test_what_is_missing_is_said_role_by_role():
     told = film_facts.missing_sentence(
         table1(validation={"missing_files": 84}, hospital={"unreadable_files": 2, "duplicates_dropped": 1})
     )
-    assert "of the validation films, 84 are missing" in told
+    assert "of the tuning films, 84 are missing" in told
     assert "of the hospital films, 2 are unreadable and 1 is dropped as copies" in told
 
 
@@ -217,3 +217,13 @@ def test_patients_are_told_as_films_and_patients_without_empty_levels():
     assert shown.index.tolist() == [("sex", "female"), ("sex", "male"), ("view", "PA"), ("view", "not known")]
     assert shown.loc[("sex", "female")].tolist() == ["12 (10)", "<5 (<5)"]
     assert films_shown.views(table).loc["hospital"].to_dict() == {"PA": 13, "not known": 13}
+
+
+def test_what_figures_find_follows_their_numbers():
+    said = film_facts.grey_sentence({"training": 115.6, "validation": 110.2, "hospital": 97.0})
+    assert said.endswith("is 116 in training, 110 in tuning and 97 in hospital.")
+    neighbours = {"films": 900, "count": 10, "features": "x", "same_role": 0.82, "same_role_by_chance": 1 / 3,
+                  "same_label": {"training": 0.6}}  # fmt: skip
+    assert "10 nearest films of other patients, 82 % are of its own role; chance would give 33 %" in (
+        film_facts.neighbours_sentence(neighbours)
+    )

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, roc_auc_score
 
+from cxrlib.chapters.films import exhibits
+from cxrlib.chapters.films.appearance import films_on_map
 from cxrlib.chapters.films.tables import demographics, make_film_tables
 from cxrlib.films.audit import prepare_study
 from cxrlib.films.covidx import labels_path, read_labels
@@ -187,6 +189,19 @@ def test_finished_tables_are_loaded_and_other_films_are_noticed(found):
     make_film_tables(found)
     assert found.results.table("flow").stat().st_mtime_ns > stamp
     audit.write_text(before)
+
+
+def test_only_films_that_may_be_shown_stand_on_the_map_each_in_its_place(found):
+    cells, shown = exhibits.films_in_cells(found), films_on_map(found)
+    assert len(shown) == len(pd.read_csv(found.results.film_map))
+    assert set(cells["role"]) == {"training", "validation"}
+    for cell in cells.itertuples():
+        films = load_image_set(found, cell.role, found.classifier.image_size)
+        its = films.images[films.manifest["label"].to_numpy() == cell.label]
+        assert (its == shown[cell.place]).all(axis=(1, 2)).any()
+    notes = exhibits.map_by_hand(found)["interactive"]
+    assert sum(map(bool, notes["films"])) == len(cells)
+    assert all(0 < part < 1 for panel in notes["panels"] for part in panel)
 
 
 def test_what_may_be_published_can_change_at_any_time(found):

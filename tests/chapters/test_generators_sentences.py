@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from cxrlib.chapters.generators.sentences import believed, compared_with, fidelity, nearness, shares, variety
+from cxrlib.chapters.generators.sentences import believed, compared_with, fidelity, nearness, shares, trust, variety
 
 
 def quality(synthetic, public):
@@ -112,3 +112,8 @@ def test_density_far_below_the_hospitals_own_is_not_passed_over():
     said = shares(believed(pd.concat([precision, thin, *others])))
     assert "density disagrees with precision: density 0.55 (0.34 to 0.71) beside 0.99 (0.73 to 1.28)" in said
     assert "coverage disagrees" not in said
+
+
+def test_trust_is_that_of_the_end_of_training_as_the_bold_line_of_its_figure():
+    rising = pd.DataFrame({"real_sign": [0.1] * 22 + [0.5, 0.7]})
+    assert "is 0.60 (negative) and 0.10 (positive);" in trust({"negative": rising, "positive": rising.head(22)})

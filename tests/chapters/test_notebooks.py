@@ -1,6 +1,7 @@
 """The committed notebooks keep to the rules of a readable chapter."""
 
 import ast
+import importlib
 import re
 import statistics
 from pathlib import Path
@@ -9,12 +10,20 @@ import nbformat
 import pytest
 
 from cxrlib.artifacts import CHAPTERS
+from cxrlib.chapters import classifiers, films, generators, reading, results
 from cxrlib.chapters.chapter import FACT
 from cxrlib.publishing.pages import CITED, REFERRED
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 KNOWN_TAGS = {"parameters", "hide-input", "remove-input", "remove-output", "external", "of-readers", "method"}
 CELL_METADATA = {"tags", "mystnb", "jupyter", "table"}
+ROOMS = dict(zip(CHAPTERS, (films, generators, reading, classifiers, results), strict=True))
+# Facts that hold no number, or one that the notebook itself has made.
+WORDS = {"origin", "summary", "shortcut_verdict", "augmentations", "modulation", "features", "fidelity", "variety"}
+WORDS |= {"nearer", "tested", "beside", "remake_difference"}
+# Figures of films alone have nothing to find in their data.
+SHEETS = {"copies", "films", "outlines", "map_films", "gan_augmentation", "samples", "real_and_synthetic", "truncation",
+          "interpolation", "walk", "sheet_negative", "sheet_positive", "nearest", "augmentation"}  # fmt: skip
 NAMES_WITH_DIGITS = re.compile(r"COVID-19|\bF1\b|\b(Table|Figure) [12]\b")
 QUOTED = re.compile(r"`[^`]*`|\[\([^)]*\)\]\(#cite:[^)]*\)|\]\([^)]*\)")
 SAID = re.compile(r'chapter\.say\(\s*"(?:"")?(.*?)"(?:"")?(?:,\s+\w+=\w+,?\s*)?\)', re.S)
@@ -154,6 +163,15 @@ def test_every_figure_has_a_caption_and_alternative_text(chapter):
 def test_the_plotting_backend_is_left_alone(chapter):
     source = "\n".join(cell.source for cell in code_cells(chapter))
     assert not re.search(r"MPLBACKEND|matplotlib\.use|%matplotlib", source)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_number_said_is_traced_and_every_figure_has_a_finding(chapter):
+    room = importlib.import_module(f"{ROOMS[chapter].__name__}.notebook")
+    facts = {name for cell in code_cells(chapter) if says(cell) for name in FACT.findall(said(cell))} - WORDS
+    assert {name for name in facts if not any(re.fullmatch(pattern, name) for pattern in room.SOURCES)} == set()
+    if chapter != "05_results":
+        assert set(room.FIGURES) - set(room.FOUND) <= SHEETS
 
 
 def test_references_are_in_the_bibliography():

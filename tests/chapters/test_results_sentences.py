@@ -4,7 +4,7 @@ import made_results as made
 import pandas as pd
 import pytest
 
-from cxrlib.chapters.classifiers.notebook import training_facts
+from cxrlib.chapters.classifiers.notebook import accuracy_sentence, composition_sentence, training_facts
 from cxrlib.chapters.results.sentences import results_facts
 from cxrlib.study import load_study
 
@@ -61,7 +61,9 @@ def test_the_temperature_is_called_good_only_where_it_helps(study, after, said):
 
 def test_suppressed_parts_are_counted(study):
     said = results_facts(study, tables(), RECORD)["subgroups"]
-    assert said.startswith("The films fall into 13 parts by view, sex, age, source, finding; 2 of them too small")
+    assert said.startswith(
+        "The films are divided into 13 parts by view, sex, age, source, finding; 2 of them too small"
+    )
 
 
 def records(steps=(10, 22), openings=(1, 1)):
@@ -82,3 +84,16 @@ def test_a_rule_without_a_network_is_no_classifier_and_openings_are_counted(stud
     assert training_facts(study, records(openings=(1, 2)))["openings"] == "3 times in all"
     assert training_facts(study, records(steps=(10, 10)))["steps"] == "No arm took more steps than the baseline"
     assert pd.notna(facts["temperatures"])
+
+
+def test_what_the_figures_of_training_find_follows_their_numbers():
+    films = pd.DataFrame(
+        {"public negative": [90, 90], "public positive": [10, 30], "synthetic positive": [0, 80]},
+        index=["baseline", "synthetic"],
+    )
+    assert composition_sentence(films) == (
+        "An epoch has from 100 (baseline, 10 % positive) to 200 (synthetic, 55 % positive) films."
+    )
+    logs = {"baseline": pd.DataFrame({"validation_accuracy": [0.5, 0.9]}),
+            "synthetic": pd.DataFrame({"validation_accuracy": [0.9, 0.8]})}  # fmt: skip
+    assert accuracy_sentence(logs).endswith("lies between 80.0 % (synthetic) and 90.0 % (baseline).")

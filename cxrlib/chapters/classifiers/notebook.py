@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from cxrlib.chapters import sheets, tables
-from cxrlib.chapters.chapter import Chapter
+from cxrlib.chapters.chapter import Chapter, found
 from cxrlib.chapters.classifiers import shown
 from cxrlib.chapters.sheets import FilmRow
 from cxrlib.chapters.stand_ins import NOT_SHOWN, STAND_IN, stand_ins
 from cxrlib.chapters.style import SKY, VERMILION, drawing, named_lines, training_curves
-from cxrlib.chapters.words import counted, origin
+from cxrlib.chapters.traces import Source
+from cxrlib.chapters.words import counted, origin, percent
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.files import read_json
 from cxrlib.films.images import load_image_set
@@ -23,14 +24,14 @@ from cxrlib.study import Study
 
 TRAINING = {
     "training_loss": "loss on training films",
-    "validation_accuracy": "accuracy on validation films",
+    "validation_accuracy": "accuracy on tuning films",
 }
 Records = dict[tuple[str, int, str], dict[str, Any]]
 
 
 def open_chapter(study: Study) -> Chapter:
     """Chapter 4 of a study."""
-    return Chapter(study, FIGURES, TABLES, [facts])
+    return Chapter(study, FIGURES, TABLES, [facts], found(FOUND), SOURCES)
 
 
 def _records(study: Study) -> Records:
@@ -126,6 +127,21 @@ def training_facts(study: Study, records: Records) -> dict[str, Any]:
     }
 
 
+def composition_sentence(counts: pd.DataFrame) -> str:
+    """How many films an epoch has, from the smallest arm to the largest, and which share of them is positive."""
+    totals = counts.sum(axis=1).sort_values(kind="stable")
+    positive = counts[[name for name in counts if str(name).endswith("positive")]].sum(axis=1) / totals
+    told = [f"{totals[arm]:,.0f} ({arm}, {percent(positive[arm], 0)} positive)" for arm in totals.index[[0, -1]]]
+    return f"An epoch has from {told[0]} to {told[1]} films."
+
+
+def accuracy_sentence(logs: dict[str, pd.DataFrame]) -> str:
+    """Between which values the accuracy on the tuning films ends, from the log of each arm."""
+    ends = pd.Series({arm: log["validation_accuracy"].dropna().iloc[-1] for arm, log in logs.items()}).sort_values()
+    low, high = (f"{percent(ends[arm])} ({arm})" for arm in ends.index[[0, -1]])
+    return f"After the last epoch the accuracy on the tuning films lies between {low} and {high}."
+
+
 def _steps(study: Study, records: Records) -> str:
     base = records["baseline", 0, study.classifier_folds("baseline")[0]]["steps"]
     most = max(record["steps"] for record in records.values())
@@ -152,6 +168,11 @@ TABLES = {
     "decided_on_validation": lambda study: shown.decided_on_validation(_records(study)),
     "timing": lambda study: shown.timing(_records(study)),
 }
+FOUND = {
+    "composition": lambda study: composition_sentence(_composition(study)),
+    "classifier_training": lambda study: accuracy_sentence(classifier_logs(study)),
+}
+SOURCES = {"arms|seeds": [Source("study.yaml")], ".*": [Source("classifier/*/seed*/*/config.json")]}
 
 
 def facts(study: Study) -> dict[str, Any]:

@@ -88,7 +88,18 @@ def film_map(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
         },
     }
     table = pd.DataFrame({"x": points[:, 0].round(3), "y": points[:, 1].round(3), "role": role, "label": label})
-    return table.sample(frac=1, random_state=seed_for(study.seed, "order on map") % 2**32), facts
+    return table.loc[_order(study, table)], facts
+
+
+def films_on_map(study: Study) -> np.ndarray:
+    """The films of `film_map`, uint8 (n, S, S), in the order of its table."""
+    images, manifest = _drawn(study)
+    return images[_order(study, manifest)]
+
+
+def _order(study: Study, films: pd.DataFrame) -> np.ndarray:
+    """Rows in an order that tells nothing of where a film stood."""
+    return films.sample(frac=1, random_state=seed_for(study.seed, "order on map") % 2**32).index.to_numpy()
 
 
 def _drawn(study: Study) -> tuple[np.ndarray, pd.DataFrame]:

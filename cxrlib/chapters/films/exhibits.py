@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxrlib.chapters import sheets
 from cxrlib.chapters.exhibits import draw_rows, film_row
+from cxrlib.chapters.films import figures
+from cxrlib.chapters.films.appearance import films_on_map
 from cxrlib.chapters.sheets import FilmRow
 from cxrlib.chapters.stand_ins import outlined_stand_ins
-from cxrlib.chapters.words import origin
+from cxrlib.chapters.words import origin, role_word
 from cxrlib.errors import InputError
 from cxrlib.films.containment import Refused, open_inside
 from cxrlib.films.decoding import UnreadableImage, decode, decode_mask
@@ -20,6 +23,7 @@ from cxrlib.study import Study
 
 # A film with outlines is shown large, so it is read anew at this size where that can be done.
 LARGE_PX = 448
+MAP_CELLS = 14
 
 
 def example_rows(study: Study, count: int = 8) -> list[FilmRow]:
@@ -46,7 +50,7 @@ def outlined_films(study: Study) -> dict[str, Any]:
         "films": np.stack([film for film, _, _ in shown]),
         "lungs": np.stack([lungs for _, lungs, _ in shown]) > 0,
         "opacities": None if masks["opacities"] is None else np.stack(opacities) > 0,
-        "titles": [f"{label} ({role})" for label in LABELS],
+        "titles": [f"{label} ({role_word(role)})" for label in LABELS],
         "origin": origin(study, role),
     }
 
@@ -104,7 +108,7 @@ def copied_films(study: Study, count: int = 6) -> list[FilmRow]:
     rows = []
     for side in ("a", "b"):
         pixels = [_film_of(films[row[f"role_{side}"]], row[f"image_id_{side}"]) for row in shown.to_dict("records")]
-        captions = [f"{row[f'role_{side}']}" for row in shown.to_dict("records")]
+        captions = [role_word(row[f"role_{side}"]) for row in shown.to_dict("records")]
         kinds = origin(study, *sorted(set(shown[f"role_{side}"])))
         rows.append(FilmRow("one film of each pair" if side == "a" else "the other", np.stack(pixels), kinds, captions))
     return rows
@@ -125,3 +129,42 @@ def grey_levels(study: Study, films_per_role: int = 200) -> dict[str, np.ndarray
         rows = draw_rows(np.arange(len(films)), films_per_role, study.seed, "grey levels", role)
         found[role] = np.array(films.images[rows])
     return found
+
+
+def films_in_cells(study: Study) -> pd.DataFrame:
+    """Of each cell of the map, `MAP_CELLS` a side, the film nearest to its middle, of roles that may be shown.
+
+    A row per cell that has one: place in `film_map`, row and column of the cell (from the top left), role, label.
+    """
+    points = pd.read_csv(study.results.film_map)
+    (left, right), (bottom, top) = figures.map_spans(points)
+    across = (points["x"] - left) / (right - left) * MAP_CELLS
+    down = (top - points["y"]) / (top - bottom) * MAP_CELLS
+    points = points.assign(place=np.arange(len(points)), row=down.astype(int), column=across.astype(int))
+    points["away"] = np.hypot(across % 1 - 0.5, down % 1 - 0.5)
+    shown = points[points["role"].map(study.publishable)].sort_values("away", kind="stable")
+    return shown.drop_duplicates(["row", "column"]).sort_values(["row", "column"]).drop(columns=["x", "y", "away"])
+
+
+def map_of_pictures(study: Study) -> bytes | None:
+    """The map with films in the place of points; None where no film may be shown."""
+    cells = films_in_cells(study)
+    if cells.empty:
+        return None
+    shown = films_on_map(study)[cells["place"]]
+    return sheets.film_grid(shown, cells, MAP_CELLS, origin(study, *dict.fromkeys(cells["role"])))
+
+
+def map_by_hand(study: Study) -> dict[str, Any]:
+    """What each film of `map_of_pictures` is, and where in the figure of the map its panels lie, for a pointer."""
+    cells = films_in_cells(study)
+    if cells.empty:
+        return {}
+    told = [""] * MAP_CELLS**2
+    for cell in cells.itertuples():
+        told[cell.row * MAP_CELLS + cell.column] = f"{role_word(cell.role)} film, {cell.label}"
+    drawn = figures.film_map(pd.read_csv(study.results.film_map), study.private_roles, "films")
+    drawn.draw_without_rendering()
+    panels = [[round(float(part), 4) for part in ax.get_position().bounds] for ax in drawn.axes]
+    placed = {"figure": "fig-map", "panels": panels, "cells": MAP_CELLS, "films": told}
+    return {"interactive": {"kind": "map", **placed, **sheets.GRID}}

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from cxrlib.chapters.style import BLUE, GRID, INK, LINE_LOOKS, MUTED, VERMILION, WIDTH_INCHES, drawing, named_lines
+from cxrlib.chapters.words import role_word
 from cxrlib.films.settings import EVERY_ROLE
 
 # Contours of fewer films would show where each one lies.
@@ -31,7 +32,7 @@ def intensity_histograms(films: Mapping[str, np.ndarray], origin: str) -> Figure
         for (name, pixels), (colour, line, _) in zip(films.items(), LINE_LOOKS, strict=False):
             counts = np.bincount(np.asarray(pixels).ravel(), minlength=256).reshape(64, 4).sum(axis=1)
             percent = 100 * counts / max(counts.sum(), 1)
-            ax.plot(np.arange(64) * 4 + 1.5, percent, color=colour, linestyle=line, label=name)
+            ax.plot(np.arange(64) * 4 + 1.5, percent, color=colour, linestyle=line, label=role_word(name))
         ax.set(xlabel="grey level (0 black, 255 white)", ylabel="share of pixels (%)", xlim=(0, 255))
         inner = max(line.get_ydata()[4:-4].max() for line in ax.get_lines())
         ax.set_ylim(0, min(1.6 * inner, 1.05 * max(line.get_ydata().max() for line in ax.get_lines())))
@@ -53,7 +54,7 @@ def film_flow(flow: pd.DataFrame, origin: str) -> Figure:
         for ax, role in zip(axes[0], roles, strict=True):
             ax.set(xlim=(0, 1), ylim=(height - 0.35, 0))
             ax.set_axis_off()
-            ax.set_title(role)
+            ax.set_title(role_word(role))
             _draw_flow(ax, flow[flow["role"] == role], steps)
     return figure
 
@@ -136,7 +137,7 @@ def shortcut_areas(table: pd.DataFrame, origin: str) -> Figure:
                     face = colour if on == "training" else "white"
                     ax.plot([low, high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt")
                     ax.plot([middle], [y], marker=marker, color=colour, markerfacecolor=face, markersize=7)
-            named_lines(ax, names, title=role, xlabel="area under ROC", xlim=(0.28, 1.04))
+            named_lines(ax, names, title=role_word(role), xlabel="area under ROC", xlim=(0.28, 1.04))
             ax.set_xticks([0.5, 0.75, 1.0])
     return figure
 
@@ -184,7 +185,7 @@ def appearance(table: pd.DataFrame, names: Mapping[str, str], views: pd.DataFram
             for y, (role, label) in enumerate(lines):
                 row = table[(table["role"] == role) & (table["label"] == label) & (table["measure"] == measure)]
                 _spread(ax, row.iloc[0], y, LABEL_LOOKS[label])
-            _role_lines(ax, [f"{role} · {label}" for role, label in lines], named=index % 2 == 0)
+            _role_lines(ax, [f"{role_word(role)} · {label}" for role, label in lines], named=index % 2 == 0)
             ax.set_title(name)
         left = axes.ravel()[len(names) :]
         _views(left[0], views)
@@ -222,7 +223,7 @@ def _views(ax: Axes, views: pd.DataFrame) -> None:
         ax.barh(range(len(shares)), shares[view], left=left, color=colour, hatch=hatch, edgecolor="white", label=view,
                 height=0.6)  # fmt: skip
         left += shares[view].to_numpy()
-    named_lines(ax, list(shares.index), title="view (% of films)", xlim=(0, 100))
+    named_lines(ax, [role_word(role) for role in shares.index], title="view (% of films)", xlim=(0, 100))
     ax.set_ylim(len(shares) + 0.25, -0.5)
     ax.legend(loc="lower left", ncols=min(len(shares.columns), 4), handlelength=1.4, columnspacing=1)
 
@@ -233,8 +234,7 @@ def film_map(points: pd.DataFrame, private_roles: Collection[str], origin: str) 
         roles = list(dict.fromkeys(sorted(points["role"], key=EVERY_ROLE.index)))
         by_role = {role: (colour, colour, marker) for role, (colour, _, marker) in zip(roles, LINE_LOOKS, strict=False)}
         private = points["role"].isin(list(private_roles))
-        low, high = points[["x", "y"]].min(), points[["x", "y"]].max()
-        spans = [(low[axis] - 0.08 * (high - low)[axis], high[axis] + 0.08 * (high - low)[axis]) for axis in ("x", "y")]
+        spans = map_spans(points)
         for ax, column, looks in ((axes[0, 0], "role", by_role), (axes[0, 1], "label", LABEL_LOOKS)):
             shown = points[~private]
             for name, (edge, face, marker) in looks.items():
@@ -250,15 +250,25 @@ def film_map(points: pd.DataFrame, private_roles: Collection[str], origin: str) 
     return figure
 
 
+def map_spans(points: pd.DataFrame) -> list[tuple[float, float]]:
+    """From where to where the axes of the map reach, across and upwards."""
+    low, high = points[["x", "y"]].min(), points[["x", "y"]].max()
+    return [(low[axis] - 0.08 * (high - low)[axis], high[axis] + 0.08 * (high - low)[axis]) for axis in ("x", "y")]
+
+
 def _map_keys(column: str, looks: Mapping[str, tuple[str, str, str]], private_roles: Collection[str]) -> list[Line2D]:
     keys = []
     for name, (edge, face, marker) in looks.items():
         if name in private_roles:
-            keys.append(Line2D([], [], color=edge, linewidth=1.6, label=f"{name} (contours)"))
+            keys.append(Line2D([], [], color=edge, linewidth=1.6, label=f"{role_word(name)} (contours)"))
         else:
-            keys.append(Line2D([], [], color=edge, marker=marker, markerfacecolor=face, linestyle="none", label=name))
+            keys.append(
+                Line2D([], [], color=edge, marker=marker, markerfacecolor=face, linestyle="none", label=role_word(name))
+            )
     if column == "label" and private_roles:
-        keys.append(Line2D([], [], color=MUTED, linewidth=1.6, label=f"contours: {', '.join(private_roles)}"))
+        keys.append(
+            Line2D([], [], color=MUTED, linewidth=1.6, label=f"contours: {', '.join(map(role_word, private_roles))}")
+        )
     return keys
 
 

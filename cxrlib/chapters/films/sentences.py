@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from cxrlib.chapters.findings import negatives_sentence
-from cxrlib.chapters.words import joined, percent
+from cxrlib.chapters.words import joined, percent, role_word
 from cxrlib.files import read_json
 from cxrlib.films.appearance import MEASURES
 from cxrlib.films.settings import EVERY_ROLE
@@ -53,7 +53,7 @@ def missing_sentence(table1: pd.DataFrame) -> str:
         lost["dropped as copies"] = row.duplicates_dropped
         told = [f"{count:,} {'is' if count == 1 else 'are'} {what}" for what, count in lost.items() if count]
         if told:
-            parts.append(f"of the {row.role} films, {joined(told)}")
+            parts.append(f"of the {role_word(row.role)} films, {joined(told)}")
     if not parts:
         return "Nothing is missing: every film that the labels name was found, read and used."
     return f"What could not be used is in no number of this study: {'; '.join(parts)}."
@@ -65,7 +65,7 @@ def both_labels_sentence(table1: pd.DataFrame) -> str:
     for row in table1.itertuples():
         hidden = pd.isna(row.patients_both)
         if row.role in EVERY_ROLE and (hidden or row.patients_both):
-            parts.append(f"{'fewer than five' if hidden else f'{row.patients_both:,}'} in {row.role}")
+            parts.append(f"{'fewer than five' if hidden else f'{row.patients_both:,}'} in {role_word(row.role)}")
     if not parts:
         return "No patient has films of both labels."
     return f"Some patients have films of both labels ({joined(parts)}): they count under each label, and once in all."
@@ -93,18 +93,19 @@ def source_sentence(shortcut: pd.DataFrame, role: str) -> str:
     majority = _row(shortcut, role, "majority", "training")
     learned, own = (_row(shortcut, role, "source", learned_on) for learned_on in ("training", "own"))
     if learned is None:
-        return f"The {role} films have too few patients for a rule that is tested on patients it never saw."
+        return f"The {role_word(role)} films have too few patients for a rule that is tested on patients it never saw."
     if not learned["known_source"]:
-        text = f"No {role} film is from a source that training has, so the rule of the training films does not apply"
+        films = f"No {role_word(role)} film is from a source that training has"
+        text = f"{films}, so the rule of the training films does not apply"
     else:
         some = learned["known_source"] < learned["films"]
         known = f" (it knows the sources of {int(learned['known_source']):,} of them)" if some else ""
         text = (
-            f"Of the {learned['films']:,} {role} films{known}, the source alone predicts "
+            f"Of the {learned['films']:,} {role_word(role)} films{known}, the source alone predicts "
             f"{_share(learned, 'accuracy')} of the labels; always giving the label that is commoner in "
             f"training is right on {percent(majority['accuracy'])}"
         )
-    ending = "" if own is None else f". A rule learned from the {role} films' own sources {_predicts(own)}"
+    ending = "" if own is None else f". A rule learned from the {role_word(role)} films' own sources {_predicts(own)}"
     return f"{text}{ending}."
 
 
@@ -112,11 +113,11 @@ def borders_sentence(shortcut: pd.DataFrame, role: str) -> str:
     """How far the borders alone lead in a role."""
     learned, own = (_row(shortcut, role, "borders", learned_on) for learned_on in ("training", "own"))
     if learned is None:
-        return f"The {role} films have too few patients for a rule that is tested on patients it never saw."
+        return f"The {role_word(role)} films have too few patients for a rule that is tested on patients it never saw."
     if role == "training":
-        return f"A rule learned from the training borders {_predicts(learned)} there."
-    text = f"In the {role} films a rule learned from the training borders {_predicts(learned)}"
-    ending = "" if own is None else f"; one learned from the {role} films' own borders {_predicts(own)}"
+        return f"A rule learned from the training borders {_predicts(learned)}."
+    text = f"In the {role_word(role)} films a rule learned from the training borders {_predicts(learned)}"
+    ending = "" if own is None else f"; one learned from the {role_word(role)} films' own borders {_predicts(own)}"
     return f"{text}{ending}."
 
 
@@ -158,7 +159,7 @@ def region_sentence(border: Mapping[str, Any]) -> str:
     """What counts as border, and how much lung is in it."""
     share = percent(border["cells"] / border["grid"] ** 2, 0)
     shares = {role: value for role, value in border["lung_share"].items() if not pd.isna(value)}
-    lung = joined([f"{percent(value, 2)} ({role})" for role, value in shares.items()] or ["unknown"])
+    lung = joined([f"{percent(value, 2)} ({role_word(role)})" for role, value in shares.items()] or ["unknown"])
     if border["masks"] == "all":
         return (
             "The lungs are known in every film, so the border is what lies outside the lungs of nearly all films, and "
@@ -189,11 +190,26 @@ def shift_sentence(shift: pd.DataFrame, role: str) -> str:
         middle, bottom, top = (f"{100 * value:.0f}" for value in values)
         told.append(f"{word} in {middle} of a hundred pairs ({bottom} to {top})")
     if not told:
-        return f"No measure separates the {role} films from the training films."
+        return f"No measure separates the {role_word(role)} films from the training films."
     return (
-        f"Compared with a training film of the same label, a {role} film is {joined(told)}; by chance it would be in "
-        "half of the pairs."
+        f"Compared with a training film of the same label, a {role_word(role)} film is {joined(told)}; by chance it "
+        "would be in half of the pairs."
     )
+
+
+def neighbours_sentence(neighbours: Mapping[str, Any]) -> str:
+    """How often films that look alike to a network are of one role, beside what chance would give."""
+    told = neighbour_facts(neighbours)
+    return (
+        f"Of each film's {told['map_neighbours']} nearest films of other patients, {told['map_same_role']} are of its "
+        f"own role; chance would give {told['map_by_chance']}."
+    )
+
+
+def grey_sentence(means: Mapping[str, float]) -> str:
+    """The mean grey level of each role's films."""
+    told = joined([f"{mean:.0f} in {role_word(role)}" for role, mean in means.items()])
+    return f"The mean grey level, from black (0) to white (255), is {told}."
 
 
 def neighbour_facts(neighbours: Mapping[str, Any]) -> dict[str, str]:

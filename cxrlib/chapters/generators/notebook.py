@@ -5,9 +5,10 @@ from typing import Any
 import pandas as pd
 
 from cxrlib.chapters import sheets, tables
-from cxrlib.chapters.chapter import Chapter
+from cxrlib.chapters.chapter import Chapter, found
 from cxrlib.chapters.generators import exhibits, figures, sentences, shown
 from cxrlib.chapters.style import training_curves
+from cxrlib.chapters.traces import Source
 from cxrlib.chapters.words import origin
 from cxrlib.files import read_json
 from cxrlib.films.settings import LABELS
@@ -22,7 +23,7 @@ TRAINING = {
 
 def open_chapter(study: Study) -> Chapter:
     """Chapter 2 of a study."""
-    return Chapter(study, FIGURES, TABLES, FACTS, {"walk": exhibits.walk_by_hand})
+    return Chapter(study, FIGURES, TABLES, FACTS, {**found(FOUND), "walk": exhibits.walk_by_hand}, SOURCES)
 
 
 def _believed(study: Study) -> pd.DataFrame:
@@ -51,6 +52,20 @@ TABLES = {
     "settings": lambda study: tables.settings(study.gan),
     "losses": lambda study: shown.loss_terms(study.gan),
     "quality": lambda study: shown.quality(_believed(study)),
+}
+FOUND = {
+    "gan_training": lambda study: sentences.trust(exhibits.generator_logs(study)),
+    "snapshots": lambda study: f"{_generator_facts(study)['collapse']}.",
+    "variants": lambda study: sentences.compared_briefly(exhibits.comparisons(study), study.gan.comparison_label),
+    "quality": lambda study: f"By kernel distance the synthetic films are {_quality_facts(study)['nearer']}.",
+}
+SOURCES = {
+    "kid_.*": [Source("tables/quality.csv", {"measure": "kid"})],
+    "shares|second_judge": [Source("tables/quality.csv")],
+    "start|augmentation": [Source("tables/comparisons.csv", {"chosen": "True"})],
+    "films_each": [Source("synthetic/positive/all/manifest.csv")],
+    "resolution|truncation": [Source("study.yaml")],
+    "generators|minutes|images_seen|films|initialised_from|kept|collapse": [Source("gan/*/*/config.json")],
 }
 
 

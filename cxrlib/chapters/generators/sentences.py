@@ -208,6 +208,13 @@ def collapse(generators: Records) -> str:
     return f"There were signs of collapse: {'; '.join(found)}"
 
 
+def trust(logs: Mapping[str, pd.DataFrame]) -> str:
+    """Where the discriminator's trust in real films ends, mean of the last twelfth of each label's log."""
+    known = {label: log["real_sign"].dropna() for label, log in logs.items()}
+    ends = joined([f"{part.tail(max(1, len(part) // 12)).mean():.2f} ({label})" for label, part in known.items()])
+    return f"At the end of training the discriminator's trust in real films is {ends}; one would be learning by heart."
+
+
 def comparison_facts(comparisons: pd.DataFrame, label: str) -> dict[str, str]:
     """What the trainings by another way say: `start` and `augmentation`, a sentence each."""
     return {
@@ -259,6 +266,12 @@ def _told(estimate: float, low: float, high: float) -> str:
 
 def _small(text: str) -> str:
     return text[0].lower() + text[1:]
+
+
+def compared_briefly(comparisons: pd.DataFrame, label: str) -> str:
+    """Who wins each comparison, without the numbers."""
+    told = [said.partition(":")[0] for said in comparison_facts(comparisons, label).values()]
+    return f"{'. '.join(dict.fromkeys(told))}."
 
 
 def quality_facts(quality: pd.DataFrame) -> dict[str, str]:

@@ -5,10 +5,11 @@ from typing import Any
 import pandas as pd
 
 from cxrlib.chapters import sheets
-from cxrlib.chapters.chapter import Chapter, Drawn
+from cxrlib.chapters.chapter import Chapter, Drawn, found
 from cxrlib.chapters.reading import nearness, nearness_figures, nearness_shown, shown
 from cxrlib.chapters.reading.story import ReadingStory
 from cxrlib.chapters.reading.tables import load_readings
+from cxrlib.chapters.traces import Source
 from cxrlib.chapters.words import synthetic_origin
 from cxrlib.files import read_json
 from cxrlib.films.settings import LABELS
@@ -24,7 +25,7 @@ NEARNESS_AXES = ("distance by pixels (0 is a copy)", "distance by features")
 
 def open_chapter(study: Study) -> Chapter:
     """Chapter 3 of a study."""
-    return Chapter(study, FIGURES, TABLES, FACTS)
+    return Chapter(study, FIGURES, TABLES, FACTS, found(FOUND), SOURCES)
 
 
 def _story(study: Study) -> ReadingStory:
@@ -80,6 +81,27 @@ TABLES = {
     "readers_realism": _of_readers(shown.readers_realism, "reading_realism"),
     "readers_agreement": _of_readers(shown.readers_agreement, "reading_agreement"),
     "readers_pairs": _of_readers(shown.readers_pairs, "reading_pairs"),
+}
+FOUND = {
+    "nearness": lambda study: _generated_facts(study)["flags"],
+    "lungs": lambda study: _generated_facts(study)["lungs"],
+    "reader_accuracy": lambda study: _story(study).facts()["origin_told"],
+    "reader_steps": lambda study: _story(study).facts()["steps"],
+    "reader_realism": lambda study: _story(study).facts()["realism"],
+    "reader_artefacts": lambda study: _story(study).facts()["artefacts"],
+    "reading_time": lambda study: _story(study).facts()["time"],
+}
+SOURCES = {
+    "flags|control|flagged|made": [Source("tables/memorisation.csv")],
+    "leaks": [Source("tables/leaks.csv")],
+    "lungs": [Source("tables/anatomy.csv")],
+    "origin_told|steps|sides|label": [Source("tables/reading_accuracy.csv")],
+    "(realism|agreement|artefacts|time|experience|generators)": [Source(r"tables/reading_\1.csv")],
+    "again": [Source("tables/reading_agreement.csv")],
+    "copies": [Source("tables/reading_pairs.csv")],
+    "who": [Source("tables/reading_time.csv")],
+    "films|tasks": [Source("review/*/protocol.yaml")],
+    "synthetic": [Source("synthetic/*/*/manifest.csv")],
 }
 
 

@@ -15,14 +15,15 @@ NUMBERS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight",
 
 
 def reading_sentences(tables: Mapping[str, pd.DataFrame], readers: str, answers: int) -> dict[str, str]:
-    """By name: who, origin, experience, sides, realism, label, agreement, again, artefacts, copies, generators, time.
+    """By name: who, origin, steps, experience, sides, realism, label, agreement, again, artefacts, copies, generators,
+    time.
 
     `tables` are the rows of one group of readers, named `readers`, who gave so many answers. Where there is nothing to
     say a sentence says so.
     """
     if not answers:
         names = (
-            "origin", "experience", "sides", "realism", "label", "agreement", "again", "artefacts", "copies",
+            "origin", "steps", "experience", "sides", "realism", "label", "agreement", "again", "artefacts", "copies",
             "generators", "time",
         )  # fmt: skip
         return {"who": "There are no readings yet.", **dict.fromkeys(names, "Nobody has read yet.")}
@@ -32,6 +33,7 @@ def reading_sentences(tables: Mapping[str, pd.DataFrame], readers: str, answers:
     return {
         "who": who,
         "origin": _against_chance(accuracy, ORIGIN, "whether a film is real or synthetic", readers),
+        "steps": _steps(accuracy),
         "experience": _experience(tables["reading_experience"]),
         "sides": _against_chance(accuracy, SIDES, "which of two films is synthetic", readers),
         "realism": _realism(tables["reading_realism"]),
@@ -107,6 +109,14 @@ def _against_chance(accuracy: pd.DataFrame, question: str, what: str, readers: s
     verdict = chance_verdict(row["low"], row["high"], row["inner_low"], row["inner_high"])
     subject = f"{readers.capitalize()} were" if row["reader"] == ALL else f"The {readers.removesuffix('s')} was"
     return f"{subject} right about {what} in {_share(row)} of the answers: {verdict}."
+
+
+def _steps(accuracy: pd.DataFrame) -> str:
+    row = _last(accuracy[(accuracy["question"] == ORIGIN) & (accuracy["measure"] == "auc") & (accuracy["answers"] > 0)])
+    if row is None or pd.isna(row["estimate"]):
+        return "The six steps have no ROC curve yet."
+    area = f"{row['estimate']:.2f} (95 % interval {row['low']:.2f} to {row['high']:.2f})"
+    return f"By the six steps the area under the ROC curve is {area}; chance would give {CHANCE:.2f}."
 
 
 ASKED_OF_READERS = {"speciality": "speciality", "years": "years of reading films", "films_a_week": "chest films a week"}

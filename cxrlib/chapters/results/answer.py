@@ -148,8 +148,8 @@ def own_films(found: Evidence, arm: str) -> str:
         "no verdict": "no verdict from single runs",
     }
     sentence = (
-        f"Against the very films that the generators learned from (real-crossfit), synthetic films change the area by "
-        f"{change}: {outcomes[change.verdict]}."
+        "Compared with the very films that the generators learned from (real-crossfit), synthetic films change the "
+        f"area by {change}: {outcomes[change.verdict]}."
     )
     both = found.answer("real-and-synthetic-crossfit", RANKING, reference="real-crossfit")
     return f"{sentence} Films and synthetic films together change it by {both} ({both.judged})." if both else sentence

@@ -10,6 +10,7 @@ from cxrlib.chapters.results import curves, explanation_figures, explanations, f
 from cxrlib.chapters.results.sentences import results_facts
 from cxrlib.chapters.results.tables import statements_path
 from cxrlib.chapters.style import chosen_rows
+from cxrlib.chapters.traces import Source
 from cxrlib.chapters.words import joined, origin
 from cxrlib.files import read_json
 from cxrlib.films.settings import EXTERNAL
@@ -24,7 +25,7 @@ DOSE_METRICS = ["recall_positive", "recall_negative", "roc_auc"]
 
 def open_chapter(study: Study) -> Chapter:
     """Chapter 5 of a study."""
-    return Chapter(study, FIGURES, TABLES, [facts], NOTES)
+    return Chapter(study, FIGURES, TABLES, [facts], NOTES, SOURCES)
 
 
 def _table(study: Study, name: str) -> pd.DataFrame:
@@ -137,6 +138,48 @@ TABLES = {
     "attention": lambda study: shown.attention(_table(study, "attention")),
     "attention_runs": lambda study: shown.attention_runs(_table(study, "attention_runs")),
 }
+_FIXED = {"operating_point": "fixed"}
+_SHOWN = ("roc_auc", "balanced_accuracy", "recall_positive", "recall_negative")
+_ASKED = Source("tables/verdicts.csv")
+_SEEDS = Source("tables/table2_seeds.csv", {"role": "hospital", **_FIXED})
+
+
+def _asked(**where: str) -> Source:
+    return Source("tables/verdicts.csv", where)
+
+
+def _level(*measures: str, role: str = "hospital", **where: str) -> Source:
+    return Source("tables/table2.csv", {"role": role, **_FIXED, **where}, measures or _SHOWN)
+
+
+SOURCES = {
+    "weak_baseline": [_level("roc_auc", arm="baseline")],
+    "verdict|price": [_asked(reference="baseline", **_FIXED)],
+    "threshold": [_asked(reference="baseline", operating_point="validation")],
+    "primary": [_asked(family="primary"), _level()],
+    "answer": [_ASKED, _level()],
+    "own_films": [_asked(reference="real-crossfit")],
+    "leakage": [_asked(reference="synthetic")],
+    "rebalancing": [_asked(reference="oversampled")],
+    "gain": [_asked(arm="synthetic", reference="baseline", **_FIXED), _level("recall_positive", arm="synthetic")],
+    "synthetic_only": [_asked(arm="synthetic-only", reference="baseline"), _level("roc_auc", arm="synthetic-only")],
+    "class_weighted|training_chance|families|steps": [_ASKED],
+    "rests": [Source("tables/table1.csv", {"role": "hospital"})],
+    "shift": [Source("tables/shift.csv", {"arm": "baseline", **_FIXED}), _level(arm="baseline"),
+              _level(arm="baseline", role="validation")],
+    "source_rule": [_level("accuracy", role="validation")],
+    "external": [Source("tables/differences.csv", {"role": "external", **_FIXED}), _level(role="external")],
+    "dose": [Source("tables/dose.csv", {"role": "hospital"}), _ASKED],
+    "equal_precision": [Source("tables/at_equal_precision.csv", {"role": "hospital"}), _asked(reference="baseline")],
+    "tests": [Source("tables/tests.csv", {"role": "hospital"})],
+    "paper": [Source("tables/paper_conclusions.csv")],
+    "attention": [Source("tables/attention.csv")],
+    "cells|shown_arm": [Source("explanations/explanations.json")],
+    "subgroups|findings": [Source("tables/subgroups.csv", {"role": "hospital"})],
+    "negatives": [Source("tables/demographics.csv", {"variable": "finding"})],
+    "missed|alarms|spread|calibration|hospital_films|arms": [_SEEDS],
+    "seeds|left_out": [Source("study.yaml")],
+}  # fmt: skip
 
 
 def facts(study: Study) -> dict[str, Any]:

@@ -92,4 +92,4 @@ def _subgroups(table: pd.DataFrame) -> str:
     levels = chosen.groupby(["subgroup", "level"])["suppressed"].all()
     hidden = int(levels.sum())
     note = "every part is large enough to be shown" if not hidden else f"{hidden} of them too small to be shown"
-    return f"The films fall into {len(levels)} parts by {', '.join(dict.fromkeys(chosen['subgroup']))}; {note}"
+    return f"The films are divided into {len(levels)} parts by {', '.join(dict.fromkeys(chosen['subgroup']))}; {note}"

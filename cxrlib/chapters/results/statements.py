@@ -77,8 +77,8 @@ def _shift(found: Evidence, rests: Rests) -> str:
         before, after = (found.level("baseline", metric, role) for role in ("validation", "hospital"))
         change = found.shift("baseline", metric)
         if before is None or after is None or change is None:
-            return "How far the baseline falls from validation to the hospital is not known."
-        parts.append(f"{name} {before} at validation and {after} on the {rests.kind}, a change of {change}")
+            return "How far the baseline falls from the tuning films to the hospital's is not known."
+        parts.append(f"{name} {before} on the tuning films and {after} on the {rests.kind}, a change of {change}")
     return f"Trained on public films alone, the classifier has {joined(parts)}."
 
 
@@ -150,7 +150,7 @@ def _threshold(found: Evidence, arm: str | None) -> str:
         return f"{start}."
     changes = {"sensitivity": sensitivity, "specificity": specificity}
     parts = [f"{name} changes by {change} ({change.judged})" for name, change in changes.items()]
-    return f"{start}; with each model's threshold chosen on validation films instead, {joined(parts)}."
+    return f"{start}; with each model's threshold chosen on tuning films instead, {joined(parts)}."
 
 
 def _families(found: Evidence, endpoint: Mapping[str, Any]) -> str:
@@ -242,7 +242,7 @@ def _source_rule(found: Evidence) -> str:
     if rule is None:
         return "How far the source alone gives the label away was not tried."
     return (
-        f"A rule that looks at nothing but where a film comes from is right on {rule} of the validation films; the "
+        f"A rule that looks at nothing but where a film comes from is right on {rule} of the tuning films; the "
         f"baseline on {baseline}."
     )
 
