@@ -172,7 +172,7 @@ FOUND = {
     "composition": lambda study: composition_sentence(_composition(study)),
     "classifier_training": lambda study: accuracy_sentence(classifier_logs(study)),
 }
-SOURCES = {"arms|seeds": [Source("study.yaml")], ".*": [Source("classifier/*/seed*/*/config.json")]}
+SOURCES = {"arms|runs": [Source("study.yaml")], ".*": [Source("classifier/*/seed*/*/config.json")]}
 
 
 def facts(study: Study) -> dict[str, Any]:

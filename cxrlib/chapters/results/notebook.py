@@ -178,7 +178,7 @@ SOURCES = {
     "subgroups|findings": [Source("tables/subgroups.csv", {"role": "hospital"})],
     "negatives": [Source("tables/demographics.csv", {"variable": "finding"})],
     "missed|alarms|spread|calibration|hospital_films|arms": [_SEEDS],
-    "seeds|left_out": [Source("study.yaml")],
+    "runs|left_out": [Source("study.yaml")],
 }  # fmt: skip
 
 
