@@ -54,7 +54,7 @@ notes = {{"finding": "Three of four are found.", "interactive": {EXPLORED}}}
 Image(data=drawing.getvalue(), format="png", metadata=notes)
 """
 RUNGS = {
-    "kind": "ladder", "metrics": {"roc_auc": "area under ROC", "accuracy": "accuracy"}, "plain": ["roc_auc"],
+    "kind": "ladder", "metrics": [["roc_auc", "area under ROC"], ["accuracy", "accuracy"]], "plain": ["roc_auc"],
     "arms": [{"arm": "baseline", "rung": "nothing", "colour": "#222222",
               "values": {"roc_auc": [0.75, 0.7, 0.8], "accuracy": [81.0, 70.0, 90.0]}}],
 }  # fmt: skip

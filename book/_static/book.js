@@ -346,7 +346,7 @@ function thresholdExplorer(box, data) {
 }
 
 function armLadder(box, data) {
-  const select = made("select", { "aria-label": "measure" }, ...Object.entries(data.metrics).map(([key, name]) => made("option", { value: key }, name)));
+  const select = made("select", { "aria-label": "measure" }, ...data.metrics.map(([key, name]) => made("option", { value: key }, name)));
   const said = made("p", { "aria-live": "polite" });
   const picture = drawn("svg", { role: "group", "aria-label": "The arms as a ladder, by the chosen measure" });
   const draw = () => {
@@ -366,7 +366,7 @@ function armLadder(box, data) {
       if (its !== rung) { y += 20; picture.append(label(its, { x: left, y, class: "rung" })); rung = its; }
       y += high_;
       const [middle, low, high] = values[metric];
-      const tell = () => { said.textContent = `${arm}: ${data.metrics[metric]} ${told(middle)}, 95 % interval ${told(low, "")} to ${told(high)}${base === null || arm === "baseline" ? "" : `; the baseline's is ${told(base)}`}.`; };
+      const tell = () => { said.textContent = `${arm}: ${Object.fromEntries(data.metrics)[metric]} ${told(middle)}, 95 % interval ${told(low, "")} to ${told(high)}${base === null || arm === "baseline" ? "" : `; the baseline's is ${told(base)}`}.`; };
       const line = drawn("g", { tabindex: 0, class: "rung-line", role: "button", "aria-label": `${arm} ${told(middle)}` },
         drawn("rect", { x: 0, y: y + 8 - high_, width, height: high_, class: "hit" }),
         label(arm, narrow ? { x: left, y: y - 12 } : { x: 200, y, "text-anchor": "end" }));

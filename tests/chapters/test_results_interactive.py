@@ -52,6 +52,7 @@ def test_the_ladder_orders_arms_and_keeps_what_is_unknown_unknown():
     assert [arm["arm"] for arm in ladder["arms"]] == ["baseline", "real-crossfit"]
     assert ladder["arms"][0]["values"]["roc_auc"] == [0.7, 0.65, 0.75]
     assert ladder["arms"][0]["values"]["balanced_accuracy"] == [70.0, 65.0, 75.0]
+    assert ladder["metrics"][0] == ["roc_auc", "area under ROC"]
     assert ladder["plain"] == ["roc_auc", "average_precision"]
     assert ladder["arms"][1]["values"]["roc_auc"][1] is None
 

@@ -56,7 +56,8 @@ def ladder(table2: pd.DataFrame, role: str) -> dict[str, Any]:
         }
         for arm in in_order([str(arm) for arm in rows.index])
     ]
-    names = {metric: METRIC_NAMES[metric] for metric in metrics}
+    # A list, since a notebook's file has the keys of a mapping by the alphabet.
+    names = [[metric, METRIC_NAMES[metric]] for metric in metrics]
     return {"kind": "ladder", "metrics": names, "plain": [name for name in metrics if name in PLAIN], "arms": arms}
 
 
