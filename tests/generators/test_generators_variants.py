@@ -94,7 +94,6 @@ def test_flagged_films_are_those_that_were_learned_by_heart(make_study, monkeypa
     """A generator that gives training films back must be flagged for it, one that gives noise must not."""
     study = with_settings(make_study(films=240), BOTH)
     known = comparisons_module.generator_films(study, "positive", "all")
-    monkeypatch.setattr(comparisons_module, "load_generator", lambda folder: (None, None))
     search = comparisons_module.CopySearch(known.training.images, comparisons_module.film_extractor(study))
     random = np.random.default_rng(0)
 
@@ -103,7 +102,7 @@ def test_flagged_films_are_those_that_were_learned_by_heart(make_study, monkeypa
             drawn[:] = films[: len(drawn)]
 
         monkeypatch.setattr(comparisons_module, "draw_films", draw)
-        return comparisons_module._flagged(study, "", 20, known.training, known.held_out, search)
+        return comparisons_module._flagged(study, None, "", 20, known, search)
 
     assert flagged(known.training.images) == 20
     assert flagged(random.integers(0, 256, (20, 32, 32), dtype=np.uint8)) == 0
