@@ -41,7 +41,7 @@ LEAST_CORRELATION, MOST_CORRELATION, CORRELATION_MARGIN, MOST_TURNED = 0.6, 0.75
 SAMPLE_FILMS, MARGIN, MOST_AGREEING = 32, 2, 20
 MOST_MIDDLES_APART, MOST_SIZES_APART = 0.35, 1.7
 LEAST_SCALE, MOST_SQUEEZE = 0.15, 2.5
-DESCRIPTIONS_AT_ONCE = 256
+DESCRIPTIONS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,15 @@ class FilmIndex:
         found = []
         for start in range(0, len(descriptions), DESCRIPTIONS_AT_ONCE):
             likeness = descriptions[start : start + DESCRIPTIONS_AT_ONCE] @ self._descriptions.T
-            likeness[:, self._film == without] = -1
-            behind = likeness.max(axis=1, keepdims=True) - likeness
-            row, point = np.nonzero((behind <= WAYS[-1][0]) & (likeness >= LEAST_LIKENESS))
-            found.append((start + row, point, behind[row, point]))
+            if without is not None:
+                likeness[:, self._film == without] = -1
+            # Few points of a page are like one of any film: only their rows are looked through.
+            most = likeness.max(axis=1)
+            rows = np.flatnonzero(most >= LEAST_LIKENESS)
+            likeness, most = likeness[rows], most[rows, None]
+            near = likeness >= np.maximum(most - WAYS[-1][0], LEAST_LIKENESS)
+            row, point = np.divmod(np.flatnonzero(near), near.shape[1])
+            found.append((start + rows[row], point, most[row, 0] - likeness[row, point]))
         return tuple(np.concatenate(part) for part in zip(*found, strict=True)) if found else (np.empty(0, int),) * 3
 
 
