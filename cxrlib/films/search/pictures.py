@@ -15,10 +15,13 @@ measures for every kind of change.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 
 import cv2
 import numpy as np
 
+from cxrlib.films.images import in_parallel
 from cxrlib.films.search.alignment import aligned_correlation, compared_side, detail, thumbnails
 
 # Films are also described in coarse blocks, as they look at the few pixels of a small study's generators.
@@ -119,17 +122,25 @@ class FilmIndex:
         enlarged = max(shrunk, min(4.0, FILM_SIDE / min(picture.shape)))
         scale = enlarged if shrunk == 1 else shrunk
         picture = _resized(picture, *(round(scale * length) for length in picture.shape[::-1]))
+        views = list(product((False, True), repeat=2))
+        for (mirrored, _), places in zip(views, in_parallel(partial(self._seen, picture), views), strict=True):
+            for place in places:
+                x, y = place.map @ (FILM_SIDE / 2, FILM_SIDE / 2, 1)
+                x = picture.shape[1] - x if mirrored else x
+                yield Match(place.film, x / scale, y / scale, place.agreeing)
+
+    def _seen(self, picture: np.ndarray, view: tuple[bool, bool]) -> list[Place]:
+        """Where a picture, seen mirrored or not and inverted or not, shows a film."""
+        mirrored, inverted = view
+        seen = np.ascontiguousarray(picture[:, ::-1] if mirrored else picture)
+        seen = 255 - seen if inverted else seen
         sift = cv2.SIFT_create(POINTS_PER_PICTURE, contrastThreshold=CONTRAST, edgeThreshold=EDGES)
-        for mirrored in (False, True):
-            for inverted in (False, True):
-                seen = np.ascontiguousarray(picture[:, ::-1] if mirrored else picture)
-                seen = 255 - seen if inverted else seen
-                for way, place in self._places(*_described(sift, seen)):
-                    many = place.agreeing >= self._fewest[way, place.film]
-                    if many or (way and self._correlation(seen, place) >= self._least_correlation):
-                        x, y = place.map @ (FILM_SIDE / 2, FILM_SIDE / 2, 1)
-                        x = picture.shape[1] - x if mirrored else x
-                        yield Match(place.film, x / scale, y / scale, place.agreeing)
+        return [
+            place
+            for way, place in self._places(*_described(sift, seen))
+            if place.agreeing >= self._fewest[way, place.film]
+            or (way and self._correlation(seen, place) >= self._least_correlation)
+        ]
 
     def _correlation(self, picture: np.ndarray, place: Place) -> float:
         """How far all of the film correlates in fine detail with the part of the picture where it may be."""
