@@ -222,10 +222,12 @@ function traceSentences() {
         const { box, say } = traceBox(fact.closest("p, li, blockquote") ?? fact, () => button.classList.remove("chosen"), "Esc closes.");
         say("Number", part);
         if (sentence !== part) say("Said in", sentence);
-        for (const row of numbers[part] ?? []) say("Row", row);
-        if (!numbers[part]) say("Row", "none has it as it stands: it is counted or computed from those named here");
+        const rows = numbers?.[part] ?? [];
+        for (const row of rows) say("Row", row);
+        if (!numbers) say("Row", "not shown, since films of this study are private");
+        else if (!rows.length) say("Row", "none has it as it stands: it is counted or computed from those named here");
         for (const { file, where } of files) sayFile(say, file, where);
-        sayOrigin(say, [...new Set((numbers[part] ?? []).flatMap((row) => /(?:^| · )(?:arm): (\S+)/.exec(row)?.[1] ?? []))]);
+        sayOrigin(say, [...new Set(rows.flatMap((row) => /(?:^| · )(?:arm): (\S+)/.exec(row)?.[1] ?? []))]);
         box.focus({ preventScroll: true });
         box.scrollIntoView({ block: "nearest" });
       };

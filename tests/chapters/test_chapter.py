@@ -77,6 +77,18 @@ def test_a_number_in_a_sentence_is_traced_to_its_row_and_the_book_has_it(write_t
     assert page.endswith(">of 1,234 films 86.2 %, by 7 sources, not 0.86</span>; 86.")
 
 
+def test_no_row_of_a_study_with_private_films_stands_behind_a_sentence(write_tiny_study, monkeypatch):
+    monkeypatch.setattr("cxrlib.study.Study.publishable", lambda study, role: role != "hospital")
+    study = load_study(write_tiny_study())
+    write_table(study.results.table("shortcut"), pd.DataFrame({"role": ["hospital", "hospital"], "films": [1234, 3]}))
+    sources = {"source_(.*)": [Source("tables/shortcut.csv", {"role": r"\1"})]}
+    facts = {"source_hospital": "1,234 films of 3 sources"}
+    said = Chapter(study, {}, {}, [lambda study: facts], sources=sources).say("{source_hospital}")
+    assert said.metadata["pieces"][1]["trace"] == {
+        "files": [{"file": "tables/shortcut.csv", "where": "role = hospital"}]
+    }
+
+
 def test_a_role_has_one_name_in_words(write_tiny_study):
     table = pd.DataFrame({"role": ["validation", "hospital"], "films": [3, 4]})
     tables = {"films": lambda study: table, "wide": lambda study: table.set_index("role").T}
