@@ -165,6 +165,7 @@ def test_a_search_knows_other_words_for_a_thing_and_has_excerpts_from_a_folder_t
     with check_book.opened_browser() as page:
         page.goto(f"{(index.parent / 'search.html').as_uri()}?q={word}")
         page.locator("#search-results li p.context").first.wait_for()
+        page.get_by_text("Search finished").wait_for()
         found = [link.get_attribute("href") for link in page.locator("#search-results li > a").all()]
         assert any("tables.html" in link if word == "AUC" else "about.html" in link for link in found), found
 

@@ -19,7 +19,7 @@ import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from html import unescape
 from pathlib import Path
@@ -90,9 +90,32 @@ def pieces_of(path: Path, where: str, tables: Collection[str] = ()) -> Iterator[
     elif kind in TEXTS:
         text = _decoded(data, where)
         written = kind == ".csv" and hashlib.sha256(data).hexdigest() in tables
-        yield from [Piece(where, text)] if written else _text(text, where)
+        pieces = [Piece(where, text)] if written else _text(text, where)
+        if where == "searchindex.js":
+            pieces = (replace(one, text=_without_pages(one.text)) if one.where == where else one for one in pieces)
+        yield from pieces
     else:
         raise InputError(f"{where}: no kind of file that the guard can look into; leave it out")
+
+
+def _without_pages(index: str) -> str:
+    """A search index without the numbers by which it calls the book's pages, 0, 1, … as many as there are: in lists
+    that look like those of a hospital's small numbers. Any other number stays, and so does what is no such index."""
+    start, end = "Search.setIndex(", ")"
+    try:
+        read = json.loads(index.strip().removeprefix(start).removesuffix(end))
+        pages = range(len(read["docnames"]))
+    except (ValueError, KeyError, TypeError):
+        return index
+
+    def rest(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: rest(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return [rest(part) for part in value if type(part) is not int or part not in pages]
+        return None if type(value) is int and value in pages else value
+
+    return json.dumps(rest(read), ensure_ascii=False)
 
 
 def is_of_theme(data: bytes) -> bool:

@@ -266,6 +266,22 @@ def test_a_list_of_counts_is_no_list_of_ids(text):
     assert Names({str(number) for number in range(10, 100)}).found_in(text) == set()
 
 
+def test_numbers_of_pages_in_a_search_index_are_no_ids_and_others_are_found(tmp_path):
+    """A hospital that numbers its patients from 1 on, a book of 17 pages, and words that many pages have."""
+    names = Names({f"{number:04}" for number in (10, 11, 13, 14, 16, 140, 220, 340, 410)})
+    terms = {str(number): [10, 11, 13, 14, 16] for number in range(2000, 2020)}
+    index = {"docnames": [f"page{number}" for number in range(17)], "terms": terms}
+    path = tmp_path / "searchindex.js"
+
+    def found():
+        path.write_text(f"Search.setIndex({json.dumps(index)})")
+        return {name for piece in pieces_of(path, path.name) for name in names.found_in(piece.text)}
+
+    assert found() == set()
+    terms["word"] = [140, 220, 340, 410]
+    assert found()
+
+
 @pytest.mark.parametrize("text", ["0.12345678", "123456789", "x12345678y", "1,12345678"])
 def test_a_number_in_another_number_is_no_id(text):
     assert Names({"12345678"}).found_in(text) == set()
