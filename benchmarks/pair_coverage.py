@@ -11,10 +11,9 @@ Writes benchmarks/results/pair_coverage.json.
 import argparse
 import itertools
 import sys
-from datetime import UTC, datetime
 
-from cxrlib.files import write_json
-from cxrlib.reproducibility import provenance
+from reader_coverage import write_coverage
+
 from cxrlib.study import REPOSITORY
 
 # The same studies as in the tests.
@@ -24,7 +23,6 @@ from simulated_reader_studies import pairs_covered
 RESULT = REPOSITORY / "benchmarks" / "results" / "pair_coverage.json"
 READERS, PAIRS, GENERATORS = (3, 4, 6), (30, 60, 120), (2, 3)
 DIFFER, APART = {"alike": 0.0, "unlike": 0.4}, {"near": 0.7, "far": 2.0}
-GOAL = (0.93, 0.97)
 
 
 def main() -> None:
@@ -36,17 +34,7 @@ def main() -> None:
         rows.append(case | {"covered": pairs_covered(readers, pairs, generators, DIFFER[kind], APART[far], draws)})
         print(rows[-1], flush=True)
     covered = [row["covered"] for row in rows]
-    facts = {
-        "draws": draws,
-        "standard_error": round((0.95 * 0.05 / draws) ** 0.5, 4),
-        "goal": GOAL,
-        "covered": rows,
-        "from_to": [min(covered), max(covered)],
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "provenance": provenance(REPOSITORY),
-    }
-    write_json(RESULT, facts)
-    print(facts["from_to"])
+    write_coverage(RESULT, draws, rows, [min(covered), max(covered)])
 
 
 if __name__ == "__main__":

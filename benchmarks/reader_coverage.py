@@ -13,6 +13,8 @@ import argparse
 import itertools
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from cxrlib.files import write_json
 from cxrlib.reproducibility import provenance
@@ -27,6 +29,21 @@ READERS, FILMS, DIFFER = (3, 4, 5, 10), (40, 100, 200), {"alike": 0.0, "unlike":
 GOAL = (0.93, 0.97)
 
 
+def write_coverage(path: Path, draws: int, rows: list[dict[str, Any]], from_to: Any) -> None:
+    """Write what was covered, case by case and from least to most, with how sure that is and where it was measured."""
+    facts = {
+        "draws": draws,
+        "standard_error": round((0.95 * 0.05 / draws) ** 0.5, 4),
+        "goal": GOAL,
+        "covered": rows,
+        "from_to": from_to,
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "provenance": provenance(REPOSITORY),
+    }
+    write_json(path, facts)
+    print(from_to)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=1500)
@@ -36,17 +53,8 @@ def main() -> None:
             {"readers": readers, "films": films, "they_are": kind, **covered(readers, films, DIFFER[kind], draws)}
         )
         print(rows[-1], flush=True)
-    facts = {
-        "draws": draws,
-        "standard_error": round((0.95 * 0.05 / draws) ** 0.5, 4),
-        "goal": GOAL,
-        "covered": rows,
-        "from_to": {name: [min(row[name] for row in rows), max(row[name] for row in rows)] for name in INTERVALS},
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "provenance": provenance(REPOSITORY),
-    }
-    write_json(RESULT, facts)
-    print(facts["from_to"])
+    from_to = {name: [min(row[name] for row in rows), max(row[name] for row in rows)] for name in INTERVALS}
+    write_coverage(RESULT, draws, rows, from_to)
 
 
 if __name__ == "__main__":
