@@ -143,11 +143,13 @@ def only_one_report(study: Study) -> Iterator[None]:
 
 @contextlib.contextmanager
 def a_job_of(study: Study) -> Iterator[None]:
-    """Hold a share of the second lock while a job of a report writes."""
+    """Hold a share of the second lock while a job writes; a job of a report on this machine holds it to its end."""
     study.results.root.mkdir(parents=True, exist_ok=True)
     with open(study.results.root / ".jobs", "w") as jobs:
         fcntl.flock(jobs, fcntl.LOCK_SH)
-        end_if_the_report_is_gone()
+        if end_if_the_report_is_gone():
+            # What closes this second descriptor is the kernel, when no thread of the process is left.
+            os.dup(jobs.fileno())
         yield
 
 

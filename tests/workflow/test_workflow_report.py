@@ -1,5 +1,6 @@
 """A whole tiny study through Snakemake: killed and gone on with, it ends with the same predictions."""
 
+import os
 import random
 import re
 import signal
@@ -8,12 +9,14 @@ import sys
 import time
 
 import pytest
-from hammered_study import kill
+import toys
+from hammered_study import is_free, kill
 
 from cxrlib.classifiers.arms import ARMS
 from cxrlib.errors import InputError
 from cxrlib.study import load_study
 from cxrlib.units import all_units, units
+from cxrlib.workflow.processes import REPORT
 from cxrlib.workflow.report import only_one_report, save_settings, snakemake_command
 
 
@@ -55,6 +58,23 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert process.returncode == 0, output
     assert "tiny: 0 jobs to do" in output
     assert predictions(file) == before
+
+
+def test_a_job_of_a_report_gives_its_lock_back_when_its_process_ends(tmp_path, write_study_in):
+    """A job that has just finished may have threads that write; a report that is begun then waits for its end."""
+    study = load_study(write_study_in(tmp_path))
+    work = "with a_job_of(load_study({file!r})): pass\nprint(is_free({lock!r}))"
+    lines = ["from hammered_study import is_free", "from cxrlib.study import load_study"]
+    lines += ["from cxrlib.workflow.report import a_job_of", work]
+    lock = study.results.root / ".jobs"
+    code = "\n".join(lines).format(file=str(study.file), lock=str(lock))
+    for report, free in ((os.getpid(), "False"), (0, "True")):
+        environment = {**toys.ENVIRONMENT, REPORT: str(report)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.stdout.strip(), done.stderr) == (free, "")
+        assert is_free(lock)
 
 
 def test_three_signals_end_all_below_free_the_lock_last_and_change_nothing(finished, tmp_path_factory, write_study_in):
