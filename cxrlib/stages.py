@@ -19,6 +19,7 @@ from cxrlib.generators.settings import fold_of, start_of
 from cxrlib.study import PACKAGE, REPOSITORY, Study
 
 TYPICAL_PUBLIC_FILMS = 5000
+SEARCH_SECONDS_PER_FILM = 0.6
 SHOWN_CODE = ("cxrlib/evaluation/*.py", "cxrlib/chapters/**/*.py")
 
 Key = tuple[Any, ...]
@@ -131,6 +132,11 @@ def _classifier_effort(study: Study, arm: str, seed: int, fold: str) -> float:
     if not recipe.equal_steps:
         films = films * recipe.public + 2 * study.synthesis.images_per_label * recipe.added_percent // 100
     return 4 + _classifier_epochs(study, ()) * films * (study.classifier.image_size / 64) ** 2 / 450
+
+
+def _book_effort(study: Study) -> float:
+    """Films that must not be seen are looked for in every picture."""
+    return 15 + SEARCH_SECONDS_PER_FILM * sum(films_of(study, role) for role in study.private_roles)
 
 
 def code(*patterns: str) -> list[Path]:
@@ -288,7 +294,7 @@ _STAGES = (
         "Build the Jupyter Book from the executed chapters.",
         "build-book", "book", "book", "cxrlib.publishing.book:build_book",
         before=lambda study: ["tables", "chapter"], record=lambda study: study.build_folder / "book.json",
-        effort=lambda study: 15, sources=_book_sources, group="closing",
+        effort=_book_effort, sources=_book_sources, group="closing", log=("share", lambda study, key: 1),
         product=lambda study: study.build_folder / "html" / "index.html",
     ),
 )  # fmt: skip

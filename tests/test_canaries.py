@@ -101,7 +101,7 @@ def test_without_the_rule_the_guard_stops_the_book_and_keeps_the_old_one(leaking
 
 
 def test_without_rule_and_guard_the_same_search_finds_names_and_patterns(leaking, published, monkeypatch):
-    monkeypatch.setattr("cxrlib.publishing.book.check_results", lambda study: None)
+    monkeypatch.setattr("cxrlib.publishing.book.check_results", lambda study, tell: None)
     monkeypatch.setattr("cxrlib.publishing.book.check_publishable", lambda html, study: None)
     html = build_book(leaking).parent
     names, pictures = names_found(html), patterns_found(html)

@@ -14,7 +14,7 @@ import yaml
 
 from cxrlib.artifacts import CHAPTERS
 from cxrlib.errors import InputError
-from cxrlib.files import read_json, write_text
+from cxrlib.files import append_log, read_json, write_text
 from cxrlib.finished import makes
 from cxrlib.publishing.about import about_sentences
 from cxrlib.publishing.api import api_lists
@@ -49,7 +49,9 @@ def build_book(study: Study, *, force: bool = False) -> Path:
     record, log = study.build_folder / "book.json", study.build_folder / "build.log"
     started = time.monotonic()
     assemble(study, source)
-    check_results(study)
+    looked = study.build_folder / "log.csv"
+    looked.unlink(missing_ok=True)
+    check_results(study, lambda share: append_log(looked, {"share": share}))
     aside = study.build_folder / "aside"
     shutil.rmtree(aside, ignore_errors=True)
     _run_jupyter_book(source, aside, log)

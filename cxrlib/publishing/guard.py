@@ -10,7 +10,7 @@ private film as a copy would be is taken for the copy, and refused.
 Where no role is private, neither names nor films are looked for.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -63,28 +63,36 @@ def check_publishable(html: Path, study: Study | None = None, *, private: tuple[
     _refuse(html, problems)
 
 
-def check_results(study: Study) -> None:
-    """Raise `InputError` if the study's chapters, figures or tables hold names or films of a private role."""
-    problems = [problem for folder in study.results.published for problem in private_findings(study, folder)]
+def check_results(study: Study, tell: Callable[[float], None] = lambda share: None) -> None:
+    """Raise `InputError` if the study's chapters, figures or tables hold names or films of a private role; `tell` gets
+    the share that was looked at."""
+    folders, problems = study.results.published, []
+    for number, folder in enumerate(folders):
+        for share, found in _looked_through(study, folder):
+            problems += found
+            tell(float((number + share) / len(folders)))
     _refuse(study.results.root, problems)
 
 
 def private_findings(study: Study, folder: Path) -> list[str]:
     """One line per file and role with ids, file names or films of a private role; links out of `folder` as well."""
+    return [problem for _, found in _looked_through(study, folder) for problem in found]
+
+
+def _looked_through(study: Study, folder: Path) -> Iterator[tuple[float, list[str]]]:
+    """File by file, the share of the folder's bytes that were looked at, and what was found."""
     secrets = _secrets(study)
     if not secrets or not folder.exists():
-        return []
+        return
     _check_sizes(study)
     check_counts(study)
-    problems: list[str] = []
     tables = _written_tables(study)
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink()):
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+    sizes = np.array([path.lstat().st_size + 1 for path in paths])
+    for path, share in zip(paths, sizes.cumsum() / sizes.sum(), strict=True):
         where = str(path.relative_to(folder))
-        if path.is_symlink():
-            problems.append(f"{where}: a link; only files of its own are published")
-            continue
-        problems += _findings(path, where, secrets, tables)
-    return problems
+        link = [f"{where}: a link; only files of its own are published"]
+        yield share, link if path.is_symlink() else list(_findings(path, where, secrets, tables))
 
 
 def near_copies(study: Study, films: np.ndarray) -> np.ndarray:

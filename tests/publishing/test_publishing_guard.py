@@ -19,7 +19,7 @@ from PIL import Image, PngImagePlugin
 from cxrlib.chapters.exhibits import row_of_synthetic
 from cxrlib.chapters.sheets import FilmRow, film_sheet
 from cxrlib.errors import InputError
-from cxrlib.files import write_csv, write_json, write_text
+from cxrlib.files import read_json, write_csv, write_json, write_text
 from cxrlib.films.decoding import decode
 from cxrlib.films.manifest import read_manifest_csv
 from cxrlib.films.phantom import phantom_film, phantom_manifest
@@ -29,6 +29,7 @@ from cxrlib.publishing.guard import check_publishable, check_results, near_copie
 from cxrlib.publishing.guard_contents import pieces_of
 from cxrlib.publishing.guard_names import Names
 from cxrlib.study import load_study
+from cxrlib.units import Unit
 
 SIZE = 64
 PATIENT, FILE = "Huber-Öztürk 4711", "ward7/röntgen_4711_a.png"
@@ -385,6 +386,26 @@ def test_figures_tables_and_chapters_are_looked_at_too(study):
     for name in ("rows.csv", "film.png"):
         assert name in str(caught.value)
         next(study.results.root.rglob(name)).unlink()
+
+
+def test_a_long_search_tells_how_far_it_is(study):
+    put(study.results.root, "chapters/log.csv", "share\n0.5\n")
+    put(study.results.root, "tables/rows.csv", "count\n12\n")
+    put(study.results.root, "tables/more.csv", "count\n13\n" * 9)
+    shares = []
+    check_results(study, shares.append)
+    assert shares == [pytest.approx(share) for share in (1 / 3, (2 + 82 / 92) / 3, 1.0)]
+
+
+def test_a_book_that_is_searched_for_more_films_is_given_more_time(study):
+    record, book = study.results.data_record("hospital"), Unit("book")
+    before, minutes = read_json(record), []
+    for films in (3, 3000):
+        write_json(record, {**before, "images_used": films})
+        minutes.append(book.resources(study).minutes)
+    write_json(record, before)
+    assert minutes[0] < 20
+    assert minutes[1] > 90
 
 
 def sheet(films, kind="png"):
