@@ -139,8 +139,11 @@ class Conversation:
         return self.session.current.task_id if self.session.current else None
 
     def _progress(self) -> dict[str, Any]:
-        session = self.session
-        numbers = {"done": session.done, "total": session.total, "seconds_left": session.seconds_left}
+        """How far the reader is: practice is counted apart, as the instructions say."""
+        session, current = self.session, self.session.current
+        counted = [task for task in session.tasks if task.practice == (current is not None and current.practice)]
+        done = len(counted) if current is None else counted.index(current)
+        numbers = {"done": done, "total": len(counted), "seconds_left": session.seconds_left}
         return {**numbers, "can_undo": session.can_undo}
 
     def _reading(self) -> str:

@@ -143,7 +143,7 @@ const socket = new Socket({
     message.replaceChildren(element("p", { text }));
   },
   trouble({ text }) {
-    surface.replaceChildren(element("p", { class: "trouble", role: "alert", text }));
+    surface.replaceChildren(element("p", { class: "trouble", role: "alert", text }), colours());
     body.replaceChildren(surface);
   },
   closed() {

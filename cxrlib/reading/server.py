@@ -12,7 +12,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,13 @@ class TokenDoor(RequestHandler):
         self.set_cookie(self.cookie, token, expires_days=COOKIE_DAYS, httponly=True, samesite="Strict")
 
 
+def _page(name: str, parts: Mapping[str, str]) -> str:
+    page = (HERE / name).read_text(encoding="utf-8")
+    for part, text in parts.items():
+        page = page.replace(f"{{{{{part}}}}}", text)
+    return page
+
+
 class Guarded(RequestHandler):
     """Answers nobody whom the door does not know; errors are said in plain words and tell nothing else."""
 
@@ -166,11 +173,11 @@ class Guarded(RequestHandler):
 
     def refuse(self, status: int, text: str) -> None:
         self.set_status(status)
-        self.set_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-        error = (HERE / "error.html").read_text(encoding="utf-8")
-        self.finish(
-            error.replace("{heading}", HEADINGS.get(status, "That did not work")).replace("{text}", escape(text))
-        )
+        nonce = secrets.token_urlsafe(16)
+        policy = f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'"
+        self.set_header("Content-Security-Policy", policy)
+        said = {"nonce": nonce, "heading": HEADINGS.get(status, "That did not work"), "text": escape(text)}
+        self.finish(_page("error.html", said))
 
     def write_error(self, status_code: int, **_: Any) -> None:
         self.refuse(status_code, f"{status_code}: {self._reason}.")
@@ -203,11 +210,7 @@ class Page(Guarded):
             f"connect-src 'self' ws://{self.request.host} wss://{self.request.host}; base-uri 'none'; "
             "form-action 'none'; frame-ancestors 'none'",
         )
-        parts = {"nonce": nonce, "style": style(), "module": one_module("page.js")}
-        page = (HERE / "page.html").read_text(encoding="utf-8")
-        for name, text in parts.items():
-            page = page.replace(f"{{{{{name}}}}}", text)
-        self.finish(page)
+        self.finish(_page("page.html", {"nonce": nonce, "style": style(), "module": one_module("page.js")}))
 
 
 class Talk(Guarded, WebSocketHandler):

@@ -72,11 +72,11 @@ export class Keyboard {
     return Boolean(command);
   }
 
-  // In the questions Enter stores; on any other button it presses that button, once.
+  // In the questions Enter stores; on any other button or link it presses that, once.
   enter(event, typing, again) {
     if (typing && event.shiftKey) return false;
     if (again) return true;
-    if (event.target.tagName === "BUTTON" && !event.target.matches(".choice, .foot .submit")) return false;
+    if (["A", "BUTTON"].includes(event.target.tagName) && !event.target.matches(".choice, .foot .submit")) return false;
     this.reading.submit();
     return true;
   }

@@ -46,6 +46,7 @@ function fill(place, ...parts) {
   place.replaceChildren(element("div", { class: "sheet" }, ...parts));
   place.hidden = false;
   place.scrollTop = 0;
+  if (place.parentElement.getBoundingClientRect().top < 0) place.parentElement.scrollIntoView();
 }
 
 // Squares of 5 % within black and 95 % within white, and a stair of greys between the two.

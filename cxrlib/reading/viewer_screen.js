@@ -53,7 +53,7 @@ export function buildScreen(root, act, who = null) {
   const head = element(
     "header",
     { class: "head" },
-    parts.position, parts.badge, parts.bar, parts.left,
+    parts.badge, parts.position, parts.bar, parts.left,
     element("strong", { class: "notice", text: NOTICE }),
     who,
   );
@@ -62,7 +62,7 @@ export function buildScreen(root, act, who = null) {
   parts.cover = element("div", { class: "cover", tabindex: -1 });
   parts.readout = element("p", { class: "readout", "aria-hidden": "true" });
   parts.connection = element("div", { class: "connection", role: "alert", hidden: true });
-  const stage = element("div", { class: "stage" }, parts.films, parts.readout, parts.cover, parts.connection);
+  const stage = element("div", { class: "stage" }, parts.films, parts.readout, parts.cover);
 
   parts.presets = element("select", { class: "presets", "aria-label": "Window preset", "aria-keyshortcuts": "G" });
   parts.presets.append(...PRESETS.map(({ name }, place) => element("option", { value: place, text: name })));
@@ -95,7 +95,7 @@ export function buildScreen(root, act, who = null) {
   parts.help = helpSheet(() => act("keys"));
   parts.page = element("div", { class: "page", hidden: true });
   parts.live = element("div", { class: "spoken", role: "status", "aria-live": "polite" });
-  parts.frame = element("div", { class: "frame" }, head, stage, tools, parts.panel, parts.help, parts.page, parts.live);
+  parts.frame = element("div", { class: "frame" }, head, stage, tools, parts.panel, parts.page, parts.connection, parts.help, parts.live);
   root.replaceChildren(parts.frame);
   return parts;
 }

@@ -73,14 +73,14 @@ def open_page(browser):
     """`open_page(skip=1, **context)`: a bare page at one of the three tasks."""
     contexts = []
 
-    def opener(skip=0, **options):
+    def opener(skip=0, phase="reading", **options):
         context = browser.new_context(**{"viewport": SCREEN, **options})
         session = FewTasks()
         session.given = [{}] * skip
         bare = BarePage(context, ReadingWidget(session, FILMS))
         contexts.append((context, bare))
         reader = bare.open()
-        reader.wait_for_task()
+        reader.turn_pages(phase)
         return SimpleNamespace(page=bare.page, reader=reader, session=session, bare=bare)
 
     yield opener
@@ -282,6 +282,17 @@ def test_a_lost_kernel_is_said_and_the_answer_outlives_the_page(open_page):
     reader.wait_for_task()
     assert reader.chosen() == {"diagnosis": "positive", "confidence": "3"}
     assert not page.locator(".connection").is_visible()
+
+
+def test_a_lost_kernel_and_the_keys_are_seen_before_the_first_film_too(open_page, monkeypatch):
+    monkeypatch.setattr(FewTasks, "open_about", staticmethod(lambda screen: ["experience"]))
+    opened = open_page(phase="about")
+    opened.reader.key("?")
+    opened.page.locator(".help").click(trial=True, timeout=5000)
+    opened.reader.key("?")
+    opened.bare.lose_kernel()
+    opened.page.locator(".connection").click(trial=True, timeout=5000)
+    assert "Run the cell again" in opened.page.locator(".connection").inner_text()
 
 
 def test_undo_shows_the_last_film_with_the_answer_it_had(open_page):
@@ -497,7 +508,7 @@ def test_a_screen_reader_is_told_what_is_there(open_page):
         assert line in tree, tree
     opened.reader.key("2")
     assert page.get_by_role("radio", name="positive").is_checked()
-    assert page.get_by_role("status").inner_text() == "Practice. 1 of 3."
+    assert page.get_by_role("status").inner_text() == "Practice. 1 of 1."
     focused = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert focused == "solid"
 

@@ -21,4 +21,4 @@ def test_the_viewers_parts_work_by_themselves(tmp_path):
     command = [NODE, "--test", "--test-reporter=tap", UNITS.name]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout[-4000:]
-    assert "# pass 11" in done.stdout
+    assert "# pass 12" in done.stdout

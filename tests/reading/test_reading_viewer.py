@@ -74,7 +74,7 @@ def test_the_first_task_and_the_next_films_are_sent_ahead(opened):
     first, second = protocol.tasks(opened.reader)[:2]
     assert (task["kind"], task["task"]["task_id"]) == ("task", first.task_id)
     assert (upcoming["kind"], upcoming["task"]["task_id"]) == ("next", second.task_id)
-    assert task["progress"] == {"done": 0, "total": 20, "seconds_left": None, "can_undo": False}
+    assert task["progress"] == {"done": 0, "total": 2, "seconds_left": None, "can_undo": False}
     for (message, buffers), shown in zip(opened.sent, (first, second), strict=True):
         (shape,), (buffer,) = message["films"], buffers
         greys = np.frombuffer(buffer, np.uint8).reshape(shape["height"], shape["width"])
@@ -157,7 +157,18 @@ def test_practice_has_feedback_and_the_rest_has_none(opened):
     assert message["next"] is None
     (finished,) = say(opened, kind="ready")
     assert finished["kind"] == "finished"
-    assert finished["progress"]["done"] == finished["progress"]["total"] == 20
+    assert finished["progress"]["done"] == finished["progress"]["total"] == 18
+
+
+def test_practice_is_counted_apart_as_the_instructions_say(opened):
+    first, _ = say(opened, kind="ready")
+    assert "There are 18 tasks in 3 parts" in " ".join(first["task"]["page"]["lines"])
+    positions = []
+    while opened.session.current is not None:
+        message = say(opened, kind="ready")[0]
+        positions.append((message["progress"]["done"] + 1, message["progress"]["total"]))
+        give_answer(opened, message["task"]["task_id"])
+    assert positions == [(1, 2), (2, 2), *((number, 18) for number in range(1, 19))]
 
 
 def test_undo_takes_back_one_answer_however_often_it_is_pressed(opened):
@@ -165,7 +176,7 @@ def test_undo_takes_back_one_answer_however_often_it_is_pressed(opened):
         give_answer(opened, str(number))
     last, shown = stored(opened)[-1]["task_id"], opened.session.current.task_id
     back, _ = say(opened, kind="undo", next=shown)
-    assert (back["task"]["task_id"], back["undone"], back["progress"]["done"]) == (last, True, 3)
+    assert (back["task"]["task_id"], back["undone"], back["progress"]["done"]) == (last, True, 1)
     again, _ = say(opened, kind="undo", next=shown)
     assert again["task"]["task_id"] == last
     assert "undone" not in again

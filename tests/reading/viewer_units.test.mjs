@@ -197,3 +197,11 @@ test("what is typed into a field is no command", () => {
   press("1", "Digit1", { target: { tagName: "SELECT" } });
   assert.deepEqual(acts, []);
 });
+
+test("Enter on a link or on another button presses that, and stores nothing", () => {
+  const { acts, press } = keyboard();
+  for (const tagName of ["A", "BUTTON"]) {
+    press("Enter", `Enter of ${tagName}`, { target: { tagName, matches: () => false } });
+  }
+  assert.deepEqual(acts, []);
+});
