@@ -568,6 +568,17 @@ def test_two_fingers_zoom_one_moves_the_film_and_targets_are_large_enough(open_p
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_where_a_finger_was_looks_like_no_answer_and_no_button_fills_a_page(open_page):
+    opened = open_page(skip=2, phase="page", viewport={"width": 768, "height": 1024}, has_touch=True)
+    opened.page.evaluate("document.querySelector('.frame').dataset.films = 2")
+    assert opened.page.locator(".page .submit").bounding_box()["width"] < 300
+    opened.reader.wait_for_task()
+    choices = opened.page.locator("[role=radio]")
+    choices.nth(0).hover()
+    grounds = [node.evaluate("node => getComputedStyle(node).backgroundColor") for node in choices.all()]
+    assert len(set(grounds)) == 1
+
+
 def test_the_middle_button_moves_the_film_and_buttons_zoom(open_page):
     opened = open_page(skip=1)
     before, zoom = opened.reader.pixels(), zoom_shown(opened)

@@ -198,6 +198,12 @@ def test_the_whole_screen_is_the_room_and_nothing_is_cut_off(opened):
             assert shown["width"] * shown["height"] > 0.45 * width * height
             red, green, blue, *_ = map(int, re.findall(r"\d+", page.evaluate(PAINTED)))
             assert max(red, green, blue) < 40
+        for width in (1280, 768):
+            page.set_viewport_size({"width": width, "height": 1024})
+            reader.press("keys")
+            head, keys = (page.locator(part).bounding_box() for part in (".head", ".help"))
+            assert keys["y"] == pytest.approx(head["y"] + head["height"], abs=1)
+            reader.key("Escape")
         page.set_viewport_size(SCREEN)
 
 
@@ -219,6 +225,8 @@ def test_who_wants_it_light_says_so_once_and_the_browser_remembers(study, server
         for scheme in ("dark", "light"):
             page.locator(f".cxr-reading[data-theme={scheme}]").wait_for()
             assert [text for text, contrast in page.evaluate(CONTRASTS, ".cxr-reading") if contrast < 4.5] == []
+            page.locator(".page .submit").hover()
+            assert [text for text, contrast in page.evaluate(CONTRASTS, ".page") if contrast < 4.5] == []
             page.get_by_role("button", name="Light colours").click()
     reader.wait_for_task()
     for scheme in ("dark", "light"):
