@@ -4,7 +4,7 @@ import { followTheme } from "./viewer_elements.js";
 import { decodeFilm } from "./viewer_film.js";
 import { Drafts, Kernel } from "./viewer_kernel.js";
 import { Keyboard } from "./viewer_keyboard.js";
-import { showAbout, showPage } from "./viewer_pages.js";
+import { showAbout, showPage, toTheTop } from "./viewer_pages.js";
 import { QuestionForm } from "./viewer_questions.js";
 import { buildScreen, showCover, showProgress } from "./viewer_screen.js";
 import { Stopwatch } from "./viewer_stopwatch.js";
@@ -82,6 +82,7 @@ class Reading {
     const answers = this.drafts.read(task.task_id, "answers") ?? (this.given?.task === task.task_id ? this.given.answers : {});
     this.form.show(task.questions, answers);
     if (Object.keys(answers).length) this.makeFresh();
+    if (!this.parts.page.hidden) toTheTop(this.parts.frame);
     this.parts.cover.hidden = this.parts.page.hidden = true;
     this.root.dataset.task = task.task_id;
     this.newSubmission();

@@ -46,7 +46,12 @@ function fill(place, ...parts) {
   place.replaceChildren(element("div", { class: "sheet" }, ...parts));
   place.hidden = false;
   place.scrollTop = 0;
-  if (place.parentElement.getBoundingClientRect().top < 0) place.parentElement.scrollIntoView();
+  toTheTop(place.parentElement);
+}
+
+// In a narrow place the whole frame scrolls, and what comes next begins at its top.
+export function toTheTop(frame) {
+  if (frame.getBoundingClientRect().top < 0) frame.scrollIntoView();
 }
 
 // Squares of 5 % within black and 95 % within white, and a stair of greys between the two.

@@ -489,6 +489,23 @@ def test_nothing_is_cut_off_at_any_size_or_enlargement(open_page, width, height)
     opened.reader.answer_task()
 
 
+def test_in_a_narrow_place_pages_films_and_keys_begin_at_their_top(open_page):
+    """Where a page is longer than the window, the head stays; after it the film is seen, not the questions' end."""
+    opened = open_page(phase="page", viewport={"width": 640, "height": 360})
+    page = opened.page
+    begin = page.locator(".page .submit")
+    begin.scroll_into_view_if_needed()
+    assert page.evaluate("scrollY") > 0
+    page.locator(".notice").click(trial=True, timeout=5000)
+    opened.reader.wait_until_seen()
+    begin.click()
+    opened.reader.wait_for_task()
+    assert page.locator(".films").bounding_box()["y"] >= 0
+    page.locator(".foot .submit").scroll_into_view_if_needed()
+    opened.reader.key("?")
+    assert page.locator(".help h3").bounding_box()["y"] >= 0
+
+
 def test_a_screen_reader_is_told_what_is_there(open_page):
     opened = open_page()
     page = opened.page
