@@ -30,7 +30,7 @@ SHORT = {
 KINDS = {
     "used": "frontal",
     "not a frontal view": "lateral, oblique, on a side",
-    "can't tell view": "several views named",
+    "can't tell view": "several views named, or none clearly",
     "can't tell part": "several parts named",
     "another body part": "another part",
     "made": "made from a film",

@@ -44,7 +44,7 @@ UTF8 = {"encoding": "utf-8", "errors": "surrogateescape"}  # file names that are
 LABEL_COLUMNS = ("file", "patient_id", "label", "view", "sex", "age", "year")
 IMPORT_COLUMNS = ("file_id", "image_id", "outcome", "reason", "note")
 # Whatever changes how a film looks or what a header means belongs here: a journal of other settings starts afresh.
-SETTINGS = f"dicom 6, {LONG_SIDE_PX} px, percentiles {BLACK_PERCENTILE} and {WHITE_PERCENTILE}"
+SETTINGS = f"dicom 7, {LONG_SIDE_PX} px, percentiles {BLACK_PERCENTILE} and {WHITE_PERCENTILE}"
 
 
 def import_dicom(

@@ -4,12 +4,13 @@ Codes and positions are asked first, then the words that describe the series, la
 the series count more than a body part or a position that a machine fills in: only they were meant for this film.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from cxrlib.intake.words import meanings
+from cxrlib.intake.words import HINTS, meanings, only_beside
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -29,7 +30,7 @@ SERIES_WORDS = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessin
 STUDY_WORDS = ("PerformedProcedureStepDescription", "StudyDescription", "RequestedProcedureDescription")
 TAGS = [
     *SERIES_WORDS, *STUDY_WORDS, "DerivationDescription", "ImageType", "BodyPartExamined", "AnatomicRegionSequence",
-    "ViewPosition", "ViewCodeSequence", "PatientOrientation",
+    "ViewPosition", "ViewCodeSequence", "PatientOrientation", "PositionerPrimaryAngle", "DetectorPrimaryAngle",
 ]  # fmt: skip
 # Codes that DICOM's current tables lack, in their words.
 OLD_CODES = {
@@ -96,7 +97,7 @@ def _part(dataset: "Dataset", certainly_a_film: bool) -> Judgement:
             return Judgement(OTHER_PART, because)
         if said == {"chest"}:
             return Judgement()
-    if (body_part and not meanings(body_part)) or not certainly_a_film:
+    if (body_part and not meanings(body_part) - HINTS) or not certainly_a_film:
         return Judgement(UNCLEAR_PART, "no known word for the body part")
     return Judgement(note=NOT_SAID_PART)
 
@@ -113,7 +114,9 @@ def _view(dataset: "Dataset") -> Judgement:
     coded = [_code(item) for item in dataset.get("ViewCodeSequence") or []]
     said_by_series = [meanings(words(dataset, name)) for name in (*SERIES_WORDS, "BodyPartExamined")]
     said_by_study = [meanings(words(dataset, name)) for name in STUDY_WORDS]
-    tags = _verdicts([placed], _view_of) | _codes(dataset, "ViewCodeSequence", _view_of)
+    tags = _verdicts([placed], _view_of) | _codes(dataset, "ViewCodeSequence", _view_of) | _angles(dataset)
+    if position and not (_view_of(placed) or placed & {"chest", "anywhere"} or only_beside(position)):
+        tags.add("both")
     series, study = _verdicts(said_by_series, _view_of), _verdicts(said_by_study, _view_of)
     rows = rows_run(dataset)
     unclear = Judgement(UNCLEAR_VIEW, "position, codes, words or orientation against each other")
@@ -133,15 +136,28 @@ def _view(dataset: "Dataset") -> Judgement:
         return unclear if rows == "frontal" else Judgement(OTHER_VIEW, "words of the study")
     if rows == "frontal":
         return Judgement(note=NOT_SAID_VIEW)
-    return Judgement(UNCLEAR_VIEW, "several views named") if tags | series | study else Judgement(note=NOT_SAID_VIEW)
+    several = tags | series | study
+    return Judgement(UNCLEAR_VIEW, "several views, or none clearly") if several else Judgement(note=NOT_SAID_VIEW)
 
 
 def _view_of(found: frozenset[str]) -> str:
     """A view, `both` for words that name several; a frontal film of somebody lying on a side is none for this study."""
     frontal = bool(found & {"ap", "pa", "frontal"})
-    if "special" in found or ("lateral" in found and not frontal):
+    if "special" in found or (found & {"lateral", "angle"} and not frontal):
         return "other"
-    return "both" if "lateral" in found or ("two" in found and not frontal) else "frontal" if frontal else ""
+    unclear = found & {"lateral", "angle"} or (found & {"two", "letter"} and not frontal)
+    return "both" if unclear else "frontal" if frontal else ""
+
+
+def _angles(dataset: "Dataset") -> set[str]:
+    """`other` if the beam or the detector stood obliquely. An upright angle tells nothing: some machines give that of
+    the tube in its room."""
+    said = set()
+    for name in ("PositionerPrimaryAngle", "DetectorPrimaryAngle"):
+        with contextlib.suppress(ValueError):
+            from_the_front = abs((float(words(dataset, name) or 0) + 90) % 180 - 90)
+            said |= {"other"} if 25 <= from_the_front <= 65 else {"both"} if from_the_front > 65 else set()
+    return said
 
 
 def _name(said: Iterable[frozenset[str]]) -> str:

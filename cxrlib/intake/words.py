@@ -8,6 +8,7 @@ without spaces are searched for their entries.
 import contextlib
 import csv
 import importlib.resources
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -16,11 +17,19 @@ from functools import cache, lru_cache
 # Rows of (meaning, language or kind, words). Meanings of views: ap, pa, frontal, lateral, special (oblique, decubitus,
 # lordotic), two (several in one). Of parts: chest, abdomen, bones (of the chest), other, anywhere (or unknown).
 # Of kinds: made (from a film, for another purpose than reading it), test (of the machine). `mute` hides other entries;
-# `beside` stands beside all of them, and serves to take apart what is written together.
+# `beside` stands beside all of them, and serves to take apart what is written together; so do the words of `HINTS`.
 TABLE_FILE = "words.csv"
+# Beside `posture`, which says how somebody lay or sat: a lone `letter`, and `degrees`, `several` and `views` after a
+# number or one another. With them a text gets the meanings `letter`, `angle` and `two`, see `_hints`.
+ASIDE = ("beside", "posture", "letter", "degrees", "several", "views")
+# What may be said of a view without saying which.
+HINTS = frozenset({"letter", "angle"})
+OBLIQUE_DEGREES = range(20, 130)
 
+SIGNS = dict.fromkeys("°º", " deg ")
 # Letters that keep a sign of their own when accents are taken away.
-PLAIN = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"})
+PLAIN = str.maketrans(SIGNS | {"ł": "l", "ø": "o", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"})
+JOINED = re.compile(r"(?<=[^\W\d_]{2})\s*[/+&]\s*(?=[^\W\d_])")  # PA/L, but not P/A
 CHINESE_JAPANESE_KOREAN = "[\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 # Such signs, other letters, and numbers are words of their own where they stand together, as in `胸部LAT`.
 WORD = re.compile(rf"{CHINESE_JAPANESE_KOREAN}+|(?:(?!{CHINESE_JAPANESE_KOREAN})[^\W\d_])+|\d+")
@@ -31,7 +40,7 @@ FEWEST_LETTERS = 3
 
 def plain(text: str) -> str:
     """Lower case without accents, words between single spaces: `Tórax_P-A` becomes `torax p a`."""
-    bare = unicodedata.normalize("NFKD", text.casefold().translate(PLAIN))
+    bare = unicodedata.normalize("NFKD", JOINED.sub(" and ", text.casefold().translate(PLAIN)))
     letters = "".join(mark for mark in bare if not unicodedata.combining(mark))
     return " ".join(WORD.findall(unicodedata.normalize("NFC", letters)))
 
@@ -42,9 +51,14 @@ def meanings(text: str) -> frozenset[str]:
     found = set()
     for reading in _readings(text):
         found = _found(plain(reading))
-        if found:
+        if found - HINTS:
             break
-    return frozenset(found - {"mute", "beside"})
+    return frozenset(found - {"mute", *ASIDE} | found & HINTS)
+
+
+def only_beside(text: str) -> bool:
+    """Whether nothing but words that stand beside others is said, e.g. how somebody stood."""
+    return all(_said(word, "beside", "posture") for word in plain(text).split())
 
 
 def _readings(text: str) -> Iterator[str]:
@@ -61,14 +75,36 @@ def _found(text: str) -> set[str]:
     found: set[str] = set()
     for step in (_EXACT, _PHRASE, _STEM):
         if step == _STEM:
+            found |= _hints(text)
             text = " ".join(_taken_apart(word, found) for word in text.split())
         for pattern, meaning in _patterns()[step]:
-            text, times = pattern.subn(lambda match: f" {'|'.join(match.groups(''))} ", text)
+            text, times = pattern.subn(lambda match: f" . {'|'.join(match.groups(''))} ", text)
             if times:
                 found.add(meaning)
     # What is left of compounds, e.g. `seitlich` of `Thoraxseitlich`, has its own meaning.
     rest = " ".join(part for part in re.split(r"[\s|]+", text) if len(part) >= FEWEST_LETTERS)
     return found | (_found(rest) if found and rest and len(rest) < len(text) else set())
+
+
+def _hints(text: str) -> set[str]:
+    """`two` for several views, `letter` for one at the start or the end, as in `Thorax P`, and `angle` for degrees that
+    are not how somebody sat."""
+    words = re.split(r"[\s|]+", text.strip(" |"))
+    told = [word for word in words if not (word.isdigit() or _said(word, "beside", "posture"))]
+    found = {"letter" for word in (*told[:1], *told[-1:]) if len(word) == 1 and _said(word, "letter", "views")}
+    for number, word in itertools.pairwise(word for word in words if not _said(word, "beside")):
+        if _said(word, "views") and (number in "23456789" or _said(number, "several")):
+            found.add("two")
+        degrees = number.isdecimal() and int(number) in OBLIQUE_DEGREES and _said(word, "degrees")
+        if degrees and not any(_said(other, "posture") for other in words):
+            found.add("angle")
+    return found
+
+
+def _said(word: str, *meanings: str) -> bool:
+    """Whether a word has one of the meanings by the table, where a star ends a beginning."""
+    starts = (word[:end] + "*" for end in range(FEWEST_LETTERS, len(word) + 1))
+    return table().get(word) in meanings or any(table().get(start) in meanings for start in starts)
 
 
 _EXACT, _PHRASE, _STEM = range(3)
@@ -91,7 +127,7 @@ def _patterns() -> tuple[list[tuple[re.Pattern[str], str]], ...]:
     A star keeps what it covers, as a word of its own.
     """
     steps: tuple[list[tuple[re.Pattern[str], str]], ...] = ([], [], [])
-    entries = (entry for entry, meaning in table().items() if meaning != "beside")
+    entries = (entry for entry, meaning in table().items() if meaning not in ASIDE)
     for entry in sorted(entries, key=lambda entry: (-len(entry.replace("*", "")), entry)):
         body = re.escape(entry).replace(r"\*", r"([^\s|]*)").replace(r"\ ", r"\s+")
         if not re.search(CHINESE_JAPANESE_KOREAN, entry):
