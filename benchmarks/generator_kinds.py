@@ -14,11 +14,13 @@ leaves in FOLDER a sheet of each way's films, enlarged, to be looked at.
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from fastgan import RebuildingStepper, fastgan_networks
 from PIL import Image
 from projected import ProjectedStepper, projected_networks
 from torch import Tensor
@@ -34,37 +36,41 @@ from cxrlib.generators.training import generator_films
 from cxrlib.study import Study, load_study
 
 FILMS, SHEET_SIDE = 400, 192
+PROJECTED: dict[str, Any] = {"networks": projected_networks, "stepper": ProjectedStepper}
 # What differs from the study's own way; `public` is the share of the minutes spent on the public films first.
 WAYS: dict[str, dict[str, Any]] = {
     "style": {},
     "style, no detail bands": {"bands": False},
     "style, public half": {"public": 0.5},
     "style, public three quarters": {"public": 0.75},
-    "projected": {"projected": True},
-    "projected, public half": {"projected": True, "public": 0.5},
-}
+    "projected": PROJECTED,
+    "projected, public half": {**PROJECTED, "public": 0.5},
+    "skip-layer excitation": {"networks": partial(fastgan_networks, excited=True, rebuilding=False)},
+    "rebuilding discriminator": {
+        "networks": partial(fastgan_networks, excited=False, rebuilding=True), "stepper": RebuildingStepper,
+    },
+}  # fmt: skip
 
 
 def train(study: Study, label: str, way: dict[str, Any], minutes: float) -> tuple[np.ndarray, dict[str, Any]]:
     """Films of one way, uint8 (FILMS, R, R), and what it took."""
-    share, bands, projected = way.get("public", 0.0), way.get("bands", True), way.get("projected", False)
-    settings = study.gan
+    share, settings = way.get("public", 0.0), study.gan
     networks, seed, spent, images = None, (study.seed, "kinds", label), 0.0, 0
     for fold, until in (("public", share * 60 * minutes), ("all", 60 * minutes)):
         if until == 0:
             continue
         films = torch.from_numpy(generator_films(study, label, fold).training.images.copy())
-        fresh = (projected_networks if projected else usual_networks)(films, settings, (*seed, fold))
+        fresh = way.get("networks", usual_networks)(films, settings, (*seed, fold))
         if networks is not None:
             for name in ("generator", "discriminator"):
                 getattr(fresh, name).load_state_dict(getattr(networks, name).state_dict())
             fresh.generator.eigenfilms.fit(films)
             fresh.average.load_state_dict(fresh.generator.state_dict())
         networks = fresh
-        if not bands:
+        if not way.get("bands", True):
             networks.discriminator.bands.gains.zero_()
             networks.discriminator.bands.magnification.fill_(1.0)
-        stepper, step = (ProjectedStepper if projected else Stepper)(networks, films, settings, (*seed, fold)), 0
+        stepper, step = way.get("stepper", Stepper)(networks, films, settings, (*seed, fold)), 0
         while spent < until:
             began = time.process_time()
             stepper.step(step, 0)
