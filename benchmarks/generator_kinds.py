@@ -1,6 +1,6 @@
 """Which generator gives the better films in equal time: ways to train one, side by side on the same real films.
 
-    cxr data public-small
+    cxr report public-small audit
     python benchmarks/generator_kinds.py public-small --label positive --minutes 6 --out FOLDER [--ways NAME …]
 
 Every way trains on the study's hospital films of the label, those held out left aside, for the same minutes of one
