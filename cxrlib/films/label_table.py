@@ -12,6 +12,7 @@ import statistics
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ FOOTER = re.compile(
 )
 # The first cell of a row that has one in every column, and is a footer all the same.
 SUM = re.compile(FOOTER.pattern.replace(r"\b", r"\s*[:=]?"), re.IGNORECASE)
+# In the XML of a sheet.
+HIDDEN_ROW = re.compile(rb'<(?:\w+:)?row\b(?=[^>]*\bhidden="(?:1|true)")[^>]*\br="(\d+)"')
+MERGED = re.compile(rb'<(?:\w+:)?mergeCell\b[^>]*\bref="([A-Z]+\d+:[A-Z]+\d+)"')
 WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 # What spreadsheets write in countries where Windows has another code page than 1252.
 CODE_PAGES = ("cp1251", "cp1250", "cp1254", "cp1253", "gb18030", "cp932", "cp949", "cp1255", "cp1256")
@@ -62,7 +66,7 @@ def read_label_table(root: Path, file: str, wanted: Callable[[list[str]], bool] 
     tables: list[pd.DataFrame] = []
     for rows in sheets:
         if any(any(row) for row in rows):
-            table = _table(rows, where)
+            table = _table(rows, where, wanted)
             if wanted is None or wanted(list(table.columns)):
                 return table
             tables.append(table)
@@ -71,11 +75,15 @@ def read_label_table(root: Path, file: str, wanted: Callable[[list[str]], bool] 
     return tables[0]
 
 
-def _table(rows: Rows, where: str) -> pd.DataFrame:
+def _table(rows: Rows, where: str, wanted: Callable[[list[str]], bool] | None) -> pd.DataFrame:
     rows = [[tidy(cell) for cell in row] for row in rows]
     header_at = _header_row(rows)
     if header_at is None:
         raise InputError(f"{where}: holds no text; expected a header and one row per image")
+    if wanted and not wanted(_header(rows[header_at], where)):
+        # Below another row of a header, or of fewer names than columns, as where an index has none.
+        first = enumerate(rows[:LINES_LOOKED_AT])
+        header_at = next((number for number, row in first if any(row) and wanted(_header(row, where))), header_at)
     header = _header(rows[header_at], f"{where}: row {header_at + 1}")
     filled, numbers = [], []
     for number, row in enumerate(rows[header_at + 1 :], start=header_at + 2):
@@ -181,30 +189,77 @@ def _separator(text: str) -> str:
 
 
 def _excel_sheets(content: bytes, where: str) -> Iterator[Rows]:
-    import openpyxl
-
     _check_unpacked_size(content, where)
     cells = 0
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
-            for sheet in book.worksheets:
-                # What a workbook says of its own size may be wrong, and empty cells would be made up to fill it.
-                sheet.reset_dimensions()
+            for place, sheet in enumerate(_workbook(content, values=True).worksheets):
+                text = _sheet_xml(content, sheet)
+                written = _workbook(content, values=False).worksheets[place] if b"<f" in text else None
                 rows: Rows = []
-                for row in sheet.iter_rows(max_row=MAXIMUM_ROWS + 1):
-                    rows.append([_cell_text(cell.value, cell.number_format) for cell in row])
+                for row, formulas in zip(_cells(sheet), _cells(written) if written else repeat(None), strict=False):
+                    rows.append([_shown(*pair) for pair in zip(row, formulas or repeat(None), strict=False)])
                     cells += len(row)
                     if len(rows) > MAXIMUM_ROWS or cells > MAXIMUM_CELLS:
                         break
                 _check_size(len(rows), cells, where)
+                if sheet.sheet_state != "visible":
+                    continue
+                _fill_merged(rows, text)
+                _refuse_hidden(rows, text, where)
                 yield rows
     except InputError:
         raise
     except Exception as error:
         # Only openpyxl works here, and damaged workbooks make it fail in every way that Python knows.
         raise _unreadable(error, where) from None
+
+
+def _workbook(content: bytes, *, values: bool) -> Any:
+    import openpyxl
+
+    return openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=values, keep_links=False)
+
+
+def _cells(sheet: Any) -> Iterator[Any]:
+    """Row by row. What a workbook says of its own size may be wrong, and empty cells would be made up to fill it."""
+    sheet.reset_dimensions()
+    return sheet.iter_rows(max_row=MAXIMUM_ROWS + 1)
+
+
+def _sheet_xml(content: bytes, sheet: Any) -> bytes:
+    """A sheet as it is written: reading a workbook row by row tells neither hidden rows nor merged cells."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return archive.read(sheet._worksheet_path)
+
+
+def _shown(cell: Any, formula: Any) -> str:
+    """A cell's text; a formula that no spreadsheet has computed stands as it is."""
+    never = formula is not None and cell.value is None and formula.value is not None and cell.data_type != "s"
+    return str(formula.value) if never else _cell_text(cell.value, cell.number_format)
+
+
+def _fill_merged(rows: Rows, text: bytes) -> None:
+    """What is written once over several rows counts for each of them."""
+    from openpyxl.utils.cell import range_boundaries
+
+    for merged in MERGED.findall(text):
+        column, first, _, last = range_boundaries(merged.decode())
+        for row in rows[first : min(last, len(rows))]:
+            row.extend([""] * (column - len(row)))
+            row[column - 1] = rows[first - 1][column - 1] if column <= len(rows[first - 1]) else ""
+
+
+def _refuse_hidden(rows: Rows, text: bytes, where: str) -> None:
+    """Whether rows that a filter hides belong to the table is not for a program to say."""
+    numbers = [int(number) for number in HIDDEN_ROW.findall(text)]
+    hidden = [number for number in numbers if number <= len(rows) and any(rows[number - 1])]
+    if hidden:
+        raise InputError(
+            f"{where}: row {hidden[0]}: hidden, as are {len(hidden) - 1} more; expected rows that can be seen: show "
+            "those that belong to the table, delete the others, and save it again"
+        )
 
 
 def _other_sheets(content: bytes, where: str) -> Iterator[Rows]:

@@ -1,6 +1,7 @@
 """What people's tables call their columns, and what they write in them, in the languages of hospitals."""
 
 import csv
+import datetime
 import importlib.resources
 import re
 import unicodedata
@@ -17,9 +18,20 @@ INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u
 )
 
 
+# How spreadsheets are told that a number is a text: ="0123" and '0123.
+AS_TEXT = re.compile(r"""="([^"]*)"|'(\w+)'?""")
+# What stands before the result: COVID+, SARS-CoV-2 positive.
+DISEASE = re.compile(r"(covid(-?19)?|sars-?cov-?2|(rt-?)?pcr):?(?=.)")
+DASHES = dict.fromkeys(map(ord, "‐‑–—−"), "-")
+# The day before the first of a spreadsheet's calendar, which has a 29 February 1900.
+SPREADSHEET_EPOCH = datetime.date(1899, 12, 30)
+
+
 def tidy(text: str) -> str:
     """A cell without spaces around it, all other spaces plain ones, and without characters that nobody sees."""
-    return text.translate(INVISIBLE).strip()
+    bare = text.translate(INVISIBLE).strip()
+    kept = AS_TEXT.fullmatch(bare)
+    return next(filter(None, kept.groups()), "").strip() if kept else bare
 
 
 @cache
@@ -41,8 +53,11 @@ def column_of(name: str) -> str:
 
 def meaning_of(word: str) -> str:
     """`positive`, `negative`, `uncertain`, or empty for a word of another meaning; an empty cell is uncertain."""
-    bare = "".join(_bare(word).split())
-    return _meanings("cell").get(bare) or _meanings("cell").get(bare.rstrip(".:;!"), "") if word else UNCERTAIN
+    if not word:
+        return UNCERTAIN
+    bare = re.sub(r"^([01])[.,]0+$", r"\1", "".join(_bare(word).split()).translate(DASHES))
+    known = _meanings("cell")
+    return next(filter(None, map(known.get, (bare, bare.rstrip(".:;!"), DISEASE.sub("", bare, count=1)))), "")
 
 
 def dates(cells: Iterable[tuple[int, str]], where: str) -> dict[int, str]:
@@ -55,9 +70,13 @@ def dates(cells: Iterable[tuple[int, str]], where: str) -> dict[int, str]:
     slashed: dict[int, tuple[int, int, int]] = {}
     for row, cell in cells:
         text = re.sub(r"[T ]\d{1,2}:\d{2}.*$", "", cell)
-        if match := re.fullmatch(r"(\d{4})[-./]?(\d{1,2})[-./]?(\d{1,2})\.?|", text):
-            year, month, day = match.groups() if text else ("", "", "")
-            found[row] = f"{year}{int(month):02d}{int(day):02d}" if text else ""
+        if not text:
+            found[row] = ""
+        elif match := re.fullmatch(r"(\d{4})[-./](\d{1,2})[-./](\d{1,2})\.?|(\d{4})(\d\d)(\d\d)", text):
+            year, month, day = filter(None, match.groups())
+            found[row] = f"{year}{int(month):02d}{int(day):02d}"
+        elif match := re.fullmatch(r"([2-7]\d{4})([.,]\d+)?", text):
+            found[row] = f"{SPREADSHEET_EPOCH + datetime.timedelta(days=int(match[1])):%Y%m%d}"
         elif match := re.fullmatch(r"(\d{1,2})([-./])\s?(\d{1,2})[-./]\s?(\d{4}|\d{2})", text):
             year = int(match[4]) + (2000 if len(match[4]) == 2 else 0)
             if match[2] == ".":

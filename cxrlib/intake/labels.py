@@ -1,6 +1,7 @@
 """The hospital's own table of labels, matched to films by whichever id the hospital has."""
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ ENOUGH = KEYS[:-1]
 # Ids of which spreadsheets eat leading zeros, and the kind of pseudonym that is made of them without.
 BARE = {"patient_id": "bare_patient", "accession_number": "bare_accession"}
 ROWS_NAMED = 10
+# One that was never computed, and what spreadsheets show where one can't be.
+FORMULA = re.compile(r"=.*|#(N/?[AV]|[A-ZÄÖÜ/0]+[!?])")
+MARKS = ("x", "✓", "✔", "☒")
 SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
 
 Wanted = tuple[tuple[str, str], ...]
@@ -173,11 +177,9 @@ def read_film_labels(
     table = read_label_table(file.parent, file.name, lambda names: has_labels(held_by(names, given)))
     names, holds = list(table.columns), held_by(list(table.columns), given)
     _check_columns(file, names, holds, given)
-    used = {name: kind for name, kind in zip(names, holds, strict=True) if kind in (*KEYS, "label")}
+    used = {name: kind for name, kind in zip(names, holds, strict=True) if kind in (*KEYS, "label", *LABELS)}
     unused = [name for name in names if name not in used]
-    table = table[list(used)].rename(columns=used)
-    if "study_date" in table:
-        table["study_date"] = pd.Series(dates(table["study_date"].items(), str(file)), dtype=str)
+    table = _cleaned(file, table[list(used)].rename(columns=used))
     meanings = {word.casefold(): label for word, label in (words or {}).items()}
     wrong = next((label for label in meanings.values() if label not in (*LABELS, UNCERTAIN)), None)
     if wrong:
@@ -204,14 +206,48 @@ def read_film_labels(
     return FilmLabels(file, rows, used, unused, files, bare)
 
 
+def _cleaned(file: Path, table: pd.DataFrame) -> pd.DataFrame:
+    """The columns used, with one label, days as YYYYMMDD, and ids as before a program took them for numbers."""
+    if "label" not in table:
+        table["label"] = _of_two_columns(file, table)
+    for kind in set(BARE) & set(table):
+        if table[kind].str.fullmatch(r"(\d+[.,]0)?").all():
+            table[kind] = table[kind].str[:-2]
+    if "study_date" in table:
+        table["study_date"] = pd.Series(dates(table["study_date"].items(), str(file)), dtype=str)
+    return table
+
+
+def _of_two_columns(file: Path, table: pd.DataFrame) -> pd.Series:
+    """Labels of a table with a column for each, of which one is marked, e.g. by x or 1."""
+    said = table[list(LABELS)].map(lambda cell: "positive" if cell.casefold() in MARKS else meaning_of(cell))
+    unknown = said.index[(said == "").any(axis=1)]
+    if len(unknown):
+        found = ", ".join(table.loc[unknown[0], list(LABELS)])
+        raise InputError(f"{file}: row {unknown[0]}: found `{found}`, expected x in one of the columns, or yes and no")
+    marked = said == "positive"
+    twice = marked.index[marked.all(axis=1)]
+    if len(twice):
+        raise InputError(
+            f"{file}: row {twice[0]}: marked as {' and '.join(LABELS)}; expected one mark: take the other out"
+        )
+    return marked.idxmax(axis=1).where(marked.any(axis=1), "")
+
+
 def held_by(names: list[str], given: Mapping[str, str]) -> list[str]:
-    """What each column holds: as `given`, {name: what it holds}, else by the usual names of many languages."""
-    return [given.get(name) or ("" if column_of(name) in given.values() else column_of(name)) for name in names]
+    """What each column holds: as `given`, {name: what it holds}, else by the usual names of many languages. Where none
+    holds the label, there may be one column for each."""
+    holds = [given.get(name) or ("" if column_of(name) in given.values() else column_of(name)) for name in names]
+    if "label" not in holds:
+        holds = [
+            meaning_of(name) if meaning_of(name) in LABELS else kind for name, kind in zip(names, holds, strict=True)
+        ]
+    return holds
 
 
 def has_labels(holds: list[str]) -> bool:
     """Whether columns hold labels and an id to find films by."""
-    return "label" in holds and not set(ENOUGH).isdisjoint(holds)
+    return ("label" in holds or set(LABELS) <= set(holds)) and not set(ENOUGH).isdisjoint(holds)
 
 
 def _check_columns(file: Path, names: list[str], holds: list[str], given: Mapping[str, str]) -> None:
@@ -219,7 +255,7 @@ def _check_columns(file: Path, names: list[str], holds: list[str], given: Mappin
     for name in {re.sub(r" \(column \d+\)$", "", name) for name in names}:
         if (given.get(name) or column_of(name)) in (*KEYS, "label"):
             refuse_twice(names, name, str(file))
-    twice = sorted({kind for kind in holds if kind in (*KEYS, "label") and holds.count(kind) > 1})
+    twice = sorted({kind for kind in holds if kind in (*KEYS, "label", *LABELS) and holds.count(kind) > 1})
     if absent or twice or not has_labels(holds):
         said = f", of which {', '.join(twice)} comes twice" if twice else ""
         said += f", not {', '.join(absent)}" if absent else ""
@@ -232,12 +268,18 @@ def _check_columns(file: Path, names: list[str], holds: list[str], given: Mappin
 def _row(
     file: Path, number: int, values: dict[str, str], words: Mapping[str, str], pseudonyms: Pseudonyms
 ) -> tuple[Wanted, Row]:
+    broken = next((kind for kind, cell in values.items() if FORMULA.fullmatch(cell)), "")
+    if broken:
+        raise InputError(
+            f"{file}: row {number}: {broken}: found `{values[broken]}`, a formula without a value; open the table in a "
+            "spreadsheet, see to it that every cell shows its value, and save it again"
+        )
     text = values["label"]
     label = words.get(text.casefold()) or meaning_of(text)
     if not label:
         raise InputError(
             f"{file}: row {number}: label: found `{text}`, expected {' or '.join(LABELS)}; say what it means with "
-            f"--word, e.g. --word {text}=negative"
+            f"--word, e.g. --word {shlex.quote(f'{text}=negative')}"
         )
     for kind in KEYS:
         if SHORTENED.fullmatch(values.get(kind, "")):
@@ -247,7 +289,9 @@ def _row(
             )
     ids = tuple((kind, pseudonyms.of(kind, values[kind])) for kind in KEYS if values.get(kind))
     if {kind for kind, _ in ids}.isdisjoint(ENOUGH):
-        raise InputError(f"{file}: row {number}: every id is empty; expected at least one")
+        raise InputError(
+            f"{file}: row {number}: every id is empty; expected at least one: fill it in, or take the row out"
+        )
     return ids, Row(number, label, dict(ids).get("patient_id", ""))
 
 

@@ -1,8 +1,10 @@
 """Tables of labels in the words, code pages and habits of many countries' spreadsheets."""
 
+import openpyxl
 import pytest
 
 from cxrlib.errors import InputError
+from cxrlib.films.settings import LABELS
 from cxrlib.films.table_words import meaning_of
 from cxrlib.intake.labels import FilmLabels, read_film_labels
 from cxrlib.intake.pseudonyms import Pseudonyms
@@ -63,3 +65,88 @@ def test_a_shortened_number_is_no_id(tmp_path, shortened):
 )  # fmt: skip
 def test_words_are_compared_without_spaces_and_full_stops(word, meaning):
     assert meaning_of(word) == meaning
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PatID;Befund\n1;1,0\n2;0,0\n",
+        "PatID;Diagnose\n1;COVID+\n2;COVID-\n",
+        "PatID;Diagnose\n1;COVID-19 +\n2;COVID–\n",
+        "PatID;Diagnose\n1;SARS-CoV-2 positiv\n2;PCR: negativ\n",
+        ",PatID,label\n0,1,1\n1,2,0\n",
+        "PatID;positiv;negativ\n1;x;\n2;;X\n",
+        "PatID,positive,negative\n1,1,0\n2,0,1\n",
+        "PatID,label\n1.0,1.0\n2.0,0.0\n",
+        'PatID;Befund\n="1";pos\n="2";neg\n',
+        "PatID;Befund\n'1;pos\n'2;neg\n",
+        "'PatID';'Befund'\n'1';'pos'\n'2';'neg'\n",
+        "PatID;Befund\r1;pos\r2;neg\r",
+        "PatID\tBefund\t\t\n 1 \tpos.\t\t\n2\tneg.\t\t\n",
+    ],
+)  # fmt: skip
+def test_tables_of_programs_and_habits_are_read(tmp_path, text):
+    labels = read(tmp_path, text)
+    found = [(row.number, row.label) for row in labels.rows.values()]
+    assert found == [(2, "positive"), (3, "negative")]
+    assert [labels.label_of({"patient_id": PSEUDONYMS.of("patient_id", name)})[0] for name in "12"] == [*LABELS][::-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("PatID;positiv;negativ\n1;x;x\n", "row 2: marked as negative and positive; expected one mark"),
+        ("PatID;positiv;negativ\n1;;vielleicht\n", "row 2: found `vielleicht, `, expected x in one"),
+        ("PatID;Befund\n1;#NV\n", "row 2: label: found `#NV`, a formula without a value; open the table"),
+        ("PatID;Befund\n1;weak +\n", "--word 'weak [+]=negative'"),
+        ("PatID;Datum;Befund\n1;2020111;pos\n", "row 2: date: found `2020111`, expected a day such as"),
+    ],
+)
+def test_what_is_wrong_with_a_row_is_said_with_its_remedy(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, text)
+
+
+def workbook(folder, rows, change=lambda sheet: None):
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    change(book.active)
+    book.save(folder / "labels.xlsx")
+    return folder / "labels.xlsx"
+
+
+def test_days_of_a_spreadsheet_without_their_format_are_days(tmp_path):
+    file = workbook(tmp_path, [("PatID", "Datum", "Befund"), (1, 43922, "pos"), (1, 43923.5, "neg")])
+    labels = read_film_labels(file, PSEUDONYMS)
+    for day, label in (("20200401", "positive"), ("20200402", "negative")):
+        keys = {"patient_id": "1", "study_date": day}
+        assert labels.label_of({kind: PSEUDONYMS.of(kind, text) for kind, text in keys.items()})[0] == label
+
+
+def test_merged_cells_count_for_each_of_their_rows(tmp_path):
+    rows = [("PatID", "Ergebnis", None), (None, "COVID", "Tag"), (1, "pos", 1), (2, None, 2), (3, "neg", 3)]
+    file = workbook(tmp_path, rows, lambda sheet: [sheet.merge_cells(it) for it in ("A1:A2", "B1:C1", "B3:B4")])
+    found = read_film_labels(file, PSEUDONYMS).rows.values()
+    assert [(row.number, row.label) for row in found] == [(3, "positive"), (4, "positive"), (5, "negative")]
+
+
+def test_hidden_rows_hidden_sheets_and_formulas_without_values_are_not_taken_silently(tmp_path):
+    rows = [("PatID", "Befund"), (1, "pos"), (2, "pos"), (3, "neg")]
+
+    def hide(sheet):
+        sheet.row_dimensions[3].hidden = True
+
+    with pytest.raises(InputError, match="row 3: hidden, as are 0 more; expected rows that can be seen: show those"):
+        read_film_labels(workbook(tmp_path, rows, hide), PSEUDONYMS)
+
+    def another(sheet):
+        sheet.sheet_state = "hidden"
+        new = sheet.parent.create_sheet("new")
+        for row in rows[:2]:
+            new.append(row)
+        sheet.parent.active = new
+
+    assert len(read_film_labels(workbook(tmp_path, rows, another), PSEUDONYMS).rows) == 1
+    with pytest.raises(InputError, match=r"row 2: label: found `=IF.*`, a formula without a value; open the table"):
+        read_film_labels(workbook(tmp_path, [rows[0], (1, '=IF(A2<3,"pos","neg")')]), PSEUDONYMS)
