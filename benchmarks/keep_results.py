@@ -16,6 +16,7 @@ import pandas as pd
 from cxrlib.chapters.films import notebook as chapter_films
 from cxrlib.chapters.generators import notebook as generators
 from cxrlib.chapters.results import notebook as results
+from cxrlib.chapters.words import ROLE_WORDS
 from cxrlib.files import read_json, write_text
 from cxrlib.study import REPOSITORY, Study, load_study
 
@@ -90,7 +91,7 @@ def ranking(study: Study) -> pd.DataFrame:
 def verdicts(study: Study) -> pd.DataFrame:
     """As in Chapter 5, with shorter headings; the family is said once, by the number of rows above."""
     table = results.TABLES["verdicts"](study).reset_index().drop(columns="family").set_index("measure")
-    return table.set_axis(["arms", "points (95 %)", "p", "verdict"], axis=1)
+    return table.set_axis(["arms", "difference (points, or area)", "p", "verdict"], axis=1)
 
 
 def figure(name: str) -> str:
@@ -99,7 +100,7 @@ def figure(name: str) -> str:
 
 def as_markdown(table: pd.DataFrame) -> str:
     """A table as people read it; its index comes first."""
-    flat = table.reset_index().rename(columns={"index": ""})
+    flat = table.reset_index().rename(columns={"index": "", **ROLE_WORDS})
     rows = [list(map(str, flat.columns)), ["---"] * len(flat.columns), *flat.astype(str).to_numpy().tolist()]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
 

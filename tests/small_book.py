@@ -43,7 +43,7 @@ pd.DataFrame(answers).set_index(["model", "class"])
 TABLE = {"caption": "How good they are.", "name": "tbl-answers", "source": "table2", "where": {"role": "hospital"}}
 EXPLORED = {
     "kind": "threshold", "positives": 4, "negatives": 6,
-    "arms": {"baseline": {"found": [4, 3, 0], "alarms": [6, 1, 0], "colour": "#222222"}},
+    "arms": {"baseline": {"found": [4, 3, 0], "alarms": [6, 1, 0], "colour": "#222222", "dashes": []}},
 }  # fmt: skip
 TWIN = f"""\
 import io

@@ -4,6 +4,7 @@ A cell whose metadata say `table` shows a DataFrame. The file holds what the tab
 gives away no more than the page does.
 """
 
+import re
 from html import escape
 from pathlib import Path
 from string import ascii_uppercase
@@ -23,6 +24,10 @@ from cxrlib.files import write_table
 FOLDER = "csv"
 # What keeps a narrow table from breaking a number means nothing in a file.
 PLAIN = str.maketrans({"\u00a0": " ", "\u2060": None})
+# A number stays in one line up to this length; a column of words starts at the left.
+SHORT = 20
+FIGURE = re.compile(r"[+−<]?\s?\d[\d,]*(\.\d+)?( %)?( \(.+\))?|\d[\d,.]* to \d[\d,.]*")
+UNIT = re.compile(r"(?<=\d) (?=%)")
 
 
 class TableExhibit(nodes.General, nodes.Element):
@@ -50,6 +55,19 @@ class CellsToExhibits(SphinxTransform):
         bundle.replace_self(exhibit)
 
 
+class UnitsWithNumbers(SphinxTransform):
+    """Keep a number and its per cent in one line, wherever a page says one."""
+
+    default_priority = 900
+
+    def apply(self, **_: Any) -> None:
+        for text in list(self.document.findall(nodes.Text)):
+            if not isinstance(text.parent, nodes.literal | nodes.literal_block | nodes.raw | nodes.math):
+                told = UNIT.sub("\u00a0", text)
+                if told != text:
+                    text.parent.replace(text, nodes.Text(told))
+
+
 class CaptionsOfPages(SphinxTransform):
     """Give a table that a page has in Markdown the name of its section as a caption, and every header words."""
 
@@ -57,6 +75,7 @@ class CaptionsOfPages(SphinxTransform):
 
     def apply(self, **_: Any) -> None:
         for table in self.document.findall(nodes.table):
+            _numbers_to_the_right(table)
             for head in table.findall(nodes.thead):
                 for cell in [cell for cell in head.findall(nodes.entry) if not cell.astext().strip()]:
                     cell[:] = [nodes.paragraph("", "", nodes.inline("row", "row", classes=["unseen"]))]
@@ -68,6 +87,17 @@ class CaptionsOfPages(SphinxTransform):
             table.insert(0, nodes.title(text, text))
             if not table["ids"]:
                 self.document.set_id(table)
+
+
+def _numbers_to_the_right(table: nodes.table) -> None:
+    """Align the columns of numbers, but the first, at the right, as the tables of chapters are."""
+    rows = [list(row.findall(nodes.entry)) for row in table.findall(nodes.row)]
+    heads = sum(len(list(head.findall(nodes.row))) for head in table.findall(nodes.thead))
+    for column in range(1, min(map(len, rows), default=0)):
+        told = [text for row in rows[heads:] if (text := row[column].astext().strip()) not in ("", "–")]
+        if told and sum(bool(FIGURE.fullmatch(text)) for text in told) > len(told) / 2:
+            for row in rows:
+                row[column]["classes"].append("text-right")
 
 
 def _section_of(node: nodes.Node) -> nodes.section | None:
@@ -95,8 +125,9 @@ def plain_table(html: str) -> Tag:
     table.attrs = {"class": ["dataframe"]}
     lines = table.thead.find_all("tr")
     names = [cell.get_text(strip=True) for cell in lines[-1].find_all("th")]
-    named = len([name for name in names if name])
-    if len(lines) > 1 and not any(names[named:]):
+    body = table.tbody.find("tr")
+    named = len(body.find_all("th")) if body else len([name for name in names if name])
+    if len(lines) > 1 and any(names[:named]) and not any(names[named:]):
         for cell, name in zip(lines[-2].find_all("th"), names[:named], strict=False):
             cell.string = name
             cell["class"] = "index"
@@ -109,7 +140,24 @@ def plain_table(html: str) -> Tag:
             del cell["scope"]
     for line in table.find_all("tr"):
         line.attrs = {}
+    _typeset(table)
     return table
+
+
+def _typeset(table: Tag) -> None:
+    """Words at the left, whole numbers by thousands, and no line that breaks inside a short number."""
+    lines = [line.find_all("td") for line in table.tbody.find_all("tr")]
+    heads = table.thead.find_all("tr")[-1].find_all(["th", "td"])
+    # Headers that span several rows stand at the left, so columns are counted from the right.
+    for place in range(1, max(map(len, lines), default=0) + 1):
+        cells = [line[-place] for line in lines if len(line) >= place]
+        told = [text for cell in cells if (text := cell.get_text(strip=True)) not in ("", "–")]
+        words = sum(text[0].isalpha() for text in told) * 2 > len(told)
+        for cell in [*cells, heads[-place]] if words else ():
+            cell["class"] = "words"
+        for cell in cells if not words else ():
+            if len(cell.get_text(strip=True)) <= SHORT:
+                cell["class"] = "short"
 
 
 def rows_of(table: Tag) -> pd.DataFrame:
@@ -131,9 +179,21 @@ def rows_of(table: Tag) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=header)
 
 
+def _typed(html: str) -> str:
+    """HTML with typographic apostrophes, counts by thousands, and a number and its unit in one line."""
+    html = re.sub(r"(?<=\w)'", "’", html)
+    html = re.sub(r"(?<=>)\d{4,}(?: \(\d+\))?(?=</td>)", lambda found: _by_thousands(found[0]), html)
+    return UNIT.sub("\u00a0", html)
+
+
+def _by_thousands(text: str) -> str:
+    return re.sub(r"\d+", lambda number: f"{int(number[0]):,}", text)
+
+
 def visit_exhibit(translator: Any, node: TableExhibit) -> None:
     table = plain_table(node["html"])
     rows = rows_of(table)
+    caption = _typed(escape(node["caption"], quote=False))
     name, page = node["ids"][0], translator.builder.current_docname
     write_table(Path(translator.builder.outdir) / FOLDER / f"{name}.csv", rows)
     links = [(f"{FOLDER}/{name}.csv", "CSV")]
@@ -152,10 +212,8 @@ def visit_exhibit(translator: Any, node: TableExhibit) -> None:
     )
     translator.add_fignumber(node)
     nothing = "" if len(rows) else " <em>There is none.</em>"
-    translator.body.append(
-        f'{escape(node["caption"])}{nothing} <span class="exhibit-links">{said}</span></span></caption>'
-    )
-    translator.body.append(table.decode_contents() if len(rows) else "")
+    translator.body.append(f"{caption}{nothing} <span class='exhibit-links'>{said}</span></span></caption>")
+    translator.body.append(_typed(table.decode_contents()) if len(rows) else "")
     translator.body.append("</table></div></div>")
     raise nodes.SkipNode
 
@@ -164,5 +222,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_enumerable_node(TableExhibit, "table", lambda node: node["caption"], html=(visit_exhibit, None))
     app.add_transform(CellsToExhibits)
     app.add_transform(CaptionsOfPages)
+    app.add_transform(UnitsWithNumbers)
     app.connect("env-check-consistency", letter_pages)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -14,7 +14,7 @@ const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content ?
 
 /* Tables and figures that are wider than the page say so. */
 function cueScrolling(within = document) {
-  const all = ".exhibit-scroll, .pst-scrollable-table-container, .bd-article figure";
+  const all = ".exhibit-scroll, .pst-scrollable-table-container, .bd-article figure, .bd-article .cover";
   const watch = new ResizeObserver((entries) => entries.forEach(({ target }) => mark(target)));
   const mark = (box) => {
     const wide = box.scrollWidth > box.clientWidth + 2;
@@ -207,14 +207,15 @@ function trace(exhibit, table, cell) {
   box.scrollIntoView({ block: "nearest" });
 }
 
-/* The same for the numbers of a sentence. */
+/* The same for the numbers of a sentence: not for the digits of a name, a version or a hash, nor for the level of an interval. */
+const NUMBER = /(?<![\w.-])([−+]?\d+(?:,\d{3})*(?:\.\d+)?)(?![\w-]|[.,]\d|\s%\s(?:interval|level))/;
 function traceSentences() {
   document.querySelectorAll(".fact").forEach((fact) => {
     const { files, numbers } = JSON.parse(fact.dataset.trace);
     const walker = document.createTreeWalker(fact, NodeFilter.SHOW_TEXT);
     const texts = [];
     while (walker.nextNode()) if (!walker.currentNode.parentElement.closest("a, code, math")) texts.push(walker.currentNode);
-    texts.forEach((text) => text.replaceWith(...text.data.split(/(\d+(?:,\d{3})*(?:\.\d+)?)/).map((part, at) => {
+    texts.forEach((text) => text.replaceWith(...text.data.split(NUMBER).map((part, at) => {
       if (at % 2 === 0) return part;
       const open = () => {
         const sentence = fact.textContent;
@@ -222,7 +223,7 @@ function traceSentences() {
         const { box, say } = traceBox(fact.closest("p, li, blockquote") ?? fact, () => button.classList.remove("chosen"), "Esc closes.");
         say("Number", part);
         if (sentence !== part) say("Said in", sentence);
-        const rows = numbers?.[part] ?? [];
+        const rows = numbers?.[part.replace(/^[−+]/, "")] ?? [];
         for (const row of rows) say("Row", row);
         if (!numbers) say("Row", "not shown, since films of this study are private");
         else if (!rows.length) say("Row", "none has it as it stands: it is counted or computed from those named here");
@@ -231,7 +232,9 @@ function traceSentences() {
         box.focus({ preventScroll: true });
         box.scrollIntoView({ block: "nearest" });
       };
-      const button = made("button", { type: "button", class: "number", title: "Where does this number come from?", onclick: open }, part);
+      // No element of HTML's own: a line may break on either side of a button, even between a bracket and its number.
+      const button = made("span", { role: "button", tabindex: 0, class: "number", title: "Where does this number come from?", onclick: open }, part);
+      button.addEventListener("keydown", (event) => { if (["Enter", " "].includes(event.key)) { event.preventDefault(); open(); } });
       return button;
     })));
   });
@@ -287,13 +290,13 @@ const label = (text, attributes) => drawn("text", attributes, document.createTex
 const share = (part, whole) => (whole ? (100 * part) / whole : NaN);
 const shown = (value, unit = " %") => (Number.isFinite(value) ? `${value.toFixed(1)}${unit}` : "–");
 
-function chooser(names, chosen, colours, changed) {
+function chooser(names, chosen, swatch, changed) {
   const box = made("fieldset", {}, made("legend", {}, "Arms"));
   for (const name of names) {
     const input = made("input", { type: "checkbox" });
     input.checked = chosen.has(name);
     input.addEventListener("change", () => { if (input.checked) chosen.add(name); else chosen.delete(name); changed(); });
-    box.append(made("label", {}, input, made("span", { class: "swatch", style: `background:${colours[name]}` }), name));
+    box.append(made("label", {}, input, swatch(name), name));
   }
   return box;
 }
@@ -303,34 +306,42 @@ function thresholdExplorer(box, data) {
   const last = data.arms[names[0]].found.length - 1;
   const chosen = new Set(["baseline", ...names.filter((name) => name.startsWith("synthetic"))].filter((name) => names.includes(name)).slice(0, 3));
   const colours = Object.fromEntries(names.map((name) => [name, data.arms[name].colour]));
+  const line = (name) => ({ fill: "none", stroke: colours[name], "stroke-width": 2, "stroke-dasharray": data.arms[name].dashes.join(" ") });
+  const swatch = (name) => drawn("svg", { viewBox: "0 0 36 8", class: "swatch", "aria-hidden": "true" }, drawn("path", { d: "M0 4H36", ...line(name) }));
   const slider = made("input", { type: "range", min: 0, max: last, value: Math.round(last / 2), "aria-label": "threshold" });
   const said = made("output", {});
-  const picture = drawn("svg", { viewBox: "0 0 640 300", role: "img", "aria-label": "Where the threshold lies on the curves of the chosen arms" });
+  const picture = drawn("svg", { role: "img", "aria-label": "Where the threshold lies on the curves of the chosen arms" });
   const table = made("table", {});
-  const axes = (left, x, y) => {
-    picture.append(drawn("rect", { x: left, y: 20, width: 230, height: 230, class: "frame" }));
+  const axes = ([left, top], x, y) => {
+    picture.append(drawn("rect", { x: left, y: top + 20, width: 230, height: 230, class: "frame" }));
     for (const tick of [0, 50, 100]) {
-      picture.append(label(tick, { x: left + 2.3 * tick, y: 264, "text-anchor": "middle" }), label(tick, { x: left - 6, y: 254 - 2.3 * tick, "text-anchor": "end" }));
+      picture.append(label(tick, { x: left + 2.3 * tick, y: top + 264, "text-anchor": "middle" }), label(tick, { x: left - 6, y: top + 254 - 2.3 * tick, "text-anchor": "end" }));
     }
-    picture.append(label(x, { x: left + 115, y: 284, "text-anchor": "middle" }), label(y, { x: left, y: 12 }));
+    picture.append(label(x, { x: left + 115, y: top + 284, "text-anchor": "middle" }), label(y, { x: left, y: top + 12 }));
   };
+  let narrow = false;
   const draw = () => {
     const at = Number(slider.value);
     said.textContent = (at / last).toFixed(2);
     picture.replaceChildren();
-    axes(50, "negatives called positive (%)", "positives found (%)");
-    axes(390, "positives found (%)", "right of those called positive (%)");
+    // On a phone the curves stand one below the other.
+    narrow = box.clientWidth < 520;
+    picture.classList.toggle("narrow", narrow);
+    picture.setAttribute("viewBox", narrow ? "0 0 300 600" : "0 0 640 300");
+    const [first, second] = [[50, 0], narrow ? [50, 305] : [390, 0]];
+    axes(first, "negatives called positive (%)", "positives found (%)");
+    axes(second, "positives found (%)", "right of those called positive (%)");
     const lines = [];
     for (const name of names.filter((one) => chosen.has(one))) {
       const { found, alarms } = data.arms[name];
       const recall = found.map((count) => share(count, data.positives));
       const false_ = alarms.map((count) => share(count, data.negatives));
       const precision = found.map((count, place) => share(count, count + alarms[place]));
-      for (const [left, x, y] of [[50, false_, recall], [390, recall, precision]]) {
-        const points = x.map((value, place) => [left + 2.3 * value, 250 - 2.3 * y[place]]).filter((point) => point.every(Number.isFinite));
-        picture.append(drawn("polyline", { points: points.join(" "), fill: "none", stroke: colours[name], "stroke-width": 2 }));
+      for (const [[left, top], x, y] of [[first, false_, recall], [second, recall, precision]]) {
+        const points = x.map((value, place) => [left + 2.3 * value, top + 250 - 2.3 * y[place]]).filter((point) => point.every(Number.isFinite));
+        picture.append(drawn("polyline", { points: points.join(" "), ...line(name) }));
         if (Number.isFinite(x[at]) && Number.isFinite(y[at])) {
-          picture.append(drawn("circle", { cx: left + 2.3 * x[at], cy: 250 - 2.3 * y[at], r: 6, fill: colours[name], stroke: "#fff" }));
+          picture.append(drawn("circle", { cx: left + 2.3 * x[at], cy: top + 250 - 2.3 * y[at], r: 6, fill: colours[name], stroke: "#fff" }));
         }
       }
       lines.push([name, `${found[at]} of ${data.positives}`, shown(recall[at]), `${alarms[at]} of ${data.negatives}`, shown(100 - false_[at]), shown(precision[at])]);
@@ -341,8 +352,9 @@ function thresholdExplorer(box, data) {
       made("tbody", {}, ...lines.map((line) => made("tr", {}, ...line.map((text, place) => (place ? made("td", {}, text) : made("th", { scope: "row" }, text)))))));
   };
   slider.addEventListener("input", draw);
+  addEventListener("resize", () => { if (narrow !== box.clientWidth < 520) draw(); });
   box.append(made("p", {}, made("strong", {}, "Move the threshold. "), "A film is called positive from ", said, " upwards. Counts are means over training runs; where each fold has a model of its own, the folds are counted together."),
-    slider, chooser(names, chosen, colours, draw), made("div", { class: "exhibit-scroll", tabindex: 0, role: "region", "aria-label": "curves" }, picture),
+    slider, chooser(names, chosen, swatch, draw), made("div", { class: "exhibit-scroll", tabindex: 0, role: "region", "aria-label": "curves" }, picture),
     made("div", { class: "exhibit-scroll", tabindex: 0, role: "region", "aria-label": "answers at this threshold" }, table));
   draw();
 }

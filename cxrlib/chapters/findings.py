@@ -28,7 +28,8 @@ def negatives_sentence(demographics: pd.DataFrame, named: Mapping[str, Mapping[s
             "whether “negative” means the same in both."
         )
     if set(hospital) <= set(training):
-        return f"“Negative” means the same in training and at the hospital, as far as is recorded: {told} there."
+        same = "As far as is recorded, “negative” means the same in training and at the hospital"
+        return f"{same}: of its negatives {told}."
     lacking = " or ".join(SHOWN[kind] for kind in hospital if kind not in training)
     return (
         f"“Negative” means two things in this study. Of the hospital's negative films {told}; in training no negative "

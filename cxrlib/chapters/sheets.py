@@ -24,6 +24,8 @@ STRIP = {"columns": 8, "size": 152, "step": 160, "heading": 28}
 # Likewise of a map of films, and the frame of positive ones.
 GRID = {"size": 60, "step": 66, "heading": 28}
 FRAME = 3
+# Black would run into the black edge of a film.
+FRAMED = 140
 
 
 @dataclass(frozen=True)
@@ -163,11 +165,11 @@ def film_grid(films: np.ndarray, cells: pd.DataFrame, side: int, origin: str) ->
     picture = Image.new("L", (side * step, heading + side * step), "white")
     pen = ImageDraw.Draw(picture)
     pen.text((side * step - 4, heading - 9), origin, fill=80, anchor="rs", font_size=15)
-    pen.text((FRAME, heading - 9), "framed: positive", fill=0, anchor="ls", font_size=15)
+    pen.text((FRAME, heading - 9), "framed in grey: positive", fill=0, anchor="ls", font_size=15)
     for film, cell in zip(_enlarged(films, size), cells.itertuples(), strict=True):
         left, top = cell.column * step + FRAME, heading + cell.row * step + FRAME
         if cell.label == "positive":
-            pen.rectangle((left - FRAME, top - FRAME, left + size + FRAME - 1, top + size + FRAME - 1), fill=0)
+            pen.rectangle((left - FRAME, top - FRAME, left + size + FRAME - 1, top + size + FRAME - 1), fill=FRAMED)
         picture.paste(Image.fromarray(film), (left, top))
     buffer = io.BytesIO()
     picture.save(buffer, "png")

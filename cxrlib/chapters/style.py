@@ -35,8 +35,8 @@ LINE_LOOKS = (
 )  # fmt: skip
 # An arm looks the same in every figure: its colour is that of its rung of the ladder, its line and mark are its own.
 RUNG_COLOURS = dict(zip(RUNGS, (BLACK, GREEN, PURPLE, VERMILION, BLUE), strict=True))
-# Halves of discs tell better than stars, of which a white edge leaves nothing.
-MARKERS = (*"osD^vPXp<>h*H8", *(Path.wedge(*angles) for angles in ((0, 180), (180, 360), (45, 315))))
+# Of a star or half a disc a white edge leaves too little to tell it by.
+MARKERS = (*"osD^vPXp<>", *(Path.wedge(start, start + 270) for start in (45, 135, 225, 315)), *"H8h")
 # So does a label.
 LABEL_LOOKS: Mapping[str, tuple[str, Any, str]] = {"negative": LINE_LOOKS[1], "positive": LINE_LOOKS[2]}
 
@@ -92,6 +92,8 @@ def drawing(
     inside; where the films behind it come from is printed in its corner. It belongs to no window."""
     with style():
         figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+        # A panel's title stands clear of the numbers below the panel above.
+        figure.get_layout_engine().set(h_pad=0.09)
         yield figure, figure.subplots(rows, columns, squeeze=False, **options)
         if origin:
             mark_origin(figure, origin)

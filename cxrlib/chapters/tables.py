@@ -11,11 +11,13 @@ from cxrlib.study import Study
 
 
 def settings(stage: Settings) -> pd.DataFrame:
-    """The settings of a stage, one per row."""
-    rows = [
-        (name.replace("_", " "), ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+    """The settings of a stage, one per row, in words."""
+    words = {"True": "yes", "False": "no", "None": "none", "": "none"}
+    told = {
+        name: ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         for name, value in stage.model_dump().items()
-    ]
+    }
+    rows = [(name.replace("_", " "), words.get(value, value)) for name, value in told.items()]
     return pd.DataFrame(rows, columns=["setting", "value"]).set_index("setting")
 
 

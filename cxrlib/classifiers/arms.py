@@ -150,12 +150,12 @@ _DECLARED = (
     ),
     Arm(
         "fine-tuned-crossfit", "the baseline, trained a few epochs further on those hospital films alone",
-        "Would the hospital's few films have done without generator and without public films beside them?", FILMS,
+        "Would the hospital's few films by themselves have done as well?", FILMS,
         public=False, hospital="once", starts_from="baseline", crossfitted=True,
     ),
     Arm(
         "source-rule", "no film: the share of positives of each source of the public films",
-        "How far does it go to recognise where a film was taken? (Validation only.)", NOTHING, learns="sources",
+        "How far does one get by recognising where a film was taken? (Public films only.)", NOTHING, learns="sources",
     ),
 )  # fmt: skip
 ARMS: dict[str, Arm] = {arm.name: arm for arm in _DECLARED}

@@ -114,7 +114,7 @@ def _write_record(
         held_out_films=len(films.held_out), images_seen=state.images, snapshot_images=state.chosen["images"],
         snapshot_kid=state.chosen["kid"], selected_by=run.selected_by,
         within_noise=run.within_noise, features=describe_features(study),
-        initialised_from=f"the generator of the public films, {settings['label']}" if start else "random weights",
+        initialised_from=f"the generator of the public {settings['label']} films" if start else "random weights",
         rollbacks=state.rollbacks, warnings=list(state.warnings.values()),
         precision=str(run.stepper.dtype).removeprefix("torch."), device=run.device.type,
     )  # fmt: skip

@@ -42,8 +42,9 @@ def _films_note(study: Study) -> str:
 
 def _counts(study: Study) -> str:
     """Films and patients of each role, how many networks were trained, and when the book was made."""
-    models = sum(len(study.classifier_seeds(arm)) * len(study.classifier_folds(arm)) for arm in study.classifier_arms)
-    told = [f"{models:,} classifiers", f"{len(study.classifier_arms)} arms"]
+    networks = [arm for arm in study.classifier_arms if arm_of(arm).network]
+    models = sum(len(study.classifier_seeds(arm)) * len(study.classifier_folds(arm)) for arm in networks)
+    told = [f"{models:,} trained classifiers", f"{len(study.classifier_arms)} arms"]
     if study.results.audit_record.exists():
         used = read_json(study.results.audit_record)["used"]
         roles = [

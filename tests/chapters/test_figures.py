@@ -268,6 +268,24 @@ def test_decisions_are_drawn_beside_calling_all_or_none_positive():
     np.testing.assert_allclose(names["baseline"].get_ydata(), expected)
 
 
+def test_decisions_of_several_arms_stand_each_in_a_panel_beside_the_baseline():
+    figure = results_curves.decision_curve(made.decision(), "hospital", "")
+    arms = [arm for arm in made.decision()["arm"].unique() if arm not in ("baseline", "treat-all", "treat-none")]
+    drawn = [ax for ax in figure.axes if ax.has_data()]
+    assert [ax.get_title(loc="left") for ax in drawn] == arms
+    assert {len(ax.get_lines()) for ax in drawn} == {4}
+
+
+def test_the_first_rung_of_the_ladder_stands_below_the_upper_edge():
+    ax = results_ladder.ladder(made.table2(["baseline", "oversampled"]), "simulated films").axes[0]
+    assert min(text.get_position()[1] for text in ax.texts) > max(ax.get_ylim()[1], ax.get_ylim()[1]) + 0.3
+
+
+def test_a_mark_is_told_from_others_by_more_than_corners_of_a_disc():
+    marks = [arm_look(arm)[2] for arm in made.MAIN_ARMS]
+    assert not set("h*H8") & {mark for mark in marks if isinstance(mark, str)}
+
+
 def test_doses_show_every_run_and_the_interval_of_the_mean():
     ax = results_figures.dose_curve(made.dose(), made.dose_seeds(), "hospital", ["accuracy"], "").axes[0]
     dots = [line for line in ax.get_lines() if line.get_linestyle() == "None" and line.get_marker() == "o"]

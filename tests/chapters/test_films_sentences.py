@@ -94,7 +94,7 @@ def shift(above):
 def test_the_shift_is_told_by_what_tells_roles_apart_the_strongest_first():
     assert film_facts.shift_sentence(shift({}), "hospital").startswith("No measure separates")
     told = film_facts.shift_sentence(shift({"noise": (0.8, 0.7, 0.9), "brightness": (0.05, 0.03, 0.08)}), "hospital")
-    assert "darker in 95 of a hundred pairs (92 to 97) and noisier in 80 of a hundred pairs (70 to 90)" in told
+    assert "darker in 95 of 100 pairs (92 to 97) and noisier in 80 of 100 pairs (70 to 90)" in told
     assert "sharp" not in told
 
 

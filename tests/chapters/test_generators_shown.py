@@ -12,6 +12,7 @@ from cxrlib.chapters.generators import exhibits as generators_exhibits
 from cxrlib.chapters.generators import shown as generators_shown
 from cxrlib.chapters.generators.sentences import (
     collapse,
+    collapsed,
     comparison_facts,
     generator_facts,
     kept_snapshots,
@@ -51,6 +52,9 @@ def test_signs_of_collapse_are_quoted_and_their_absence_is_said():
         "There were signs of collapse: the positive generator of fold1 showed falling recall: at 3,000 images, …; "
         "the positive generator of fold1 showed more"
     )
+    assert collapsed(ill) == "1 of 3 generators showed signs of collapse on the way."
+    assert collapsed(healthy).startswith("None of 2 generators")
+    assert "the positive generator of all patients" in collapse({("positive", "all"): record(warnings=["more"])})
 
 
 def test_the_chapter_s_facts_name_the_settings(write_tiny_study):

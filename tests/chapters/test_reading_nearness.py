@@ -186,7 +186,8 @@ def test_what_is_said_changes_with_the_tables():
     assert "Films were copied." in copied["flags"]
     blind = said(flags | {"caught": 30, "caught_least_rate": 0.5})
     assert "do not rely on the search" in blind["control"]
-    assert "No set has clearly more" in usual["leaks"]
+    assert "clearly more often than the hospital's films" in usual["leaks"]
+    assert "flagged (0.02 %)" in said(flags | {"flagged": 1, "films": 5000})["flags"]
     assert (
         "have a fault more often than the hospital's films: positive films of all, flat border on 30.0 %, against "
         in said(leak=leak | {"synthetic_rate": 0.3, "excess_low": 0.2})["leaks"]

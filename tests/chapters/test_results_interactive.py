@@ -83,3 +83,40 @@ def test_a_page_has_the_numbers_below_their_picture_and_the_finding_before_its_c
     assert picture["outputs"][0]["metadata"]["image/png"] == {"width": 5}
     assert 'data-kind="ladder"' in twin["source"]
     assert twin["source"].count("</script>") == 1
+
+
+def test_arms_of_one_colour_are_told_apart_by_their_lines():
+    table = pd.concat([predictions().assign(arm=arm) for arm in ("baseline", "synthetic", "synthetic-crossfit")])
+    arms = interactive.thresholds(table, "hospital")["arms"]
+    assert arms["synthetic"]["colour"] == arms["synthetic-crossfit"]["colour"]
+    assert arms["baseline"]["dashes"] == []
+    assert len({str(arm["dashes"]) for arm in arms.values()}) == 3
+
+
+def test_what_figures_find_follows_their_tables():
+    paper = pd.DataFrame({"dataset": ["test", "test"], "model": ["COVIDx", "COVIDx+Synth"],
+                          "recall_positive": [0.764, 0.955], "precision_positive": [0.903, 0.84]})  # fmt: skip
+    said = interactive.beside_the_paper(table2({"baseline": 0.4, "synthetic": 0.71}), paper)
+    assert "In the paper sensitivity went from 76.4 % to 95.5 % and precision from 90.3 % to 84.0 %" in said
+    assert "here, with the arm synthetic, sensitivity went from 40.0 % to 71.0 %" in said
+    assert "here" not in interactive.beside_the_paper(table2({"baseline": 0.4}), paper)
+    decision = pd.DataFrame({"role": "hospital", "arm": ["baseline", "a", "treat-all"], "threshold": 0.5,
+                             "net_benefit": [0.02, -0.1, 0.3], "low": -0.2, "high": 0.1})  # fmt: skip
+    told = interactive.beneficial(decision, "hospital", ["baseline", "a"])
+    assert told == "From one half upwards the largest net benefit is that of baseline (0.02 [−0.20, 0.10])."
+    assert interactive.beneficial(decision, "hospital", []).startswith("No arm's")
+    parts = pd.DataFrame(
+        {
+            "role": "hospital",
+            "arm": "baseline",
+            "subgroup": "age",
+            "level": ["old", "young", "few"],
+            "metric": "recall_positive",
+            "estimate": [0.4, 0.6, 0.9],
+            "suppressed": [False, False, True],
+        }
+    )
+    assert interactive.across_parts(parts, ["baseline"]) == (
+        "Sensitivity lies between 40.0 % (age old) and 60.0 % (age young) with baseline."
+    )
+    assert interactive.across_parts(parts[2:], ["baseline"]) == "No part of the films is large enough to be shown."

@@ -164,7 +164,7 @@ def test_what_the_generator_adds_to_its_own_films(effect, words):
     text = sentences({(ARM, "real-crossfit", "roc_auc"): effect})["own_films"]
     assert words in text
     assert f"{signed(effect[0], 2, 1)} [" in text
-    assert "Films and synthetic films together" in text
+    assert "Both kinds of film together" in text
 
 
 def test_an_interval_that_leaves_zero_out_is_not_yet_a_verdict():
@@ -172,6 +172,9 @@ def test_an_interval_that_leaves_zero_out_is_not_yet_a_verdict():
     text = sentences({("synthetic", "baseline", "recall_positive"): (0.2, 0.01, 0.4, 0.04)})["gain"]
     assert "not clear among so many questions" in text
     assert "clear gain" not in text
+    leak = sentences({(ARM, "synthetic", "roc_auc"): (-0.08, -0.14, -0.02, 0.67)})["leakage"]
+    assert "among so many questions it is not clear whether that leak matters" in leak
+    assert "among so many" not in sentences({(ARM, "synthetic", "roc_auc"): NONE})["leakage"]
 
 
 def test_every_piece_changes_with_its_own_data():
@@ -265,6 +268,7 @@ def test_a_second_hospital_is_told_without_a_verdict():
 def test_simulated_films_are_called_simulated():
     simulated = sentences(rests=Rests(519, 310, True))
     assert "519 simulated films" in simulated["answer"]
+    assert "on the hospital's simulated films" in simulated["shift"]
     assert "not how well it works on patients" in simulated["answer"]
     assert "simulated" not in sentences()["answer"]
 

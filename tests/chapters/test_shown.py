@@ -74,6 +74,7 @@ def test_settings_are_shown_one_per_row_lists_included():
     table = tables.settings(ClassifierSettings(doses=(10, 25), equal_steps=("synthetic",)))
     assert table.loc["doses", "value"] == "10, 25"
     assert table.loc["equal steps", "value"] == "synthetic"
+    assert not {"True", "False", "None", ""} & set(table["value"])
 
 
 def test_the_other_operating_point_gives_the_other_rows():
@@ -86,7 +87,7 @@ def test_measures_beyond_table_two_keep_their_own_units_and_mark_a_slope_without
     shown = results_shown.ranking(made.table2(["baseline"]), "hospital")
     expected = made.table2(["baseline"]).query("role == 'hospital'").iloc[0]
     assert plain(shown.loc["baseline", "area under ROC"]) == (
-        f"{expected.roc_auc:.2f} ({expected.roc_auc_low:.2f} to {expected.roc_auc_high:.2f})"
+        f"{expected.roc_auc:.2f} ({expected.roc_auc_low:.2f}–{expected.roc_auc_high:.2f})"
     )
     wild = made.table2(["baseline"]).assign(calibration_slope=29769.6)
     assert results_shown.probabilities(wild, "hospital").loc["baseline", "calibration slope"] == "beyond 100"

@@ -30,7 +30,8 @@ def built(write_study_in):
 
 
 def page(index: Path, name: str) -> str:
-    return (index.parent / f"{name}.html").read_text(encoding="utf-8")
+    """A page, its no-break spaces as spaces."""
+    return (index.parent / f"{name}.html").read_text(encoding="utf-8").replace("\u00a0", " ")
 
 
 class TestParameters:

@@ -115,7 +115,7 @@ def training_facts(study: Study, records: Records) -> dict[str, Any]:
     once = "exactly once for each of them" if set(openings) == {1} else f"{sum(openings):,} times in all"
     return {
         "classifiers": len(networks),
-        "arms": len(study.classifier_arms),
+        "arms": len({arm for arm, _, _ in networks}),
         "runs": counted(study.classifier.seeds, "training run"),
         "network": study.classifier.network,
         "weights": next(iter(networks.values()))["weights"],

@@ -124,6 +124,8 @@ def borders_sentence(shortcut: pd.DataFrame, role: str) -> str:
 def _predicts(row: pd.Series) -> str:
     """Words for an area under the ROC curve, chosen by its interval."""
     low, high = row["roc_auc_low"], row["roc_auc_high"]
+    if low == high == 0.5:
+        return "says nothing about the label, since all its films get the same answer"
     if low > 0.9:
         words = "predicts nearly every label"
     elif low > 0.7:
@@ -188,12 +190,12 @@ def shift_sentence(shift: pd.DataFrame, role: str) -> str:
         more, less = MORE_AND_LESS[measure]
         word, values = (more, (area, low, high)) if area > 0.5 else (less, (1 - area, 1 - high, 1 - low))
         middle, bottom, top = (f"{100 * value:.0f}" for value in values)
-        told.append(f"{word} in {middle} of a hundred pairs ({bottom} to {top})")
+        told.append(f"{word} in {middle} of 100 pairs ({bottom} to {top})")
     if not told:
         return f"No measure separates the {role_word(role)} films from the training films."
     return (
         f"Compared with a training film of the same label, a {role_word(role)} film is {joined(told)}; by chance it "
-        "would be in half of the pairs."
+        "would be so in half of the pairs."
     )
 
 

@@ -55,7 +55,7 @@ TABLES = {
 }
 FOUND = {
     "gan_training": lambda study: sentences.trust(exhibits.generator_logs(study)),
-    "snapshots": lambda study: f"{_generator_facts(study)['collapse']}.",
+    "snapshots": lambda study: sentences.collapsed(_generators(study)),
     "variants": lambda study: sentences.compared_briefly(exhibits.comparisons(study), study.gan.comparison_label),
     "quality": lambda study: f"By kernel distance the synthetic films are {_quality_facts(study)['nearer']}.",
 }
@@ -70,13 +70,15 @@ SOURCES = {
 
 
 def _generator_facts(study: Study) -> dict[str, Any]:
-    return sentences.generator_facts(
-        {
-            (label, fold): read_json(study.results.generator_record(label, fold))
-            for fold in study.generator_folds
-            for label in LABELS
-        }
-    )
+    return sentences.generator_facts(_generators(study))
+
+
+def _generators(study: Study) -> sentences.Records:
+    return {
+        (label, fold): read_json(study.results.generator_record(label, fold))
+        for fold in study.generator_folds
+        for label in LABELS
+    }
 
 
 def _quality_facts(study: Study) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from cxrlib.films.settings import LABELS
 from cxrlib.study import Study
 
 HALF = 0.5
+PATIENTS = {"all": "all patients", "public": "the public films"}
 KEYS = ["label", "comparison", "measure"]
 MODULATIONS = {
     "demodulated": "demodulated convolutions, as in the successor of the paper's StyleGAN",
@@ -199,13 +200,19 @@ def kept_snapshots(generators: Records) -> str:
 def collapse(generators: Records) -> str:
     """The warnings of all trainings in one sentence, or that there are none."""
     found = [
-        f"the {label} generator of {fold} showed {warning}"
+        f"the {label} generator of {PATIENTS.get(fold, fold)} showed {warning}"
         for (label, fold), record in generators.items()
         for warning in record.get("warnings", [])
     ]
     if not found:
         return "No generator showed a sign of collapse"
     return f"There were signs of collapse: {'; '.join(found)}"
+
+
+def collapsed(generators: Records) -> str:
+    """In how many trainings there were such warnings."""
+    warned = sum(bool(record.get("warnings")) for record in generators.values())
+    return f"{warned or 'None'} of {len(generators)} generators showed signs of collapse on the way."
 
 
 def trust(logs: Mapping[str, pd.DataFrame]) -> str:
@@ -280,9 +287,9 @@ def quality_facts(quality: pd.DataFrame) -> dict[str, str]:
     distances = rows[rows["measure"] == "kid"].groupby("comparison")["estimate"].mean()
     return {
         "tested": compared_with(rows),
-        "kid_synthetic": f"{distances['synthetic-hospital']:.3g}",
-        "kid_public": f"{distances['public-hospital']:.3g}",
-        "kid_halves": f"{distances['hospital-halves']:.3g}",
+        "kid_synthetic": f"{distances['synthetic-hospital']:.3f}",
+        "kid_public": f"{distances['public-hospital']:.3f}",
+        "kid_halves": f"{distances['hospital-halves']:.3f}",
         "nearer": nearness(rows),
         "fidelity": fidelity(rows),
         "variety": variety(rows),

@@ -53,7 +53,7 @@ def nearest_rows(study: Study, label: str, fold: str = "all", count: int = 6) ->
         ("features", "nearest_feature_id", "feature_distance"),
     ):
         nearest = hospital.images[[row_of[image_id] for image_id in table[column][rows].astype(str)]]
-        captions = [f"distance {value:.3g}" for value in table[distance][rows]]
+        captions = [f"distance {value:.2f}" for value in table[distance][rows]]
         found.append(
             FilmRow(f"hospital · nearest by {space}", np.array(nearest), origin(study, "hospital"), captions)
         )  # fmt: skip
@@ -114,9 +114,10 @@ def generated_facts(memorisation: pd.DataFrame, leaks: pd.DataFrame, anatomy: pd
 def _said_of_flags(table: pd.DataFrame) -> str:
     flagged, films = int(table["flagged"].sum()), int(table["films"].sum())
     real = table["real_flagged"].sum() / table["real_films"].sum()
+    digits = 2 if 0 < flagged / films < 0.0005 else 1
     said = (
         f"{flagged:,} of {films:,} synthetic films {'is' if flagged == 1 else 'are'} flagged "
-        f"({percent(flagged / films)}); of real films of other patients {percent(real)} would be."
+        f"({percent(flagged / films, digits)}); of real films of other patients {percent(real)} would be."
     )
     more = table[table["flag_low"] > table["real_high"]]
     if len(more):
@@ -144,7 +145,10 @@ def _said_of_leaks(table: pd.DataFrame) -> str:
     leaking = table[table["excess_low"] > 0]
     if leaking.empty:
         most = table["synthetic_rate"].max()
-        return f"No set has clearly more such films than the hospital; the largest share is {percent(most)}."
+        return (
+            "No set of synthetic films has traces of augmentation or of the network clearly more often than the "
+            f"hospital's films; the largest share is {percent(most)}."
+        )
     found = "; ".join(
         f"{row.label} films of {row.fold}, {row.leak} on {percent(row.synthetic_rate)}, "
         f"against {percent(row.real_rate)} of real films"

@@ -29,7 +29,7 @@ class Rests:
 
     @property
     def kind(self) -> str:
-        return "simulated films" if self.simulated else "hospital's films"
+        return "hospital's simulated films" if self.simulated else "hospital's films"
 
 
 def outcome(found: Evidence, arm: str, reference: str) -> Outcome:
@@ -144,7 +144,7 @@ def own_films(found: Evidence, arm: str) -> str:
     outcomes = {
         "gain": "the generator adds something to them",
         "loss": "the films themselves serve better than what a generator makes of them",
-        "no clear difference": "it is not clear whether the generator adds anything to them or loses anything",
+        "no clear difference": f"{change.unclear} whether the generator adds anything to them or loses anything",
         "no verdict": "no verdict from single runs",
     }
     sentence = (
@@ -152,7 +152,7 @@ def own_films(found: Evidence, arm: str) -> str:
         f"area by {change}: {outcomes[change.verdict]}."
     )
     both = found.answer("real-and-synthetic-crossfit", RANKING, reference="real-crossfit")
-    return f"{sentence} Films and synthetic films together change it by {both} ({both.judged})." if both else sentence
+    return f"{sentence} Both kinds of film together change it by {both} ({both.judged})." if both else sentence
 
 
 def leakage(found: Evidence, arm: str) -> str:
@@ -165,7 +165,7 @@ def leakage(found: Evidence, arm: str) -> str:
     outcomes = {
         "gain": "they even do better",
         "loss": "part of what the paper's way shows is leakage, or comes from what these generators could not see",
-        "no clear difference": "it is not clear whether that leak matters",
+        "no clear difference": f"{change.unclear} whether that leak matters",
         "no verdict": "no verdict from single runs",
     }
     return (

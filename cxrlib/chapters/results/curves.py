@@ -135,33 +135,42 @@ def reliability(table: pd.DataFrame, role: str, origin: str, arms: Sequence[str]
 
 
 def decision_curve(table: pd.DataFrame, role: str, origin: str, arms: Sequence[str] | None = None) -> Figure:
-    """Net benefit over the threshold probability, intervals as bands, beside calling all films positive or none.
+    """Net benefit over the threshold probability, intervals as bands: a panel per arm, beside the baseline, calling all
+    films positive and calling none.
 
     `table` has role, arm (also "treat-all" and "treat-none"), threshold in [0, 1], net_benefit, low and high (Vickers
     and Elkin 2006).
     """
     chosen = table[table["role"] == role]
     rules = {"treat-all": ("call every film positive", ":"), "treat-none": ("call none positive", "-")}
-    names = [arm for arm in arms_of(chosen, arms) if arm not in rules]
-    with drawing(1, 1, 3.9, origin) as (figure, axes):
-        ax = axes[0, 0]
-        for rule, (name, line) in rules.items():
-            rows = chosen[chosen["arm"] == rule]
-            ax.plot(
-                rows["threshold"] * 100, rows["net_benefit"], color=MUTED, linestyle=line, linewidth=1.2, label=name
-            )
-        highest = 0.05
-        for index, arm in enumerate(names):
-            rows = chosen[chosen["arm"] == arm]
-            colour, line, marker = arm_look(arm, index)
-            percents = rows["threshold"] * 100
-            ax.fill_between(percents, rows["low"], rows["high"], color=colour, alpha=0.1, linewidth=0)
-            ax.plot(percents, rows["net_benefit"], color=colour, linestyle=line, marker=marker, label=arm,
-                    markevery=max(len(rows) // 7, 1), markersize=4.5)  # fmt: skip
-            highest = max(highest, rows["net_benefit"].max())
-        ax.set(xlabel="threshold: a film is called positive from this probability upwards (%)", ylabel="net benefit")
-        ax.set(xlim=(0, 100), ylim=(-0.25 * highest, 1.1 * highest))
-        legend_below(figure, ax)
+    others = [arm for arm in arms_of(chosen, arms) if arm not in (*rules, "baseline")]
+    base = [arm for arm in arms_of(chosen, arms) if arm == "baseline"]
+    columns = min(max(len(others), 1), ARMS_PER_LINE)
+    lines = -(-max(len(others), 1) // columns)
+    highest = max(0.05, chosen.loc[~chosen["arm"].isin(rules), "net_benefit"].max())
+    with drawing(lines, columns, 0.6 + 2.1 * lines, origin, sharex=True, sharey=True) as (figure, axes):
+        for ax, arm in zip(axes.ravel(), others or [""], strict=False):
+            for rule, (name, line) in rules.items():
+                rows = chosen[chosen["arm"] == rule]
+                ax.plot(
+                    rows["threshold"] * 100, rows["net_benefit"], color=MUTED, linestyle=line, linewidth=1.2, label=name
+                )
+            for name in (*base, *([arm] if arm else [])):
+                rows = chosen[chosen["arm"] == name]
+                colour, line, _ = arm_look(name)
+                percents = rows["threshold"] * 100
+                ax.fill_between(percents, rows["low"], rows["high"], color=colour, alpha=0.14, linewidth=0)
+                label = name if name in base else "_the arm of its panel"
+                ax.plot(percents, rows["net_benefit"], color=colour, linestyle=line, label=label)
+            ax.set(title=arm, xlim=(0, 100), ylim=(-0.25 * highest, 1.1 * highest), xticks=(0, 50, 100))
+            ax.tick_params(labelbottom=True)
+        for ax in axes.ravel()[max(len(others), 1) :]:
+            ax.set_axis_off()
+        for ax in axes[:, 0]:
+            ax.set_ylabel("net benefit")
+        for ax in axes.ravel()[max(len(others) - columns, 0) : max(len(others), 1)]:
+            ax.set_xlabel("threshold (%)")
+        legend_below(figure, axes[0, 0])
     return figure
 
 

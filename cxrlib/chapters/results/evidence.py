@@ -52,7 +52,8 @@ def level_text(metric: str, value: float, low: float, high: float) -> str:
     """A measure with its interval: in per cent, or as it is where it is no share of films."""
     if metric not in PLAIN:
         return percentage(value, low, high)
-    return f"{value:.2f}" if np.isnan([low, high]).any() else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    text = f"{value:.2f}" if np.isnan([low, high]).any() else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    return text.replace("-", "−")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ class Difference:
         if self.verdict == "no clear difference" and self.excludes_zero:
             return "not clear among so many questions"
         return {"gain": "a clear gain", "loss": "a clear loss"}.get(self.verdict, self.verdict)
+
+    @property
+    def unclear(self) -> str:
+        """How a sentence begins that says what is not clear: the reason too, where the interval leaves 0 out."""
+        return "among so many questions it is not clear" if self.excludes_zero else "it is not clear"
 
     def __str__(self) -> str:
         if self.metric in PLAIN:

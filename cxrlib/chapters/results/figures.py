@@ -19,7 +19,6 @@ from cxrlib.chapters.style import (
     drawing,
     interval_mark,
     named_lines,
-    note,
     unit_of,
 )
 from cxrlib.evaluation.metrics import METRIC_NAMES
@@ -80,8 +79,6 @@ def dose_curve(table: pd.DataFrame, dots: pd.DataFrame, role: str, metrics: Sequ
     `table` has role, dose_percent, metric, estimate, low, high; `dots` role, dose_percent, seed, metric, estimate
     (or `value`), as fractions.
     """
-    if not len(table):
-        return note("this study tried no doses of synthetic films", origin)
     with drawing(1, len(metrics), 2.9, origin, sharex=True) as (figure, axes):
         value = "estimate" if "estimate" in dots else "value"
         for ax, metric in zip(axes[0], metrics, strict=True):

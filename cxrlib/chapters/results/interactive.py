@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxrlib.chapters.results.evidence import changed
+from cxrlib.chapters.results.evidence import changed, level_text
 from cxrlib.chapters.results.ladder import in_order
 from cxrlib.chapters.results.questions import BASELINE, RANKING, SENSITIVITY, SPECIFICITY
-from cxrlib.chapters.style import RUNG_COLOURS, arms_of, chosen_rows
+from cxrlib.chapters.style import RUNG_COLOURS, arm_look, arms_of, chosen_rows
 from cxrlib.chapters.words import joined, percent
 from cxrlib.classifiers.arms import arm_of
 from cxrlib.evaluation.metrics import METRIC_NAMES, PLAIN
 
+PRECISION = "precision_positive"
 THRESHOLDS = np.linspace(0, 1, 51)
 ON_THE_LADDER = (
     "roc_auc", "balanced_accuracy", "recall_positive", "recall_negative", "accuracy", "f1_positive",
@@ -38,6 +39,7 @@ def thresholds(predictions: pd.DataFrame, role: str) -> dict[str, Any]:
             "found": (called[positive].sum(axis=0) / runs).round(1).tolist(),
             "alarms": (called[~positive].sum(axis=0) / runs).round(1).tolist(),
             "colour": _colour(arm),
+            "dashes": _dashes(arm),
         }
     positives = int((first["label"] == "positive").sum())
     return {"kind": "threshold", "positives": positives, "negatives": len(first) - positives, "arms": arms}
@@ -63,6 +65,12 @@ def ladder(table2: pd.DataFrame, role: str) -> dict[str, Any]:
 
 def _colour(arm: str) -> str:
     return RUNG_COLOURS[arm_of(arm).rung]
+
+
+def _dashes(arm: str) -> list[float]:
+    """Lengths of the strokes and gaps of an arm's line; none where it is drawn through."""
+    line = arm_look(arm)[1]
+    return [2 * length for length in line[1]] if isinstance(line, tuple) else []
 
 
 def _ends(row: pd.Series, metric: str) -> list[float | None]:
@@ -104,3 +112,49 @@ def areas(table2: pd.DataFrame, role: str) -> str:
         f"Area under the ROC curve, mean over runs: from {rows.iloc[0]:.2f} ({rows.index[0]}) to {rows.iloc[-1]:.2f} "
         f"({rows.index[-1]}); {BASELINE} {rows[BASELINE]:.2f}."
     )
+
+
+def beside_the_paper(table2: pd.DataFrame, paper: pd.DataFrame) -> str:
+    """What synthetic films changed in the paper, and what they change here in the arm that does as the paper did."""
+    theirs = paper[paper["dataset"] == "test"].set_index("model")
+    ours = chosen_rows(table2, "hospital").set_index("arm")
+    told = [f"In the paper {_from_to(theirs, *theirs.index[:2])}"]
+    if {BASELINE, "synthetic"} <= set(ours.index):
+        told.append(f"here, with the arm synthetic, {_from_to(ours, BASELINE, 'synthetic')}")
+    return f"{'; '.join(told)}."
+
+
+def _from_to(rows: pd.DataFrame, before: str, after: str) -> str:
+    names = {SENSITIVITY: "sensitivity went", PRECISION: "precision"}
+    told = [
+        f"{name} from {percent(rows.loc[before, metric])} to {percent(rows.loc[after, metric])}"
+        for metric, name in names.items()
+    ]
+    return joined(told)
+
+
+def beneficial(decision: pd.DataFrame, role: str, arms: list[str]) -> str:
+    """Who has the largest net benefit at one half, beside the baseline, each with its interval."""
+    rows = decision[(decision["role"] == role) & np.isclose(decision["threshold"], 0.5)].set_index("arm")
+    rows = rows.loc[[arm for arm in arms if arm in rows.index]]
+    if rows.empty:
+        return "No arm's probabilities clearly rise with the truth."
+    most = str(rows["net_benefit"].idxmax())
+    beside = [] if most == BASELINE or BASELINE not in rows.index else [BASELINE]
+    told = [f"{arm} ({level_text(RANKING, *rows.loc[arm, ['net_benefit', 'low', 'high']])})" for arm in (most, *beside)]
+    return f"From one half upwards the largest net benefit is that of {' beside '.join(told)}."
+
+
+def across_parts(subgroups: pd.DataFrame, arms: list[str]) -> str:
+    """Between which values sensitivity lies in parts of the hospital's films that are large enough to be shown."""
+    rows = subgroups[(subgroups["role"] == "hospital") & (subgroups["metric"] == SENSITIVITY)]
+    rows = rows[~rows["suppressed"].astype(bool) & rows["estimate"].notna()].sort_values("estimate", kind="stable")
+    told = []
+    for arm in dict.fromkeys(arms):
+        of_arm = rows[rows["arm"] == arm]
+        if len(of_arm) > 1:
+            ends = [
+                f"{percent(row.estimate)} ({row.subgroup} {row.level})" for row in of_arm.iloc[[0, -1]].itertuples()
+            ]
+            told.append(f"between {ends[0]} and {ends[1]} with {arm}")
+    return f"Sensitivity lies {joined(told)}." if told else "No part of the films is large enough to be shown."

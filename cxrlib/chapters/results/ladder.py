@@ -54,7 +54,7 @@ def ladder(table2: pd.DataFrame, origin: str, role: str = "hospital") -> Figure:
                 ends = (scale * rows.loc[arm, f"{metric}{end}"] for end in ("", "_low", "_high"))
                 interval_mark(ax, *ends, y, colour, marker)
             named_lines(ax, arms, list(heights.values()), title=METRIC_NAMES[metric], xlabel=unit)
-            ax.set_ylim(last + 0.6, 0)
+            ax.set_ylim(last + 0.6, -0.35)
         for rung in present:
             first = arms[rungs.index(rung)]
             axes[0, 0].text(0.01, heights[first] - 0.72, rung, fontsize=8, color=MUTED, style="italic", va="center",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxrlib.chapters.chapter import Chapter, Drawn
+from cxrlib.chapters.chapter import Chapter, Drawn, found
 from cxrlib.chapters.findings import negatives_sentence
 from cxrlib.chapters.results import curves, explanation_figures, explanations, figures, interactive, ladder, shown
 from cxrlib.chapters.results.sentences import results_facts
@@ -62,6 +62,14 @@ def _external_table(study: Study) -> pd.DataFrame:
     return shown.differences(_table(study, "differences"), EXTERNAL, EXTERNAL_METRICS)
 
 
+def _doses(study: Study) -> Drawn | None:
+    """None for a study that tried no doses."""
+    table = _table(study, "dose")
+    if table.empty:
+        return None
+    return figures.dose_curve(table, _table(study, "dose_seeds"), "hospital", DOSE_METRICS, _hospital(study))
+
+
 def _table_two(study: Study, role: str) -> pd.DataFrame:
     return shown.table_two(_table(study, "table2"), role, _table(study, "paper_table2"))
 
@@ -92,9 +100,7 @@ FIGURES = {
     "decision": lambda study: curves.decision_curve(
         _table(study, "decision"), "hospital", _hospital(study), _by_belief(study)[0]
     ),
-    "dose": lambda study: figures.dose_curve(
-        _table(study, "dose"), _table(study, "dose_seeds"), "hospital", DOSE_METRICS, _hospital(study)
-    ),
+    "dose": _doses,
     "subgroups": lambda study: figures.subgroups(
         shown.pooled_levels(_table(study, "subgroups")),
         "hospital",
@@ -106,11 +112,22 @@ FIGURES = {
     "attention": lambda study: explanation_figures.attention_shares(_table(study, "attention"), _hospital(study)),
     "figure_two": lambda study: explanation_figures.real_and_synthetic(**explanations.figure_two(study)),
 }
+MISTAKES = "The first seed of {shown_arm} missed {missed} positive films and raised {alarms} false alarms."
+FOUND = {
+    "paper_beside": lambda study: interactive.beside_the_paper(_table(study, "table2"), _table(study, "paper_table2")),
+    "seeds": lambda study: f"{facts(study)['spread']}.",
+    "reliability": lambda study: f"{facts(study)['calibration']}.",
+    "decision": lambda study: interactive.beneficial(_table(study, "decision"), "hospital", _by_belief(study)[0]),
+    "subgroups": lambda study: interactive.across_parts(_table(study, "subgroups"), _shown_arms(study)),
+    "failures": lambda study: MISTAKES.format(**facts(study)),
+    "attention": lambda study: f"{facts(study)['attention']}.",
+}
 NOTES = {
     "ladder": lambda study: {
         "finding": interactive.clear_arms(_table(study, "verdicts")),
         "interactive": interactive.ladder(_table(study, "table2"), "hospital"),
     },
+    **found(FOUND),
     "plane": lambda study: {"finding": interactive.moved(_table(study, "table2"), "hospital")},
     "differences": lambda study: {"finding": interactive.clear_arms(_table(study, "verdicts"))},
     "curves": lambda study: {"finding": interactive.areas(_table(study, "table2"), "hospital")},

@@ -43,7 +43,10 @@ def _findings(table: pd.DataFrame, arm: str) -> str:
         ]
         parts += [f"{name} {joined(told)}"] if told else []
     if not parts:
-        return "What the hospital's negative films show is the same in all, or not recorded, or of too few patients."
+        return (
+            "By what they show, the hospital's negative films can't be divided: it is the same in all, not recorded, "
+            "or of too few patients."
+        )
     return f"Of the hospital's negative films, these are called negative: by {'; by '.join(parts)}."
 
 
@@ -92,4 +95,6 @@ def _subgroups(table: pd.DataFrame) -> str:
     levels = chosen.groupby(["subgroup", "level"])["suppressed"].all()
     hidden = int(levels.sum())
     note = "every part is large enough to be shown" if not hidden else f"{hidden} of them too small to be shown"
-    return f"The films are divided into {len(levels)} parts by {', '.join(dict.fromkeys(chosen['subgroup']))}; {note}"
+    return (
+        f"The films are divided into {len(levels)} parts by {joined(list(dict.fromkeys(chosen['subgroup'])))}; {note}"
+    )

@@ -82,7 +82,8 @@ def _plain(estimate: float, low: float, high: float, digits: int) -> str:
         return "–"
     if abs(estimate) >= BEYOND:
         return f"beyond {BEYOND}"
-    inside = "" if pd.isna(low) else f"\u00a0({low:.{digits}f}\u00a0to\u00a0{high:.{digits}f})"
+    between = "–\u2060" if low >= 0 else "\u00a0to\u00a0"
+    inside = "" if pd.isna(low) else f"\u00a0({low:.{digits}f}{between}{high:.{digits}f})"
     return f"{estimate:.{digits}f}{inside}".replace("-", "−")
 
 
@@ -162,7 +163,7 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
         "family",
         "arms",
         "measure",
-        "difference (points; areas as they are; 95 %, patients and runs)",
+        "difference (points, or area)",
         "corrected p",
         "verdict",
     ]
@@ -233,7 +234,7 @@ def attention(table: pd.DataFrame) -> pd.DataFrame:
         for row in table.itertuples()
     ]
     columns = [
-        "arm", "label", "films", "inside the", "share of attention (%)", "share of area (%)", "before training (%)",
+        "arm", "label", "films", "region", "share of attention (%)", "share of area (%)", "before training (%)",
         "empty maps",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns).set_index(columns[:2])

@@ -172,7 +172,7 @@ def _synthetic_only(found: Evidence) -> str:
     ranks = {
         "gain": "it ranks films better than public films alone",
         "loss": "it ranks films worse than public films alone",
-        "no clear difference": "it is not clear whether it ranks them better or worse than public films alone",
+        "no clear difference": f"{change.unclear} whether it ranks them better or worse than public films alone",
         "no verdict": "no verdict from single runs",
     }[change.verdict]
     return (
