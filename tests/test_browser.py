@@ -70,7 +70,7 @@ def chapter(write_study_in):
 
 def test_a_table_has_a_number_a_caption_and_a_file_and_tells_where_its_numbers_come_from(chapter):
     exhibit = chapter.locator(".exhibit")
-    assert exhibit.locator("caption").inner_text().startswith("Table 5.1 How good they are.")
+    assert exhibit.locator("caption").inner_text().startswith("Table\u00a05.1 How good they are.")
     assert [cell.inner_text() for cell in exhibit.locator("thead th").all()] == ["model", "class", "recall (%)"]
     with chapter.expect_download() as download:
         exhibit.locator("a", has_text="CSV").first.click()
@@ -109,7 +109,7 @@ def test_the_ladder_of_arms_tells_areas_as_they_are_and_fits_a_phone(chapter):
 
 def test_a_number_in_a_sentence_tells_where_it_comes_from(chapter):
     number = chapter.get_by_role("button", name="40.2", exact=True)
-    assert number.locator("xpath=ancestor::p").inner_text() == "Of these, 40.2 % in 3 runs are found."
+    assert number.locator("xpath=ancestor::p").inner_text() == "Of these, 40.2\u00a0% in 3 runs are found."
     number.press("Enter")
     told = chapter.locator(".trace-box").inner_text()
     for part in (
@@ -141,10 +141,12 @@ def test_a_film_is_seen_where_a_hand_points_at_the_map(chapter):
 def test_what_is_wider_than_a_phone_says_so_also_where_it_was_drawn_by_the_page(chapter):
     before = chapter.viewport_size
     chapter.set_viewport_size({"width": 390, "height": 800})
-    wide = chapter.locator(".interactive .exhibit-scroll").first
+    wide = chapter.locator(".interactive .exhibit-scroll", has=chapter.locator("table")).first
     wide.scroll_into_view_if_needed()
     assert wide.evaluate("box => box.scrollWidth > box.clientWidth")
-    chapter.wait_for_function("document.querySelector('.interactive .exhibit-scroll').classList.contains('is-wide')")
+    chapter.wait_for_function("document.querySelector('.interactive .exhibit-scroll.is-wide table')")
+    curves = chapter.locator(".interactive .exhibit-scroll", has=chapter.locator("svg")).first
+    assert curves.evaluate("box => box.scrollWidth <= box.clientWidth"), "one picture below the other"
     chapter.set_viewport_size(before)
 
 

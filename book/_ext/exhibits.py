@@ -26,6 +26,8 @@ FOLDER = "csv"
 PLAIN = str.maketrans({"\u00a0": " ", "\u2060": None})
 # A number stays in one line up to this length; a column of words starts at the left.
 SHORT = 20
+# On paper a table of no more rows than this is never broken.
+WHOLE = 16
 FIGURE = re.compile(r"[+−<]?\s?\d[\d,]*(\.\d+)?( %)?( \(.+\))?|\d[\d,.]* to \d[\d,.]*")
 UNIT = re.compile(r"(?<=\d) (?=%)")
 
@@ -194,19 +196,20 @@ def visit_exhibit(translator: Any, node: TableExhibit) -> None:
     table = plain_table(node["html"])
     rows = rows_of(table)
     caption = _typed(escape(node["caption"], quote=False))
+    whole = " whole" if len(rows) <= WHOLE else ""
     name, page = node["ids"][0], translator.builder.current_docname
     write_table(Path(translator.builder.outdir) / FOLDER / f"{name}.csv", rows)
     links = [(f"{FOLDER}/{name}.csv", "CSV")]
-    whole = Path(translator.builder.srcdir) / FOLDER / f"{node.get('source', '')}.csv"
-    if whole.is_file():
-        target = Path(translator.builder.outdir) / FOLDER / whole.name
-        target.write_bytes(whole.read_bytes())
-        links.append((f"{FOLDER}/{whole.name}", f"all of {whole.stem}.csv"))
+    all_of_it = Path(translator.builder.srcdir) / FOLDER / f"{node.get('source', '')}.csv"
+    if all_of_it.is_file():
+        target = Path(translator.builder.outdir) / FOLDER / all_of_it.name
+        target.write_bytes(all_of_it.read_bytes())
+        links.append((f"{FOLDER}/{all_of_it.name}", f"all of {all_of_it.stem}.csv"))
     here = translator.builder.get_target_uri(page)
     said = " · ".join(f'<a download href="{relative_uri(here, address)}">{text}</a>' for address, text in links)
     where = "; ".join(f"{key} = {value}" for key, value in node.get("where", {}).items())
     translator.body.append(
-        f'<div class="exhibit" id="{name}" data-source="{node.get("source", "")}" data-where="{escape(where)}">'
+        f'<div class="exhibit{whole}" id="{name}" data-source="{node.get("source", "")}" data-where="{escape(where)}">'
         f'<div class="exhibit-scroll" tabindex="0" role="region" aria-label="{escape(node["caption"])}">'
         '<table class="dataframe"><caption><span class="caption-text">'
     )
