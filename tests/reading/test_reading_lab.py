@@ -108,7 +108,7 @@ def test_reload_and_killed_kernel(lab, opened):
     page.reload()
     run_notebook(page)
     reader.wait_for_task()
-    assert (reader.task, reader.position, reader.chosen()) == (task, (4, 20), half)
+    assert (reader.task, reader.position, reader.chosen()) == (task, (2, 18), half)
 
     os.kill(int((lab.folder / "kernel.pid").read_text()), signal.SIGKILL)
     said = page.locator(".cxr-reading .connection:visible")
@@ -119,7 +119,7 @@ def test_reload_and_killed_kernel(lab, opened):
     page.evaluate(f"{NOTEBOOK}.content.widgets[1].outputArea.model.clear()")
     run_notebook(page)
     reader.wait_for_task()
-    assert (reader.task, reader.position, reader.chosen()) == (task, (4, 20), half)
+    assert (reader.task, reader.position, reader.chosen()) == (task, (2, 18), half)
     assert reader.answer_task(half) == "reading"
     assert [answer["task_id"] for answer in answers_of(lab, opened.name)][-1] == task
 
