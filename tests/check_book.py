@@ -1,8 +1,9 @@
 """Open a built book in headless Chromium: `python tests/check_book.py _build/demo/html`.
 
 From the index it follows the links to the chapters and to every other page of the book. It fails if a chapter is
-missing or has no picture, a picture does not load, the console shows an error, or a page asks another host for
-anything. It uses nothing of the project but its notebooks' names, so that it can judge any build of it.
+missing or has no picture, a picture does not load, the console shows an error, a page is wider than a phone, or one
+asks another host for anything. It uses nothing of the project but its notebooks' names, so that it can judge any
+build of it.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run",
 )  # fmt: skip
+PHONE = {"width": 390, "height": 800}
 UNNAMED = """() => {
     const said = one => `${one.textContent}${one.getAttribute('aria-label') ?? ''}${one.title ?? ''}`.trim();
     const pictured = link => link.querySelector('img[alt]:not([alt=""]), svg[aria-label]');
@@ -141,6 +143,12 @@ def _open(page: object, link: str, findings: Findings) -> int:
     pictures = page.locator("article img, article svg.figure").count()
     findings.pages += 1
     findings.pictures += pictures
+    before = page.viewport_size
+    page.set_viewport_size(PHONE)
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    if wide > PHONE["width"]:
+        findings.problems.append(f"{link}: {wide} pixels wide in a window of {PHONE['width']}")
+    page.set_viewport_size(before)
     return pictures
 
 
