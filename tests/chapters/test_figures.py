@@ -372,6 +372,13 @@ def test_only_pairs_of_generators_that_were_trained_are_compared():
     assert any("no generators trained another way" in text for text in texts(CHARTS["no_variants"]("simulated films")))
 
 
+def test_the_names_of_generators_stand_below_their_lines():
+    figure = generators_figures.variant_curves(variant_table(), PAIRS, "simulated films")
+    figure.canvas.draw()
+    for ax in figure.axes:
+        assert ax.get_legend().get_window_extent().y1 < ax.get_window_extent().y0
+
+
 def test_a_strip_holds_every_frame_where_a_slider_looks_for_it():
     random = np.random.default_rng(0)
     walks = {name: random.integers(0, 256, (10, 8, 8), dtype=np.uint8) for name in ("negative", "positive")}

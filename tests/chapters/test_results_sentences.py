@@ -62,7 +62,7 @@ def test_the_temperature_is_called_good_only_where_it_helps(study, after, said):
 def test_suppressed_parts_are_counted(study):
     said = results_facts(study, tables(), RECORD)["subgroups"]
     assert said.startswith(
-        "The films are divided into 13 parts by view, sex, age, source, finding; 2 of them too small"
+        "The films are divided into 13 parts by view, sex, age, source and finding; 2 of them too small"
     )
 
 
@@ -72,7 +72,7 @@ def records(steps=(10, 22), openings=(1, 1)):
     made_up = {
         key: {**facts, "steps": n, "hospital_openings": m} for key, n, m in zip(keys, steps, openings, strict=True)
     }
-    return made_up | {("source-rule", 0, "all"): {**facts, "steps": 0, "hospital_openings": 0}}
+    return made_up | {("source-rule", 0, "all"): {**facts, "temperature": 1.0, "steps": 0, "hospital_openings": 0}}
 
 
 def test_a_rule_without_a_network_is_no_classifier_and_openings_are_counted(study):
@@ -83,7 +83,7 @@ def test_a_rule_without_a_network_is_no_classifier_and_openings_are_counted(stud
     assert "2.20 times" in facts["steps"]
     assert training_facts(study, records(openings=(1, 2)))["openings"] == "3 times in all"
     assert training_facts(study, records(steps=(10, 10)))["steps"] == "No arm took more steps than the baseline"
-    assert pd.notna(facts["temperatures"])
+    assert facts["temperatures"] == "1.00 to 1.40", "as the table beside it: of every arm"
 
 
 def test_what_the_figures_of_training_find_follows_their_numbers():

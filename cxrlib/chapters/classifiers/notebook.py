@@ -110,8 +110,8 @@ def training_facts(study: Study, records: Records) -> dict[str, Any]:
     """What Chapter 4 says of its classifiers, from their records by (arm, seed, fold)."""
     networks = {key: record for key, record in records.items() if record["steps"] > 0}
     openings = [record["hospital_openings"] for record in networks.values()]
-    temperatures = [record["temperature"] for record in networks.values()]
-    thresholds = [record["threshold_validation"] for record in networks.values()]
+    temperatures = [record["temperature"] for record in records.values()]
+    thresholds = [record["threshold_validation"] for record in records.values()]
     once = "exactly once for each of them" if set(openings) == {1} else f"{sum(openings):,} times in all"
     return {
         "classifiers": len(networks),

@@ -70,7 +70,7 @@ def variant_curves(comparisons: pd.DataFrame, pairs: Mapping[str, Mapping[str, s
             ax.axhline(0, color=MUTED, linewidth=0.8)
             ax.set(title=title, xlabel="films shown")
             ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-            ax.legend(loc="upper right")
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
         axes[0, 0].set_ylabel("kernel distance to held-out films")
     return figure
 
