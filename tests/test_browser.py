@@ -28,7 +28,7 @@ def write_pages(folder: Path, bodies: dict[str, str]) -> Path:
     picture = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
     (folder / "a.svg").write_text(picture, encoding="utf-8")
     icon = '<link rel="icon" href="a.svg"><meta name="description" content="A book.">'
-    links = "".join(f'<a href="{name}.html">{name}</a>' for name in check_book.CHAPTERS)
+    links = " ".join(f'<a href="{name}.html">{name}</a>' for name in check_book.CHAPTERS)
     (folder / "index.html").write_text(f"{icon}{links}", encoding="utf-8")
     for name in check_book.CHAPTERS:
         text = f'{icon}<article><img src="a.svg" alt="A square">{bodies.get(name, "")}</article>'
@@ -201,7 +201,7 @@ def test_the_book_prints_whole(write_study_in):
 
 def test_checker_notices_what_is_wrong(tmp_path, capsys):
     bodies = {
-        "01_data": '<img src="gone.png"><table><tr><th></th></tr></table>',
+        "01_data": '<img src="gone.png"><table><tr><th></th></tr></table><p style="width: 500px">wide</p>',
         "02_gan_training": "<script>undefinedName()</script>",
         "03_synthesis_review": '<script>fetch("http://192.0.2.1/a")</script>',
     }
@@ -215,6 +215,7 @@ def test_checker_notices_what_is_wrong(tmp_path, capsys):
         "a picture without a description",
         "a table without a caption",
         "a header without words",
+        "01_data.html: 508 pixels wide in a window of 390",
         "undefinedName is not defined",
         "asks another host: http://192.0.2.1/a",
         "04_classifier_training: the chapter has no picture",

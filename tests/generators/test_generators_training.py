@@ -40,7 +40,7 @@ def test_a_generator_is_trained_from_the_public_one_and_then_only_loaded(study):
     assert record["images_seen"] == 40
     assert record["films"] == 24
     assert record["rollbacks"] == 0
-    assert record["initialised_from"] == "the generator of the public films, positive"
+    assert record["initialised_from"] == "the generator of the public positive films"
     public = read_json(study.results.generator_record("positive", "public"))
     assert record["inputs"]["public_generator_sha256"] == public["generator_sha256"]
     assert public["images_seen"] == 24

@@ -56,7 +56,7 @@ def test_variants_differ_in_one_thing_and_are_compared_at_equal_budgets(make_stu
         }
         assert changed == {"no-augmentation": {"augmentations"}, "random-start": {"initialise_from"}}[variant]
     assert afresh["initialised_from"] == "random weights"
-    assert plain["initialised_from"] == standard["initialised_from"] == "the generator of the public films, positive"
+    assert plain["initialised_from"] == standard["initialised_from"] == "the generator of the public positive films"
     assert "public_generator_sha256" not in afresh["inputs"]
     assert len({record["generator_sha256"] for record in (standard, plain, afresh)}) == 3
 

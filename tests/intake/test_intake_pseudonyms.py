@@ -143,7 +143,7 @@ def exported(tmp_path_factory):
     words |= {word for value in CANARIES.values() for word in value.split("^")}
     faults = [{}, {"ViewPosition": "LL"}, {"Modality": "MODCANARY"}, {"Rows": 90}, {"BurnedInAnnotation": "YES"},
               {"BodyPartExamined": "PARTCANARY"}, {"PhotometricInterpretation": "COLCANARY"}, {"PatientSex": "SEXC"},
-              {"ViewPosition": "VIEWCANARY", "PatientAge": None}]  # fmt: skip
+              {"ViewPosition": "VIEWCANARY"}, {"ViewPosition": None, "PatientAge": None}]  # fmt: skip
     for number, fault in enumerate(faults):
         ids = {"SOPInstanceUID": generate_uid(), "StudyInstanceUID": generate_uid()}
         words |= set(ids.values()) | {str(value) for value in fault.values() if "CANARY" in str(value)}

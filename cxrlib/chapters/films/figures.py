@@ -245,7 +245,8 @@ def film_map(points: pd.DataFrame, private_roles: Collection[str], origin: str) 
                 _crowding(ax, part, looks[name][0], spans)
             ax.set(title=f"by {column}", xticks=[], yticks=[], xlim=spans[0], ylim=spans[1], xlabel=" ", ylabel="")
             ax.grid(visible=False)
-            ax.legend(handles=_map_keys(column, looks, private_roles), ncols=3, loc="upper center",
+            columns = 2 if private_roles else 3
+            ax.legend(handles=_map_keys(column, looks, private_roles), ncols=columns, loc="upper center",
                       bbox_to_anchor=(0.5, -0.01), handlelength=1.6, columnspacing=1.2)  # fmt: skip
     return figure
 
