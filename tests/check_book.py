@@ -25,6 +25,9 @@ ARGUMENTS = (
     "--disable-component-update", "--disable-sync", "--no-first-run",
 )  # fmt: skip
 PHONE = {"width": 390, "height": 800}
+BROKEN_NAMES = """() => [...document.querySelectorAll('article table code')]
+    .filter(one => one.getClientRects().length > 1 + (one.textContent.match(/[^A-Za-z0-9]/g) ?? []).length)
+    .map(one => one.textContent)"""
 UNNAMED = """() => {
     const said = one => `${one.textContent}${one.getAttribute('aria-label') ?? ''}${one.title ?? ''}`.trim();
     const pictured = link => link.querySelector('img[alt]:not([alt=""]), svg[aria-label]');
@@ -148,6 +151,7 @@ def _open(page: object, link: str, findings: Findings) -> int:
     wide = page.evaluate("document.documentElement.scrollWidth")
     if wide > PHONE["width"]:
         findings.problems.append(f"{link}: {wide} pixels wide in a window of {PHONE['width']}")
+    findings.problems += [f"{link}: a name broken within its words: {name}" for name in page.evaluate(BROKEN_NAMES)]
     page.set_viewport_size(before)
     return pictures
 

@@ -201,7 +201,8 @@ def test_the_book_prints_whole(write_study_in):
 
 def test_checker_notices_what_is_wrong(tmp_path, capsys):
     bodies = {
-        "01_data": '<img src="gone.png"><table><tr><th></th></tr></table><p style="width: 500px">wide</p>',
+        "01_data": '<img src="gone.png"><table><tr><th></th></tr></table><p style="width: 500px">wide</p>'
+        '<table><tr><td style="width: 2em; overflow-wrap: anywhere"><code>baseline</code></td></tr></table>',
         "02_gan_training": "<script>undefinedName()</script>",
         "03_synthesis_review": '<script>fetch("http://192.0.2.1/a")</script>',
     }
@@ -215,6 +216,7 @@ def test_checker_notices_what_is_wrong(tmp_path, capsys):
         "a picture without a description",
         "a table without a caption",
         "a header without words",
+        "a name broken within its words: baseline",
         "01_data.html: 508 pixels wide in a window of 390",
         "undefinedName is not defined",
         "asks another host: http://192.0.2.1/a",
