@@ -8,6 +8,7 @@ network that knows photographs.
 """
 
 import copy
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from cxrlib.generators.layers import Convolution, doubled
 from cxrlib.generators.losses import discriminator_logistic, r1_penalty
-from cxrlib.generators.networks import Discriminator, Generator, add_hint, channels_at
+from cxrlib.generators.networks import Discriminator, Generator, channels_at
 from cxrlib.generators.priors import resize_films
 from cxrlib.generators.settings import GanSettings
 from cxrlib.generators.stepping import Networks, Stepper, new_networks
@@ -56,30 +57,16 @@ class ExcitedGenerator(Generator):
         maps = [channels_at(side, settings.channel_base, settings.channel_max) for side in sides]
         self.gates = nn.ModuleList(Gate(maps[level - OCTAVES], maps[level]) for level in range(OCTAVES, len(maps)))
 
-    def synthesise(
-        self, styles: Tensor, latents: Tensor, noise: list[Tensor], dtype: torch.dtype = torch.float32
-    ) -> Tensor:
-        images = self.constant.expand(len(styles), -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        coarse = None if self.eigenfilms is None else self.eigenfilms(latents)
-        of_layers = [styles] * len(noise) if styles.ndim == 2 else styles.unbind(1)
-        layers = iter(zip(self.convolutions, of_layers, noise, strict=True))
-        films: Tensor | None = None
-        finished: list[Tensor] = []
-        for level, output in enumerate(self.outputs):
-            if level > 0:
-                convolution, style, layer_noise = next(layers)
-                images = convolution(images, style, layer_noise)
-            if coarse is not None:
-                images = add_hint(images, coarse, self.hints[level])
-            convolution, style, layer_noise = next(layers)
-            images = convolution(images, style, layer_noise)
-            if level >= OCTAVES:
-                images = images * self.gates[level - OCTAVES](finished[level - OCTAVES])
-            finished.append(images)
-            film = output(images, style)
-            films = film if films is None else resize_films(films, film.shape[-1]) + film
-        assert films is not None
-        return films if coarse is None else films + resize_films(coarse, self.resolution)
+        self.finished: dict[int, Tensor] = {}
+        for level in range(len(maps)):
+            self.convolutions[2 * level].register_forward_hook(partial(self._excited, level))
+
+    def _excited(self, level: int, module: nn.Module, inputs: Any, maps: Tensor) -> Tensor:
+        """The last maps of a level, scaled where there are maps so many octaves below."""
+        if level >= OCTAVES:
+            maps = maps * self.gates[level - OCTAVES](self.finished[level - OCTAVES])
+        self.finished[level] = maps
+        return maps
 
 
 class RebuildingDiscriminator(Discriminator):
