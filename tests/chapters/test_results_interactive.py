@@ -1,5 +1,7 @@
 """What pages draw anew below their figures, and what captions find: both follow the tables."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -96,14 +98,16 @@ def test_arms_of_one_colour_are_told_apart_by_their_lines():
 def test_what_figures_find_follows_their_tables():
     paper = pd.DataFrame({"dataset": ["test", "test"], "model": ["COVIDx", "COVIDx+Synth"],
                           "recall_positive": [0.764, 0.955], "precision_positive": [0.903, 0.84]})  # fmt: skip
+    for metric in ("recall_positive", "precision_positive"):
+        paper[f"{metric}_low"], paper[f"{metric}_high"] = paper[metric] - 0.1, paper[metric] + 0.04
     said = interactive.beside_the_paper(table2({"baseline": 0.4, "synthetic": 0.71}), paper)
-    assert "In the paper sensitivity went from 76.4 % to 95.5 % and precision from 90.3 % to 84.0 %" in said
-    assert "here, with the arm synthetic, sensitivity went from 40.0 % to 71.0 %" in said
+    assert "In the paper sensitivity went from 76.4 % [66.4, 80.4] to 95.5 % [85.5, 99.5] and precision from" in said
+    assert re.search(r"here, with the arm synthetic, sensitivity went from 40.0 % \[.+\] to 71.0 % \[.+\] and", said)
     assert "here" not in interactive.beside_the_paper(table2({"baseline": 0.4}), paper)
     decision = pd.DataFrame({"role": "hospital", "arm": ["baseline", "a", "treat-all"], "threshold": 0.5,
                              "net_benefit": [0.02, -0.1, 0.3], "low": -0.2, "high": 0.1})  # fmt: skip
     told = interactive.beneficial(decision, "hospital", ["baseline", "a"])
-    assert told == "From one half upwards the largest net benefit is that of baseline (0.02 [−0.20, 0.10])."
+    assert told == "At a threshold of one half the largest net benefit is that of baseline (0.02 [−0.20, 0.10])."
     assert interactive.beneficial(decision, "hospital", []).startswith("No arm's")
     parts = pd.DataFrame(
         {
@@ -113,10 +117,12 @@ def test_what_figures_find_follows_their_tables():
             "level": ["old", "young", "few"],
             "metric": "recall_positive",
             "estimate": [0.4, 0.6, 0.9],
+            "low": 0.3,
+            "high": 0.95,
             "suppressed": [False, False, True],
         }
     )
     assert interactive.across_parts(parts, ["baseline"]) == (
-        "Sensitivity lies between 40.0 % (age old) and 60.0 % (age young) with baseline."
+        "Sensitivity lies between 40.0 % [30.0, 95.0] (age old) and 60.0 % [30.0, 95.0] (age young) with baseline."
     )
     assert interactive.across_parts(parts[2:], ["baseline"]) == "No part of the films is large enough to be shown."

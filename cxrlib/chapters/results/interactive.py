@@ -115,7 +115,7 @@ def areas(table2: pd.DataFrame, role: str) -> str:
 
 
 def beside_the_paper(table2: pd.DataFrame, paper: pd.DataFrame) -> str:
-    """What synthetic films changed in the paper, and what they change here in the arm that does as the paper did."""
+    """The paper's two rows and those of the arms that do as it did, with intervals: what they hold, and no verdict."""
     theirs = paper[paper["dataset"] == "test"].set_index("model")
     ours = chosen_rows(table2, "hospital").set_index("arm")
     told = [f"In the paper {_from_to(theirs, *theirs.index[:2])}"]
@@ -126,11 +126,11 @@ def beside_the_paper(table2: pd.DataFrame, paper: pd.DataFrame) -> str:
 
 def _from_to(rows: pd.DataFrame, before: str, after: str) -> str:
     names = {SENSITIVITY: "sensitivity went", PRECISION: "precision"}
-    told = [
-        f"{name} from {percent(rows.loc[before, metric])} to {percent(rows.loc[after, metric])}"
-        for metric, name in names.items()
-    ]
-    return joined(told)
+
+    def said(arm: str, metric: str) -> str:
+        return level_text(metric, *rows.loc[arm, [metric, f"{metric}_low", f"{metric}_high"]])
+
+    return joined([f"{name} from {said(before, metric)} to {said(after, metric)}" for metric, name in names.items()])
 
 
 def beneficial(decision: pd.DataFrame, role: str, arms: list[str]) -> str:
@@ -142,7 +142,7 @@ def beneficial(decision: pd.DataFrame, role: str, arms: list[str]) -> str:
     most = str(rows["net_benefit"].idxmax())
     beside = [] if most == BASELINE or BASELINE not in rows.index else [BASELINE]
     told = [f"{arm} ({level_text(RANKING, *rows.loc[arm, ['net_benefit', 'low', 'high']])})" for arm in (most, *beside)]
-    return f"From one half upwards the largest net benefit is that of {' beside '.join(told)}."
+    return f"At a threshold of one half the largest net benefit is that of {' beside '.join(told)}."
 
 
 def across_parts(subgroups: pd.DataFrame, arms: list[str]) -> str:
@@ -154,7 +154,8 @@ def across_parts(subgroups: pd.DataFrame, arms: list[str]) -> str:
         of_arm = rows[rows["arm"] == arm]
         if len(of_arm) > 1:
             ends = [
-                f"{percent(row.estimate)} ({row.subgroup} {row.level})" for row in of_arm.iloc[[0, -1]].itertuples()
+                f"{level_text(SENSITIVITY, row.estimate, row.low, row.high)} ({row.subgroup} {row.level})"
+                for row in of_arm.iloc[[0, -1]].itertuples()
             ]
             told.append(f"between {ends[0]} and {ends[1]} with {arm}")
     return f"Sensitivity lies {joined(told)}." if told else "No part of the films is large enough to be shown."
