@@ -4,6 +4,7 @@ Weights are float32; convolutions compute in their images' type.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as functional
@@ -75,16 +76,32 @@ def doubled(images: Tensor) -> Tensor:
     return functional.interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
 
 
+class Smoothing(torch.autograd.Function):
+    """Convolution of every feature map with [1, 3, 3, 1] along rows and columns, or its adjoint, each the other's
+    gradient. Torch's own has a gradient for the kernel too, and R1 would wait for it."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, padding: int, stride: int, adjoint: bool) -> Tensor:
+        # At stride 1 the adjoint is the same filter, with the padding that brings the size back.
+        ctx.of_gradient = (3 - padding, 1, False) if stride == 1 else (padding, stride, not adjoint)
+        row = images.new_tensor([1 / 8, 3 / 8, 3 / 8, 1 / 8])
+        channels = images.shape[1]
+        kernel = torch.outer(row, row).expand(channels, 1, 4, 4)
+        convolve = functional.conv_transpose2d if adjoint else functional.conv2d
+        return convolve(images, kernel, stride=stride, padding=padding, groups=channels)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return Smoothing.apply(gradient, *ctx.of_gradient), None, None, None
+
+
 def smoothed(images: Tensor, padding: int, stride: int = 1) -> Tensor:
     """Smoothed by [1, 3, 3, 1] along rows and columns, with zeros around.
 
     The middle of an even filter lies between pixels: with `stride` 2 and padding 1, or padding 2 and a 3×3 convolution
     of stride 2 without padding, an output pixel lies in the middle of the four it stands for, as after averaging.
     """
-    channels = images.shape[1]
-    row = torch.tensor([1.0, 3.0, 3.0, 1.0], device=images.device, dtype=images.dtype) / 8
-    kernel = torch.outer(row, row).expand(channels, 1, 4, 4)
-    return functional.conv2d(images, kernel, stride=stride, padding=padding, groups=channels)
+    return Smoothing.apply(images, padding, stride, False)
 
 
 class StyledConvolution(nn.Module):
@@ -101,12 +118,12 @@ class StyledConvolution(nn.Module):
 
     def forward(self, images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
         images, demodulation = modulated_convolution(images, self.weight * self.gain, self.style(styles))
-        if self.doubles:
-            images = doubled(images)
         # Leaky ReLU is positively homogeneous, so its gain goes into factors that are small tensors.
         factors = (demodulation * GAIN).to(images.dtype)[:, :, None, None]
         bias = (self.bias * GAIN).to(images.dtype)[:, None, None]
         images = torch.addcmul(bias, images, factors)
+        if self.doubles:
+            images = doubled(images)
         images += (noise * (self.noise_strength * GAIN)).to(images.dtype)
         return functional.leaky_relu_(images, SLOPE)
 
@@ -158,12 +175,11 @@ class FilmOutput(nn.Module):
         self.gain = 1 / math.sqrt(inputs)
 
     def forward(self, images: Tensor, styles: Tensor) -> Tensor:
-        count, channels, height, width = images.shape
         weight = self.weight * self.gain
-        weight = weight.expand(count, -1) if self.style is None else self.style(styles) * weight
-        pixels = images.permute(0, 2, 3, 1).reshape(count, height * width, channels)
-        films = torch.bmm(pixels.float(), weight[:, :, None])
-        return films.reshape(count, 1, height, width) + self.bias
+        weight = weight[None] if self.style is None else self.style(styles) * weight
+        # Channels lie last in memory, and a sum over what lies last is several times faster than a product.
+        pixels = images.permute(0, 2, 3, 1).float() * weight[:, None, None]
+        return pixels.sum(3)[:, None] + self.bias
 
 
 class Convolution(nn.Module):

@@ -158,16 +158,17 @@ class ResidualBlock(nn.Module):
         return self.second(self.first(images)) + skipped
 
 
-def minibatch_deviation(images: Tensor, group_size: int = 4) -> Tensor:
+def minibatch_deviation(images: Tensor, group_size: int = 4, batches: int = 1) -> Tensor:
     """Add one feature map: the standard deviation over groups of samples, averaged over features and pixels.
 
     `images` (N, C, H, W) to (N, C + 1, H, W). Groups are of `group_size` consecutive samples, or of the largest smaller
-    number that divides N. Source: Karras et al. 2018, section 3.
+    number that divides a batch, of which `images` are several one after another. Source: Karras et al. 2018, section 3.
     """
     count, _, height, width = images.shape
-    group = next(size for size in range(min(group_size, count), 0, -1) if count % size == 0)
+    group = next(size for size in range(group_size, 0, -1) if count // batches % size == 0)
     grouped = images.reshape(count // group, group, -1)
-    deviation = (grouped.var(1, correction=0) + 1e-8).sqrt().mean(1)
+    variance = (grouped - grouped.mean(1, keepdim=True)).square().mean(1)
+    deviation = (variance + 1e-8).sqrt().mean(1)
     maps = deviation.repeat_interleave(group)[:, None, None, None].expand(-1, 1, height, width)
     return torch.cat([images, maps], dim=1)
 
@@ -188,11 +189,12 @@ class Discriminator(nn.Module):
         self.hidden = EqualisedLinear(channels[0] * 16, channels[0])
         self.logit = EqualisedLinear(channels[0], 1)
 
-    def forward(self, films: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    def forward(self, films: Tensor, dtype: torch.dtype = torch.float32, batches: int = 1) -> Tensor:
+        """Of several `batches` of equal size at once, each film's logit is as of its batch alone."""
         images = self.input(self.bands(films).to(dtype))
         for block in self.blocks:
             images = block(images)
-        images = self.last(minibatch_deviation(images.float()))
+        images = self.last(minibatch_deviation(images.float(), batches=batches))
         hidden = functional.leaky_relu(self.hidden(images.flatten(1)), SLOPE) * GAIN
         return self.logit(hidden).squeeze(1)
 

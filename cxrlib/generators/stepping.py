@@ -182,7 +182,7 @@ class Stepper:
         """Maximise logits of real films, minimise those of generated ones; now and then flatten them at real films."""
         discriminator, optimiser = self.networks.discriminator, self.networks.discriminator_optimiser
         real, generated = self._augment(real, random), self._augment(generated, random)
-        real_logits, generated_logits = self.judge(real, self.dtype), self.judge(generated, self.dtype)
+        real_logits, generated_logits = self.judge(torch.cat([real, generated]), self.dtype, batches=2).chunk(2)
         loss = discriminator_logistic(real_logits, generated_logits)
         loss.backward()
         real_sign = real_logits.detach().sign().mean()

@@ -33,6 +33,16 @@ def test_minibatch_deviation_is_that_of_consecutive_groups():
         np.testing.assert_allclose(added[group].numpy(), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("count", [4, 6, 9])
+def test_batches_judged_at_once_have_the_logits_of_each_alone(count):
+    discriminator = Discriminator(32, 128, 8)
+    films = torch.randn(2 * count, 1, 32, 32, generator=random_generator("cpu", "test"))
+    with torch.no_grad():
+        alone = torch.cat([discriminator(batch) for batch in films.chunk(2)])
+        together = discriminator(films, batches=2)
+    torch.testing.assert_close(together, alone)
+
+
 def test_minibatch_deviation_of_identical_samples_is_nearly_zero():
     images = torch.ones(6, 2, 4, 4)
     assert minibatch_deviation(images).shape == (6, 3, 4, 4)
@@ -158,6 +168,14 @@ def test_both_ways_of_a_block_that_halves_lie_pixel_on_pixel():
     assert centre_of_mass(bent) == pytest.approx(0.5, abs=1e-6)
     assert centre_of_mass(skipped) == pytest.approx(0.5, abs=1e-6)
     torch.testing.assert_close(bent / bent.sum(), skipped / skipped.sum())
+
+
+@pytest.mark.parametrize(("padding", "stride"), [(1, 2), (2, 1)])
+def test_smoothing_is_differentiated_twice(padding, stride):
+    images = torch.randn(2, 2, 6, 6, generator=random_generator("cpu", "test"), dtype=torch.float64)
+    images.requires_grad_()
+    assert torch.autograd.gradcheck(smoothed, (images, padding, stride))
+    assert torch.autograd.gradgradcheck(smoothed, (images, padding, stride))
 
 
 def test_halving_and_doubling_are_those_of_the_filter_1_3_3_1():

@@ -95,7 +95,7 @@ def test_strength_of_augmentation_follows_the_discriminator_s_signs():
     for sign, expected in ((1.0, 4 * 4 * 2), (-1.0, 0)):
         run = stepper(adaptive_target=0.6)
         judge = run.judge
-        run.judge = lambda films, dtype, judge=judge, sign=sign: judge(films, dtype).abs() * sign
+        run.judge = lambda *films, judge=judge, sign=sign, **batches: judge(*films, **batches).abs() * sign
         assert run.networks.statistics.strength == 0
         for step in range(8):
             run.step(step, 0)
