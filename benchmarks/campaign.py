@@ -33,7 +33,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from cxrlib.efficientnet_lite import EfficientNetLite0
+from cxrlib.efficientnet_lite import EfficientNetLite
 from cxrlib.generators.drawing import make_films
 from cxrlib.generators.losses import path_lengths, r1_penalty
 from cxrlib.generators.networks import make_discriminator, make_generator
@@ -44,7 +44,7 @@ LABELS = ("negative", "positive")
 RECIPE = {
     "latent_dim": 512, "mapping_layers": 8, "channel_max": 512, "eigenfilms": False, "modulation": "demodulated",
     "batch_size": 8, "learning_rate": 0.002, "discriminator_learning_rate": 0.002, "r1_weight": 10.0,
-    "r1_interval_steps": 16, "path_length_weight": 2.0, "path_length_interval_steps": 4,
+    "r1_interval_steps": 16, "path_length_weight": 2.0, "path_length_interval_steps": 4, "feature_matching_weight": 0.0,
     "style_mixing_probability": 0.9, "ema_half_life_images": 10_000, "ema_warmup": 0.1, "adaptive_target": None,
     "augmentations": ("brightness", "contrast", "translation", "cutout"), "horizontal_flips": False,
 }  # fmt: skip
@@ -112,7 +112,7 @@ class Campaign:
         torch.manual_seed(1)
         settings = settings_for(self.side)
         generator, discriminator = make_generator(settings), make_discriminator(settings)
-        judge = EfficientNetLite0().eval()
+        judge = EfficientNetLite("efficientnet_lite0").eval()
         inputs = generator.draw(4, torch.Generator().manual_seed(2))
         films = torch.from_numpy(self.films["film"][:4].copy())[:, None].float() / 127.5 - 1
         paths = {
@@ -234,7 +234,7 @@ class Campaign:
         try:
             from torchvision.models import resnet50 as build
         except ImportError:
-            build = EfficientNetLite0
+            build = functools.partial(EfficientNetLite, "efficientnet_lite0")
         side = 224 if self.cuda else 64
         network = build().to(self.device, memory_format=torch.channels_last).train()
         optimiser = torch.optim.Adam(network.parameters(), 1e-4, fused=True)

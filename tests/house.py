@@ -86,7 +86,7 @@ ABOUT = {
     "units": "the pieces of a stage's work",
     "stages": "the list of work",
     "study": "the study file",
-    "efficientnet_lite": "the judge's network",
+    "efficientnet_lite": "networks with trained eyes",
     "records": "what a finished stage left, by hashes",
     "kept": "second copies of what can't be made again",
     "artifacts": "where every result lies",

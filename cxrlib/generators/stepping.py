@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from cxrlib.checkpoints import load_weights
+from cxrlib.efficientnet_lite import FEATURES
 from cxrlib.generators.diffaugment import augment, steer
 from cxrlib.generators.losses import (
     discriminator_logistic,
@@ -29,9 +30,12 @@ from cxrlib.generators.processes import Processes
 from cxrlib.reproducibility import random_generator
 
 if TYPE_CHECKING:
+    from cxrlib.generators.matching import FeatureMatching
     from cxrlib.generators.settings import GanSettings
 
 STEERING_INTERVAL_STEPS = 4
+# To see the features costs as much as a step does; every fourth step has four times the weight.
+MATCHING_INTERVAL_STEPS = 4
 PATH_LENGTH_RATE = 0.01
 
 
@@ -39,19 +43,21 @@ class Statistics(nn.Module):
     """Numbers that steps keep up to date and later steps depend on; they belong in a checkpoint.
 
     `strength` is the share of films that each augmentation changes (1 unless it is steered), `signs` the sum and the
-    number of the discriminator's signs on real films since the strength last moved, and `path_length` the running mean
-    of the generator's path lengths.
+    number of the discriminator's signs on real films since the strength last moved, `path_length` the running mean of
+    the generator's path lengths, and `features` the moving mean of its films' features, none where none are matched.
     """
 
     strength: Tensor
     signs: Tensor
     path_length: Tensor
+    features: Tensor
 
     def __init__(self, settings: "GanSettings") -> None:
         super().__init__()
         self.register_buffer("strength", torch.tensor(1.0 if settings.adaptive_target is None else 0.0))
         self.register_buffer("signs", torch.zeros(2))
         self.register_buffer("path_length", torch.zeros(()))
+        self.register_buffer("features", torch.zeros(FEATURES if settings.feature_matching_weight else 0))
 
 
 @dataclass
@@ -121,6 +127,7 @@ class Stepper:
         self.synthesise, self.judge = networks.generator.synthesise, networks.discriminator.forward
         if self.device.type == "cuda" if compiled is None else compiled:
             self.synthesise, self.judge = (torch.compile(call, dynamic=False) for call in (self.synthesise, self.judge))
+        self.matching = self._feature_matching()
         self.sums: dict[str, list[Tensor]] = {}
 
     def step(self, step: int, rollbacks: int) -> None:
@@ -133,10 +140,18 @@ class Stepper:
         generated = self.synthesise(styles, latents, noise, self.dtype)
         self._discriminator_phase(real, generated.detach(), random, with_r1=step % settings.r1_interval_steps == 0)
         with_lengths = settings.path_length_weight > 0 and step % settings.path_length_interval_steps == 0
-        self._generator_phase(generated, random, with_lengths)
+        self._generator_phase(generated, random, with_lengths, step)
         self._average_phase((step + 1) * settings.batch_size)
         if settings.adaptive_target is not None and (step + 1) % STEERING_INTERVAL_STEPS == 0:
             self._steer(settings.adaptive_target)
+
+    def _feature_matching(self) -> "FeatureMatching | None":
+        if not self.settings.feature_matching_weight:
+            return None
+        # Networks with trained weights come with torchvision, which is heavy.
+        from cxrlib.generators.matching import FeatureMatching
+
+        return FeatureMatching(self.films, self.networks.statistics.features, self.processes)
 
     def means(self) -> dict[str, float]:
         """Means of losses and signs since this was last asked; a term that no step had is missing."""
@@ -200,14 +215,18 @@ class Stepper:
         optimiser.step()
         optimiser.zero_grad()
 
-    def _generator_phase(self, generated: Tensor, random: torch.Generator, with_lengths: bool) -> None:
-        """Maximise logits of generated films; now and then make films move equally far with every style."""
+    def _generator_phase(self, generated: Tensor, random: torch.Generator, with_lengths: bool, step: int) -> None:
+        """Maximise logits of generated films; now and then give them the mean features of real ones, and make films
+        move equally far with every style."""
         discriminator, optimiser = self.networks.discriminator, self.networks.generator_optimiser
         discriminator.requires_grad_(False)
         loss = generator_logistic(self.judge(self._augment(generated, random), self.dtype))
+        self._add("loss_generator", loss)
+        if self.matching is not None and step % MATCHING_INTERVAL_STEPS == 0:
+            weight = self.settings.feature_matching_weight * MATCHING_INTERVAL_STEPS
+            loss = loss + weight * self.matching.loss(generated, step // MATCHING_INTERVAL_STEPS)
         loss.backward()
         discriminator.requires_grad_(True)
-        self._add("loss_generator", loss)
         if with_lengths:
             penalty = self._path_length_penalty(random)
             (penalty * (self.settings.path_length_weight * self.settings.path_length_interval_steps)).backward()

@@ -19,6 +19,7 @@ from cxrlib.generators.quality import describe_features, film_extractor, judge_o
 from cxrlib.generators.run import Progress, Run
 from cxrlib.generators.settings import GanSettings, fold_of, start_of
 from cxrlib.generators.snapshots import Features, Judge
+from cxrlib.networks import TEACHER
 from cxrlib.records import is_finished, start_afresh, write_record
 from cxrlib.reproducibility import deterministic
 
@@ -181,10 +182,15 @@ def _identity(
     public = fold_of(fold) == "public"
     left_out = {"preset", "comparisons", "comparison_label", "seeds", "second_judge", "second_judge_weights"}
     left_out.add("total_images" if public else "public_images")
+    if not gan.feature_matching_weight:
+        # Generators of versions that could not match features are what they would be now.
+        left_out.add("feature_matching_weight")
     settings = {"seed": study.seed, "label": label, "fold": fold}
     settings |= {"gan": gan.model_dump(mode="json", exclude=left_out | ({"initialise_from"} if public else set()))}
     inputs: dict[str, Any] = films_identity(study, "training" if public else "hospital", gan.resolution)
     # A hash of which films these are: the audit may find other copies in the same films.
+    if gan.feature_matching_weight:
+        inputs["teacher_weights"] = identify_weights(TEACHER, "imagenet")
     inputs["held_out_sha256"] = hashlib.sha256("\n".join(films.held_out.manifest["image_id"]).encode()).hexdigest()
     if variant:
         settings["variant"] = variant

@@ -15,6 +15,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from cxrlib.films.settings import FilesSource
+from cxrlib.networks import NETWORKS
 from cxrlib.reproducibility import available_cores, find_browser, has_gpu
 from cxrlib.study import Study
 from cxrlib.wings import WINGS
@@ -144,7 +145,7 @@ def _films(study: Study) -> Iterator[Finding]:
 
 def _weights(study: Study) -> Finding:
     settings = study.classifier
-    if settings.weights != "imagenet" or settings.network == "efficientnet_lite0":
+    if settings.weights != "imagenet" or NETWORKS[settings.network].weights_name.startswith("package"):
         return _finding("weights", "nothing to download")
     home = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch")) / "hub" / "checkpoints"
     stem = settings.network.replace("_", "")

@@ -43,9 +43,10 @@ def test_small_studies_keep_the_settings_that_were_tuned_for_them(monkeypatch, t
     demo, small = load_study("demo").gan, load_study("public-small").gan
     for gan in (demo, small):
         assert gan.model_dump(include=set(tuned)) == tuned
-    budgets = ("latent_dim", "ema_half_life_images", "public_images", "total_images", "checkpoint_images")
-    assert [getattr(demo, name) for name in budgets] == [64, 500, 4000, 3000, 600]
-    assert [getattr(small, name) for name in budgets] == [128, 1000, 30000, 16000, 2000]
+    own = ("latent_dim", "ema_half_life_images", "public_images", "total_images", "checkpoint_images")
+    own = (*own, "feature_matching_weight")
+    assert [getattr(demo, name) for name in own] == [64, 500, 4000, 3000, 600, 0]
+    assert [getattr(small, name) for name in own] == [128, 1000, 30000, 24000, 2000, 30]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from cxrlib.reproducibility import deterministic
 
 EVERYTHING = {
     "style_mixing_probability": 0.7, "path_length_weight": 2.0, "path_length_interval_steps": 2,
-    "horizontal_flips": True, "adaptive_target": 0.6,
+    "horizontal_flips": True, "adaptive_target": 0.6, "feature_matching_weight": 10.0,
 }  # fmt: skip
 SEED = ("test", "all")
 

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from cxrlib.generators.settings import GanSettings
+from cxrlib.generators.stepping import MATCHING_INTERVAL_STEPS
 
 COMPARISONS = {
     "hospital-halves": "hospital, one half against the other",
@@ -26,6 +27,12 @@ def loss_terms(gan: GanSettings) -> pd.DataFrame:
     every = "every {} steps".format
     rows = [
         ("generator", "logistic", "be taken for real", "always"),
+        (
+            "generator", "feature matching", "have on average the features of real films, as a network trained on "
+            "photographs sees them",
+            f"weight {gan.feature_matching_weight:g}, {every(MATCHING_INTERVAL_STEPS)}"
+            if gan.feature_matching_weight else "off",
+        ),
         (
             "generator", "path length", "let equal steps in style change films equally",
             f"weight {gan.path_length_weight:g}, {every(gan.path_length_interval_steps)}"
