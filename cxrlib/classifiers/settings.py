@@ -23,11 +23,11 @@ class ClassifierSettings(Settings):
     """One recipe for every arm; only the training data differ.
 
     `network` is one of `cxrlib.networks.NETWORKS`. `weights` is `imagenet` (through torchvision; those of
-    `efficientnet_lite0` need no download), `none` (random), or the path of a local `.safetensors` file, which must have
-    the SHA-256 `weights_sha256` if that is given. An epoch is one pass over an arm's own films (the paper's way: more
-    films, more steps); each arm of `equal_steps` is trained once more, as an arm of its own, with as many films an
-    epoch, and so optimiser steps, as the baseline. `doses` are percentages of the cross-fitted synthetic films, each an
-    arm of its own.
+    `efficientnet_lite0` and `efficientnet_lite1` need no download), `none` (random), or the path of a local
+    `.safetensors` file, which must have the SHA-256 `weights_sha256` if that is given. An epoch is one pass over an
+    arm's own films (the paper's way: more films, more steps); each arm of `equal_steps` is trained once more, as an arm
+    of its own, with as many films an epoch, and so optimiser steps, as the baseline. `doses` are percentages of the
+    cross-fitted synthetic films, each an arm of its own.
     """
 
     network: str = "resnet50"

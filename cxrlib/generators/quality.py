@@ -14,7 +14,7 @@ import torch.nn.functional as functional
 
 from cxrlib.features import describe_weights, extract_features, feature_extractor
 from cxrlib.generators.kernel_distance import checked
-from cxrlib.networks import JUDGE, NETWORKS
+from cxrlib.networks import JUDGE, NETWORKS, TEACHER
 
 if TYPE_CHECKING:
     from cxrlib.study import Study
@@ -25,9 +25,10 @@ PIXEL_SIDE = 16
 
 def judge_of(study: "Study") -> tuple[str, str]:
     """Network and weights of the judge: the study's own where they are trained, else EfficientNet-Lite0 with those of
-    ImageNet, which need no download. Random networks hardly see what is wrong with a film."""
-    classifier = study.classifier
-    return (JUDGE, "imagenet") if classifier.weights == "none" else (classifier.network, classifier.weights)
+    ImageNet, which need no download. Random networks hardly see what is wrong with a film, and the one
+    that the generators learned from is partial."""
+    own = study.classifier.network, study.classifier.weights
+    return (JUDGE, "imagenet") if own[1] == "none" or own == (TEACHER, "imagenet") else own
 
 
 def second_judge_of(study: "Study") -> tuple[str, str] | None:

@@ -286,7 +286,8 @@ def _follow(
 def _time_left(seconds: float, done: float, left: float, since_move: float) -> str:
     if since_move > SECONDS_UNTIL_STALLED:
         return f" · nothing has moved for {since_move / 60:.0f} min; the queue, and logs/snakemake.log, may say why"
-    if seconds < 60 or done <= 0:
+    # The first jobs are small and say little of the large ones.
+    if seconds < 60 or done < 0.02 * (done + left):
         return ""
     return f" · about {max(1, round(seconds / done * left / 60))} min left"
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -6,7 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cxrlib.errors import InputError
-from cxrlib.generators.quality import frechet_distance, left_from_right, neighbour_measures, side_distance
+from cxrlib.generators.quality import (
+    frechet_distance,
+    judge_of,
+    left_from_right,
+    neighbour_measures,
+    side_distance,
+)
 
 
 def with_moments(count, mean, covariance, random):
@@ -143,3 +151,17 @@ def test_a_mirrored_set_is_seen_by_the_distance_of_sides_and_by_nothing_symmetri
     assert side_distance(first, second) < 3
     assert side_distance(first, mirrored) > 15
     assert side_distance(first, mirrored) == pytest.approx(side_distance(mirrored, first))
+
+
+@pytest.mark.parametrize(
+    ("network", "weights", "judge"),
+    [
+        ("resnet18", "none", ("efficientnet_lite0", "imagenet")),
+        ("resnet50", "imagenet", ("resnet50", "imagenet")),
+        # Generators learn from what it sees.
+        ("efficientnet_lite1", "imagenet", ("efficientnet_lite0", "imagenet")),
+    ],
+)
+def test_the_judge_has_trained_eyes_and_taught_no_generator(network, weights, judge):
+    study = SimpleNamespace(classifier=SimpleNamespace(network=network, weights=weights))
+    assert judge_of(study) == judge

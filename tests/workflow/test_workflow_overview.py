@@ -131,6 +131,7 @@ def test_a_record_without_counts_that_a_check_shows_is_made_again(prepared, monk
 
 def test_a_queue_that_stands_still_promises_no_minutes():
     assert _time_left(seconds=120, done=60, left=600, since_move=5) == " · about 20 min left"
+    assert _time_left(seconds=120, done=10, left=600, since_move=5) == "", "small first jobs say little"
     told = [_time_left(seconds, done=60, left=600, since_move=seconds - 120) for seconds in (900, 9000)]
     assert all("nothing has moved for" in text and "left" not in text for text in told)
 
