@@ -7,7 +7,7 @@ Every way trains on the study's hospital films of the label, those held out left
 processor (its own time, so that other work on the machine takes nothing from it), judging not counted. A way that is
 finished lies in FOLDER and is not trained again. All are then judged by films of the same seeds against the held-out
 films of other patients: kernel distances with 95 % intervals, and their paired differences from the first way. Three
-judges: EfficientNet-Lite0, whose features the projected discriminator learns from and may have learned to please; a
+judges: EfficientNet-Lite0, which no generator learned from (features are matched, and films projected, by Lite1); a
 random ResNet-18; with `--chest-judge NETWORK FILE` a network that was trained on chest films. Prints Markdown and
 leaves in FOLDER a sheet of each way's films, enlarged, to be looked at.
 """
@@ -36,25 +36,28 @@ from cxrlib.generators.training import generator_films
 from cxrlib.study import Study, load_study
 
 FILMS, SHEET_SIDE = 400, 192
-PROJECTED: dict[str, Any] = {"networks": projected_networks, "stepper": ProjectedStepper}
+UNMATCHED: dict[str, Any] = {"gan": {"feature_matching_weight": 0.0}}
+PROJECTED: dict[str, Any] = {**UNMATCHED, "networks": projected_networks, "stepper": ProjectedStepper}
 # What differs from the study's own way; `public` is the share of the minutes spent on the public films first.
 WAYS: dict[str, dict[str, Any]] = {
     "style": {},
-    "style, no detail bands": {"bands": False},
-    "style, public half": {"public": 0.5},
-    "style, public three quarters": {"public": 0.75},
+    "style, no features matched": UNMATCHED,
+    "style, no detail bands": {**UNMATCHED, "bands": False},
+    "style, public half": {**UNMATCHED, "public": 0.5},
+    "style, public three quarters": {**UNMATCHED, "public": 0.75},
     "projected": PROJECTED,
     "projected, public half": {**PROJECTED, "public": 0.5},
-    "skip-layer excitation": {"networks": partial(fastgan_networks, excited=True, rebuilding=False)},
+    "skip-layer excitation": {**UNMATCHED, "networks": partial(fastgan_networks, excited=True, rebuilding=False)},
     "rebuilding discriminator": {
-        "networks": partial(fastgan_networks, excited=False, rebuilding=True), "stepper": RebuildingStepper,
+        **UNMATCHED, "networks": partial(fastgan_networks, excited=False, rebuilding=True),
+        "stepper": RebuildingStepper,
     },
 }  # fmt: skip
 
 
 def train(study: Study, label: str, way: dict[str, Any], minutes: float) -> tuple[np.ndarray, dict[str, Any]]:
     """Films of one way, uint8 (FILMS, R, R), and what it took."""
-    share, settings = way.get("public", 0.0), study.gan
+    share, settings = way.get("public", 0.0), study.gan.model_copy(update=way.get("gan", {}))
     networks, seed, spent, images = None, (study.seed, "kinds", label), 0.0, 0
     for fold, until in (("public", share * 60 * minutes), ("all", 60 * minutes)):
         if until == 0:

@@ -1,7 +1,7 @@
 """A discriminator that looks through trained eyes, as Projected GAN has it (Sauer et al. 2021, sections 3.1 to 3.3),
 and the steps of a training with it. An experiment of `generator_kinds.py`.
 
-Films go through EfficientNet-Lite0 with ImageNet weights. Its maps of four scales are mixed at random across channels
+Films go through EfficientNet-Lite1 with ImageNet weights. Its maps of four scales are mixed at random across channels
 (1×1 convolutions) and across scales (from coarse to fine), and a small discriminator judges each scale. Only these
 learn; the network and the mixing are frozen. What is not as there: films of 64 pixels stay as they
 are, the maps have fewer channels, and are normalised per film, so that a film's logits depend on no other.
@@ -18,7 +18,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from cxrlib.features import bring_to, build_network
 from cxrlib.generators.settings import GanSettings
 from cxrlib.generators.stepping import Networks, Stepper, new_networks
-from cxrlib.networks import JUDGE, NETWORKS
+from cxrlib.networks import NETWORKS, TEACHER
 from cxrlib.reproducibility import random_generator
 
 LEAST_SIDE = 64
@@ -37,7 +37,7 @@ class FrozenMaps(nn.Module):
     def __init__(self, side: int) -> None:
         super().__init__()
         self.side = side
-        stages = build_network(JUDGE, "imagenet", 1).eval().features
+        stages = build_network(TEACHER, "imagenet", 1).eval().features
         self.parts = nn.ModuleList(stages[first:end] for first, end in PARTS)
         for module in list(self.parts.modules()):
             if isinstance(module, nn.Sequential) and len(module) > 1 and isinstance(module[1], nn.BatchNorm2d):
@@ -45,7 +45,7 @@ class FrozenMaps(nn.Module):
         freeze(self, saved=False)
 
     def forward(self, films: Tensor) -> list[Tensor]:
-        entry = NETWORKS[JUDGE]
+        entry = NETWORKS[TEACHER]
         maps = ((bring_to(films, self.side) + 1) / 2 - entry.mean) / entry.std
         found = []
         for part in self.parts:
@@ -148,7 +148,7 @@ class ProjectedStepper(Stepper):
         self.networks.discriminator_optimiser.step()
         self.networks.discriminator_optimiser.zero_grad()
 
-    def _generator_phase(self, generated: Tensor, random: torch.Generator, with_lengths: bool) -> None:
+    def _generator_phase(self, generated: Tensor, random: torch.Generator, with_lengths: bool, step: int) -> None:
         self.networks.discriminator.requires_grad_(False)
         loss = -self.judge(self._augment(generated, random)).mean()
         loss.backward()
