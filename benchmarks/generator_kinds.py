@@ -41,7 +41,6 @@ PROJECTED: dict[str, Any] = {**UNMATCHED, "networks": projected_networks, "stepp
 # What differs from the study's own way; `public` is the share of the minutes spent on the public films first.
 WAYS: dict[str, dict[str, Any]] = {
     "style": {},
-    "style, no features matched": UNMATCHED,
     "style, no detail bands": {**UNMATCHED, "bands": False},
     "style, public half": {"public": 0.5},
     "style, no features matched, public half": {**UNMATCHED, "public": 0.5},
@@ -57,12 +56,14 @@ WAYS: dict[str, dict[str, Any]] = {
 
 def train(study: Study, label: str, way: dict[str, Any], minutes: float) -> tuple[np.ndarray, dict[str, Any]]:
     """Films of one way, uint8 (FILMS, R, R), and what it took."""
-    share, settings = way.get("public", 0.0), study.gan.model_copy(update=way.get("gan", {}))
+    share, asked = way.get("public", 0.0), study.gan.model_copy(update=way.get("gan", {}))
     networks, seed, spent, images = None, (study.seed, "kinds", label), 0.0, 0
     for fold, until in (("public", share * 60 * minutes), ("all", 60 * minutes)):
         if until == 0:
             continue
         films = torch.from_numpy(generator_films(study, label, fold).training.images.copy())
+        # As in a study: from random weights no features are matched.
+        settings = asked if networks is not None else asked.model_copy(update=UNMATCHED["gan"])
         fresh = way.get("networks", usual_networks)(films, settings, (*seed, fold))
         if networks is not None:
             for name in ("generator", "discriminator"):

@@ -93,7 +93,8 @@ def _generator_images(study: Study, key: Key) -> int:
 def _generator_effort(study: Study, *key: Any) -> float:
     images, side = _generator_images(study, key), study.gan.resolution / 64
     snapshots = max(1, images / study.gan.checkpoint_images)
-    seconds_each = side**2 * study.gan.channel_base / 1024 / 43 + (0.007 if study.gan.feature_matching_weight else 0)
+    matched = study.gan.feature_matching_weight and fold_of(key[1]) != "public"
+    seconds_each = side**2 * study.gan.channel_base / 1024 / 43 + (0.007 if matched else 0)
     return 5 + images * seconds_each + snapshots * side**2
 
 

@@ -89,7 +89,7 @@ class GanSettings(Settings):
     With `eigenfilms`, which is in neither paper, a generator begins at principal components of its training films
     (up to `latent_dim` of them, at most 64×64 pixels) instead of at noise: for budgets of minutes. So is a
     `feature_matching_weight`, with which films are also to have, on average, the features that EfficientNet-Lite1 finds
-    in real ones.
+    in real ones; it counts where a training starts from the generator of the public films.
 
     Where there are `seeds` generators of a label and fold, run k of a classifier learns from the films of generator k
     modulo their number, and its intervals count them as a source of chance.

@@ -58,6 +58,9 @@ def train_generator(
     if not is_start and gan.initialise_from == "public":
         train_generator(study, label, start_of(fold), progress=progress)
         start = study.results.generator(label, start_of(fold))
+    if start is None:
+        # From random weights films come nearer to real ones sooner without.
+        gan = gan.model_copy(update={"feature_matching_weight": 0.0})
     settings, inputs = _identity(study, gan, label, fold, variant, films, start)
     if is_finished(record, settings, inputs, force):
         return read_json(record)

@@ -31,7 +31,7 @@ def loss_terms(gan: GanSettings) -> pd.DataFrame:
             "generator", "feature matching", "have on average the features of real films, as a network trained on "
             "photographs sees them",
             f"weight {gan.feature_matching_weight:g}, {every(MATCHING_INTERVAL_STEPS)}"
-            if gan.feature_matching_weight else "off",
+            if gan.feature_matching_weight and gan.initialise_from == "public" else "off",
         ),
         (
             "generator", "path length", "let equal steps in style change films equally",
