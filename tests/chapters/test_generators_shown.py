@@ -120,7 +120,7 @@ def test_loss_terms_say_what_is_off():
     assert shown["generator", "path length"] == "weight 2, every 4 steps"
     assert shown["generator", "style mixing"] == "off"
     assert shown["discriminator", "gradient penalty"] == "weight 0.5, every 16 steps"
-    assert (generators_shown.loss_terms(GanSettings(preset="64px-hundreds"))["here"] == "off").sum() == 2
+    assert (generators_shown.loss_terms(GanSettings(preset="64px-hundreds"))["here"] == "off").sum() == 3
 
 
 @pytest.fixture(scope="module")

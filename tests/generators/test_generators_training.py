@@ -113,6 +113,18 @@ def test_other_settings_after_the_end_are_an_error_and_force_makes_it_afresh(stu
     assert train_generator(changed, "positive", "public", force=True)["images_seen"] == 8
 
 
+def test_features_are_matched_where_a_training_starts_from_public_films(study, make_study):
+    text = study.file.read_text(encoding="utf-8")
+    study = make_study(text.replace("gan:\n", "gan:\n  feature_matching_weight: 30\n  comparisons: [random-start]\n"))
+    records = {"all": train_generator(study, "negative", "all")}
+    records["public"] = read_json(study.results.generator_record("negative", "public"))
+    records["random start"] = train_generator(study, "negative", "all", variant="random-start")
+    matched = {name: record["settings"]["gan"].get("feature_matching_weight") for name, record in records.items()}
+    # Where none are matched the record is as before there was such a setting, and older generators count as finished.
+    assert matched == {"all": 30, "public": None, "random start": None}
+    assert [name for name, record in records.items() if "teacher_weights" in record["inputs"]] == ["all"]
+
+
 def test_a_hospital_generator_begins_with_the_public_weights(study):
     train_generator(study, "positive", "public")
     public = study.results.generator("positive", "public")
