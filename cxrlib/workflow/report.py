@@ -67,13 +67,21 @@ def save_settings(study: Study, force: bool = False) -> None:
 def check_settings(study: Study) -> None:
     """Raise `InputError` where what is there was made with other settings."""
     stored = stored_settings(study.results.study_file)
-    differences = [line for line in differences_between(stored, study.resolved()) if _matters(line)] if stored else []
+    wanted = _as_stored(study.resolved(), stored)
+    differences = [line for line in differences_between(stored, wanted) if _matters(line)] if stored else []
     if differences:
         listed = "\n  ".join(differences)
         raise InputError(
             f"{study.results.root}: made with other settings:\n  {listed}\n"
             "Use --force to make the study afresh (readers' answers are kept), or give the study another name."
         )
+
+
+def _as_stored(wanted: Any, stored: Any) -> Any:
+    """The wanted settings without those that are off and that the version which stored the others did not know."""
+    if not (isinstance(wanted, dict) and isinstance(stored, dict)):
+        return wanted
+    return {key: _as_stored(value, stored.get(key)) for key, value in wanted.items() if value or key in stored}
 
 
 def stored_settings(file: Path) -> dict[str, Any] | None:

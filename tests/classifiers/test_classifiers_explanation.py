@@ -14,7 +14,7 @@ from cxrlib.networks import NETWORKS
 STATISTICS = PixelStatistics(0.5, 0.25)
 FAMILY_MEMBERS = (
     "resnet18", "densenet121", "convnext_tiny", "shufflenet_v2_x0_5", "efficientnet_b0", "mobilenet_v3_small",
-    "regnet_x_400mf", "mnasnet0_5", "efficientnet_lite0", "torchxrayvision_densenet121",
+    "regnet_x_400mf", "mnasnet0_5", "efficientnet_lite0", "efficientnet_lite1", "torchxrayvision_densenet121",
 )  # fmt: skip
 
 

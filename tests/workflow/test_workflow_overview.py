@@ -107,6 +107,19 @@ def test_a_damaged_settings_file_is_written_again_and_other_settings_are_refused
     write_study_in(prepared.root)
 
 
+def test_a_setting_that_an_older_version_did_not_know_is_no_difference_while_it_is_off(prepared):
+    file = prepared.results.study_file
+    whole = file.read_text()
+    lines = whole.splitlines(keepends=True)[:-1]
+    file.write_text("".join(line for line in lines if "feature_matching_weight" not in line))
+    assert stored_settings(file)["gan"].get("feature_matching_weight") is None
+    check_settings(prepared)
+    on = prepared.model_copy(update={"gan": prepared.gan.model_copy(update={"feature_matching_weight": 30.0})})
+    with pytest.raises(InputError, match="feature_matching_weight: there None, now 30"):
+        check_settings(on)
+    file.write_text(whole)
+
+
 def test_status_says_what_is_done_running_and_missing(prepared, monkeypatch, capsys):
     with only_maker(prepared, unit_of(prepared, "data", ("hospital",))):
         found = {unit["unit"]: unit for unit in overview.status(prepared)["units"]}
