@@ -82,8 +82,12 @@ def _generator_keys(study: Study) -> Iterator[Key]:
 
 def _before_generator(study: Study, label: str, fold: str, variant: str) -> Iterator[str | Name]:
     yield "audit"
-    if study.gan.initialise_from == "public" and fold_of(fold) != "public" and variant != "random-start":
+    if _starts_from_public(study, fold, variant):
         yield ("generator", (label, start_of(fold), ""))
+
+
+def _starts_from_public(study: Study, fold: str, variant: str) -> bool:
+    return study.gan.initialise_from == "public" and fold_of(fold) != "public" and variant != "random-start"
 
 
 def _generator_images(study: Study, key: Key) -> int:
@@ -93,7 +97,7 @@ def _generator_images(study: Study, key: Key) -> int:
 def _generator_effort(study: Study, *key: Any) -> float:
     images, side = _generator_images(study, key), study.gan.resolution / 64
     snapshots = max(1, images / study.gan.checkpoint_images)
-    matched = study.gan.feature_matching_weight and fold_of(key[1]) != "public"
+    matched = study.gan.feature_matching_weight and _starts_from_public(study, *key[1:])
     seconds_each = side**2 * study.gan.channel_base / 1024 / 43 + (0.007 if matched else 0)
     return 5 + images * seconds_each + snapshots * side**2
 

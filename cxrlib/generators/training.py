@@ -191,9 +191,9 @@ def _identity(
     settings = {"seed": study.seed, "label": label, "fold": fold}
     settings |= {"gan": gan.model_dump(mode="json", exclude=left_out | ({"initialise_from"} if public else set()))}
     inputs: dict[str, Any] = films_identity(study, "training" if public else "hospital", gan.resolution)
-    # A hash of which films these are: the audit may find other copies in the same films.
     if gan.feature_matching_weight:
         inputs["teacher_weights"] = identify_weights(TEACHER, "imagenet")
+    # A hash of which films these are: the audit may find other copies in the same films.
     inputs["held_out_sha256"] = hashlib.sha256("\n".join(films.held_out.manifest["image_id"]).encode()).hexdigest()
     if variant:
         settings["variant"] = variant
